@@ -1,0 +1,139 @@
+"""Module: the result for one concern at one ratio, with its measures beside the base's."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from microlith.contract.artifact import Artifact
+from microlith.contract.base import Answer
+from microlith.contract.job import Concern
+
+
+class Ratio(Answer):
+    """The fraction of prunable units removed in the chosen layers, as asked and as it came out."""
+
+    requested: float
+    achieved: float
+
+
+class Sparsity(Answer):
+    """Zeroed and removed weights and biases of ALL linear layers, against the base's; per layer by dotted name."""
+
+    overall: float
+    layers: dict[str, float]
+
+
+class Size(Answer):
+    """Parameters of the module as stored, those that are not zero, and the base's."""
+
+    parameters: int
+    nonzero: int
+    base_parameters: int
+
+
+class OwnScore(Answer):
+    """One class's precision, recall and F1, with the number of its examples."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class OthersOwn(Answer):
+    """What the job's other modules of the same ratio score on this class, in the mean; null when there are none."""
+
+    f1: float | None
+
+
+class ClassScore(OwnScore):
+    """A row of the report."""
+
+    id: int
+    label: str
+
+
+class Macro(Answer):
+    """Unweighted means over the classes."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class Report(Answer):
+    """Per class, macro and overall measures; loss is the mean cross-entropy in nats on the evaluation split.
+
+    `exp_loss` is exp(mean cross-entropy) on the validation split.
+    """
+
+    classes: list[ClassScore]
+    macro: Macro
+    accuracy: float
+    loss: float
+    exp_loss: float
+
+
+class SimilarityValues(Answer):
+    """How close the module's last hidden states are to the base's: 1 is the same. Null where too few samples decide."""
+
+    cca: float | None
+    linear_cka: float | None
+    kernel_cka: float | None
+
+
+class LegacySimilarity(Answer):
+    """The seed system's definitions: over neurons, pads counted."""
+
+    concern: SimilarityValues
+    rest: SimilarityValues
+
+
+class Similarity(Answer):
+    """Similarity to the base on samples of the concern and on the rest."""
+
+    concern: SimilarityValues
+    rest: SimilarityValues
+    legacy: LegacySimilarity | None = None
+
+
+class BinaryScore(Answer):
+    """Concern against rest at a threshold."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    auroc: float
+
+
+class Latency(Answer):
+    """Median time of one forward pass of module and base."""
+
+    device: str
+    batch: int
+    milliseconds: float
+    base_milliseconds: float
+
+
+class Module(Answer):
+    """What a concern needs of the base, measured: `own` is its class, `base_own` the base on the same examples."""
+
+    id: str
+    object: Literal["module"] = "module"
+    job_id: str
+    concern: Concern
+    method: str
+    structure: str
+    ratio: Ratio
+    sparsity: Sparsity
+    size: Size
+    own: OwnScore
+    base_own: OwnScore
+    others_own: OthersOwn
+    report: Report
+    similarity: Similarity | None = None
+    binary: BinaryScore | None = None
+    latency: Latency | None = None
+    artifacts: list[Artifact]
+    timings: dict[str, float] = Field({}, description="Seconds spent on this module in each phase.")

@@ -1,0 +1,36 @@
+"""Results: one document with the base's report, every module and the comparison of the two."""
+
+from typing import Literal
+
+from microlith.contract.base import Answer
+from microlith.contract.job import Resolved
+from microlith.contract.module import Module, Report
+
+
+class BaseResult(Answer):
+    """The base model, measured once per job."""
+
+    parameters: int
+    report: Report
+
+
+class Comparison(Answer):
+    """Own-class F1 of modules and base at one ratio, in the mean over the concerns finished so far."""
+
+    ratio: float
+    concerns: int
+    own_f1: float
+    base_own_f1: float
+    change: float
+
+
+class Results(Answer):
+    """`base` is null until the base has been measured; `modules` grows while the job runs."""
+
+    object: Literal["results"] = "results"
+    job_id: str
+    state: str
+    resolved: Resolved
+    base: BaseResult | None
+    modules: list[Module]
+    comparison: list[Comparison]

@@ -1,0 +1,146 @@
+"""JobSpec: what a caller asks for. Only `model` and `dataset` are required; every default is the right first choice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictInt, StringConstraints, field_validator
+
+from microlith.contract.base import Request
+
+MAX_RATIOS = 16
+MAX_CONCERNS = 10_000
+MAX_SECONDS = 30 * 24 * 3600
+
+Reference = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(demo|hub|path):.+$")]
+Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class Splits(Request):
+    """Which split of the source plays which role; with `path:` a value is a file name inside the folder."""
+
+    train: Name = "train"
+    validation: Name = "validation"
+    test: Name = "test"
+
+
+class DatasetSpec(Request):
+    """A dataset reference with the columns and splits to read; a column left out is found by its usual name."""
+
+    ref: Reference
+    text_column: Name | None = None
+    label_column: Name | None = None
+    splits: Splits = Splits()
+
+
+class CiMethod(Request):
+    """Concern identification: weights matter as far as their inputs react to the concern and separate it from the rest."""
+
+    name: Literal["ci"] = "ci"
+    form: Literal["sine", "alpha"] = Field(
+        "sine", description="How the two norms are joined: `sine` widens p by sin·(p+n)/√(p²+n²), `alpha` adds α·n."
+    )
+    neurons_by: Literal["auto", "output", "input"] = Field(
+        "auto",
+        description="What a neuron is judged by under structure `neurons`: its `output` (activation and outgoing "
+        "weights) or its `input` row, as the seed system does. `auto` is `output`, except with pairing `position`.",
+    )
+
+
+class LayerPatterns(Request):
+    """Substrings of dotted layer names. An excluded name wins; an empty include list takes every linear layer."""
+
+    include: list[Pattern] = Field(default=[], max_length=100)
+    exclude: list[Pattern] = Field(default=[], max_length=100)
+
+
+class Sampling(Request):
+    """Which examples calibrate: some of the concern (positive) and as many spread evenly over the rest (negative)."""
+
+    source: Literal["dataset"] = "dataset"
+    split: Literal["train", "validation", "test"] = Field("train", description="The split samples are drawn from.")
+    per_concern: StrictInt = Field(16, ge=1, le=4096, description="Positive samples of a concern, and negative ones.")
+    order: Literal["first", "random"] = Field("first", description="In the order of the split, or shuffled by the seed.")
+    seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Makes random order repeatable.")
+
+
+class Calibration(Request):
+    """How statistics of layer inputs are taken; `include` with `position` reproduces the seed system on CPU."""
+
+    pads: Literal["exclude", "include"] = Field(
+        "exclude", description="Whether padding counts; `include` pads every input to the model's maximum length."
+    )
+    pairing: Literal["free", "position"] = Field(
+        "free", description="How concern and rest are compared: by class sums, or token by token of paired samples."
+    )
+
+
+class Evaluation(Request):
+    """Where modules are measured: the report on `split`, exp_loss and similarity on `validation_split`."""
+
+    split: Literal["train", "validation", "test"] = "test"
+    validation_split: Literal["train", "validation", "test"] = "validation"
+    limit: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        None, description="At most this many examples of each split, spread evenly over it; null takes all."
+    )
+    similarity: bool = Field(True, strict=True, description="Measure how far hidden states moved from the base's.")
+
+
+class Export(Request):
+    """Which file forms of each module are made."""
+
+    layouts: list[Literal["portable"]] = Field(default=["portable"], min_length=1, max_length=8)
+
+
+class JobSpec(Request):
+    """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
+
+    model: Reference = Field(description="`demo:NAME`, `hub:ORG/NAME[@REVISION]` or, embedded only, `path:FOLDER`.")
+    dataset: Reference | DatasetSpec = Field(description="The same kinds of reference, or an object with columns and splits.")
+    concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = "all"
+    method: CiMethod = CiMethod()
+    structure: Literal["weights", "neurons"] = "weights"
+    ratio: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=MAX_RATIOS)] = 0.5
+    layers: LayerPatterns | None = Field(None, description="Null takes the feed-forward layers of the model's family.")
+    sampling: Sampling = Sampling()
+    calibration: Calibration = Calibration()
+    evaluation: Evaluation = Evaluation()
+    export: Export = Export()
+    priority: Literal["low", "normal", "high"] = "normal"
+    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = None
+    reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
+    labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = Field(
+        default={}, max_length=32, description="Your own marks, to filter lists by."
+    )
+
+    @field_validator("ratio", "concerns", mode="after")
+    @classmethod
+    def _without_repeats(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(set(value)) != len(value):
+            raise ValueError("the same value stands twice; give each once")
+        return value
+
+    @property
+    def source(self) -> DatasetSpec:
+        """The dataset in its long form."""
+        return self.dataset if isinstance(self.dataset, DatasetSpec) else DatasetSpec(ref=self.dataset)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ratios of the sweep, in the order asked."""
+        return self.ratio if isinstance(self.ratio, list) else [self.ratio]
+
+    def fingerprint(self, *content: str) -> str:
+        """The sha256 of what decides the result: the canonical form without the caller's bookkeeping, and `content`.
+
+        `content` names what the references stood for (revisions, versions), so that changed files are a new job.
+        """
+        canonical = self.model_dump(mode="json", exclude={"priority", "deadline_seconds", "reuse", "labels", "dataset"})
+        canonical["dataset"] = self.source.model_dump(mode="json")
+        canonical["ratio"] = self.ratios
+        text = json.dumps([canonical, *content], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
