@@ -12,4 +12,4 @@ class Request(BaseModel):
 class Answer(BaseModel):
     """Sent by the server: unknown fields are ignored, so that an old client reads a newer server."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, serialize_by_alias=True)

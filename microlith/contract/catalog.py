@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from microlith.contract.base import Answer
 
 
@@ -13,10 +15,8 @@ class MethodInfo(Answer):
     description: str
     source: str
     structures: list[str]
-    schema_: dict[str, Any]
+    json_schema: dict[str, Any] = Field(alias="schema")
     defaults: dict[str, Any]
-
-    model_config = Answer.model_config | {"serialize_by_alias": True, "alias_generator": lambda n: n.rstrip("_"), "populate_by_name": True}
 
 
 class OptionInfo(Answer):
@@ -24,10 +24,8 @@ class OptionInfo(Answer):
 
     name: str
     description: str
-    schema_: dict[str, Any]
+    json_schema: dict[str, Any] = Field(alias="schema")
     default: Any
-
-    model_config = Answer.model_config | {"serialize_by_alias": True, "alias_generator": lambda n: n.rstrip("_"), "populate_by_name": True}
 
 
 class StructureInfo(Answer):

@@ -64,7 +64,9 @@ class Sampling(Request):
     source: Literal["dataset"] = "dataset"
     split: Literal["train", "validation", "test"] = Field("train", description="The split samples are drawn from.")
     per_concern: StrictInt = Field(16, ge=1, le=4096, description="Positive samples of a concern, and negative ones.")
-    order: Literal["first", "random"] = Field("first", description="In the order of the split, or shuffled by the seed.")
+    order: Literal["first", "random"] = Field(
+        "first", description="In the order of the split, or shuffled by the seed."
+    )
     seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Makes random order repeatable.")
 
 
@@ -100,7 +102,9 @@ class JobSpec(Request):
     """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
 
     model: Reference = Field(description="`demo:NAME`, `hub:ORG/NAME[@REVISION]` or, embedded only, `path:FOLDER`.")
-    dataset: Reference | DatasetSpec = Field(description="The same kinds of reference, or an object with columns and splits.")
+    dataset: Reference | DatasetSpec = Field(
+        description="The same kinds of reference, or an object with columns and splits."
+    )
     concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = "all"
     method: CiMethod = CiMethod()
     structure: Literal["weights", "neurons"] = "weights"
@@ -113,8 +117,8 @@ class JobSpec(Request):
     priority: Literal["low", "normal", "high"] = "normal"
     deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = None
     reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
-    labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = Field(
-        default={}, max_length=32, description="Your own marks, to filter lists by."
+    labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = (
+        Field(default={}, max_length=32, description="Your own marks, to filter lists by.")
     )
 
     @field_validator("ratio", "concerns", mode="after")
