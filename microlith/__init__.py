@@ -1,5 +1,31 @@
-"""Microlith: breaks a fine-tuned transformer classifier into small modules, one per concern."""
+"""Microlith: breaks a fine-tuned transformer classifier into small modules, one per concern.
 
+from microlith import Client, JobSpec
+
+with Client() as client:
+    job = client.submit(JobSpec(model="demo:bert-tiny-wordnet", dataset="demo:wordnet-supersense"))
+    client.wait(job.id)
+    for module in client.modules(job.id):
+        print(module.concern.label, module.own.f1, module.base_own.f1)
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from microlith.client import Client
+    from microlith.contract import JobSpec
+
+__all__ = ["Client", "JobSpec", "__version__"]
 
 __version__ = version("microlith")
+
+_HOMES = {"Client": "microlith.client", "JobSpec": "microlith.contract"}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for when it is asked for: `import microlith` alone reads no other package."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,3 +55,8 @@ FAMILIES: tuple[Family, ...] = (
 def family_of(model_type: str | None) -> Family | None:
     """The family of a config's `model_type`; None where only plain linear layers are known."""
     return next((family for family in FAMILIES if model_type in family.model_types), None)
+
+
+def family_named(name: str | None) -> Family | None:
+    """The family with this name; None where it is not known."""
+    return next((family for family in FAMILIES if family.name == name), None)

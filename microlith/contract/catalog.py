@@ -83,9 +83,11 @@ class DatasetInfo(Answer):
     id: str
     object: Literal["dataset"] = "dataset"
     revision: str | None
+    sha256: str | None = None
     columns: dict[str, str]
     text_column: str
     label_column: str
+    class_names: list[str] | None = Field(None, description="What the data itself calls the label column's ids.")
     splits: dict[str, SplitInfo]
     size_bytes: int
     licence: str | None = None

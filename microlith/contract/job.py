@@ -53,6 +53,7 @@ class DatasetFacts(Answer):
 
     ref: str
     revision: str | None
+    sha256: str | None = None
     splits: dict[str, str]
     rows: dict[str, int]
 
@@ -122,7 +123,7 @@ class PlannedModule(Answer):
 
 
 class Estimate(Answer):
-    """A forecast from the arithmetic of the job: seconds of work and bytes of artifacts; null where the source is remote."""
+    """A forecast from the arithmetic of the job: seconds of work, bytes of artifacts; null where a source is remote."""
 
     seconds: float | None
     bytes: int | None

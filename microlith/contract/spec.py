@@ -38,7 +38,7 @@ class DatasetSpec(Request):
 
 
 class CiMethod(Request):
-    """Concern identification: weights matter as far as their inputs react to the concern and separate it from the rest."""
+    """Concern identification: a weight matters as its input reacts to the concern and sets it apart from the rest."""
 
     name: Literal["ci"] = "ci"
     form: Literal["sine", "alpha"] = Field(
@@ -107,14 +107,18 @@ class JobSpec(Request):
     )
     concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = "all"
     method: CiMethod = CiMethod()
-    structure: Literal["weights", "neurons"] = "weights"
-    ratio: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=MAX_RATIOS)] = 0.5
+    structure: Literal["weights", "neurons"] = Field(
+        "weights", description="What is removed: single weights or whole feed-forward neurons."
+    )
+    ratio: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=MAX_RATIOS)] = Field(
+        0.5, description="The fraction REMOVED, between 0 and 1; a list is a sweep."
+    )
     layers: LayerPatterns | None = Field(None, description="Null takes the feed-forward layers of the model's family.")
     sampling: Sampling = Sampling()
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
-    priority: Literal["low", "normal", "high"] = "normal"
+    priority: Literal["low", "normal", "high"] = Field("normal", description="Who goes first when jobs wait.")
     deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = None
     reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = (

@@ -1,0 +1,32 @@
+"""Answers a caller already has are not sent again; answers it wants later are waited for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from fastapi import Response
+from pydantic import BaseModel
+
+MAX_WAIT_SECONDS = 60
+
+
+def answer(model: BaseModel, if_none_match: str | None = None) -> Response:
+    """`model` as JSON under an ETag of its content; 304 when the caller has just that."""
+    body = model.model_dump_json().encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    if matches(if_none_match, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return Response(body, media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"})
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether the header names this tag, weakly or not."""
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return etag in tags or "*" in tags
+
+
+def wait_preference(prefer: str | None) -> float:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 where nothing is preferred."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "")
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0

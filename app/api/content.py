@@ -1,0 +1,30 @@
+"""How an artifact's bytes reach a caller without passing through this process's memory."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from app.api.conditional import matches
+from app.db.tables import ArtifactRow
+from app.domain.errors import NotFound
+from app.storage import ObjectStore
+
+LINK_SECONDS = 3600
+
+
+def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
+    """304 to a caller who has it, the file of a folder store, or a redirect to a presigned link."""
+    etag = f'"{artifact.sha256}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=31536000, immutable"}
+    if matches(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    link = objects.presign(
+        artifact.key, filename=artifact.filename, media_type=artifact.media_type, seconds=LINK_SECONDS
+    )
+    if link is not None:
+        return RedirectResponse(link, 307, headers | {"Cache-Control": "no-store"})
+    path = objects.local_path(artifact.key)
+    if path is None or not path.is_file():
+        raise NotFound("The artifact's file is gone from the store.", hint="Retry or resubmit the job to make it anew.")
+    return FileResponse(path, media_type=artifact.media_type, filename=artifact.filename, headers=headers)

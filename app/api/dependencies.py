@@ -1,0 +1,84 @@
+"""What a route asks for in its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import AfterValidator
+
+from app.api.pagination import MAX_LIMIT, Cursor
+from app.db.jobs import JobFilter
+from app.db.unit import Unit
+from app.services.artifacts import Artifacts
+from app.services.backend import Backend
+from app.services.jobs import Jobs
+from app.services.modules import Modules
+from app.services.watching import Watching
+from microlith.contract import State
+
+
+def _backend(request: Request) -> Backend:
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+def _caller(request: Request) -> str:
+    owner: str = request.state.owner
+    return owner
+
+
+AnyBackend = Annotated[Backend, Depends(_backend)]
+Caller = Annotated[str, Depends(_caller)]
+
+
+def _unit(backend: AnyBackend) -> Iterator[Unit]:
+    with backend.database.unit() as unit:
+        yield unit
+
+
+RequestUnit = Annotated[Unit, Depends(_unit, scope="function")]
+"""Committed before the answer leaves, so that a GET right after finds what it says."""
+
+
+def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
+    return Jobs(unit, caller, backend)
+
+
+def _modules(unit: RequestUnit, caller: Caller) -> Modules:
+    return Modules(unit, caller)
+
+
+def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
+    return Artifacts(unit, caller)
+
+
+def _watching(backend: AnyBackend, caller: Caller) -> Watching:
+    return Watching(backend, caller)
+
+
+def _job_filter(
+    request: Request,
+    state: State | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    method: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+) -> JobFilter:
+    """Every `label.KEY=VALUE` in the query must match."""
+    labels = {key[6:]: value for key, value in request.query_params.items() if key.startswith("label.")}
+    return JobFilter(state, model, dataset, method, labels, created_after, created_before)
+
+
+CallersJobs = Annotated[Jobs, Depends(_jobs)]
+CallersModules = Annotated[Modules, Depends(_modules)]
+CallersArtifacts = Annotated[Artifacts, Depends(_artifacts)]
+CallersWatching = Annotated[Watching, Depends(_watching)]
+WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
+PageCursor = Annotated[Cursor, Depends(Cursor.from_query)]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+PageLimit = Annotated[int, Query(ge=1), AfterValidator(lambda limit: min(limit, MAX_LIMIT))]
+AfterSeq = Annotated[int, Query(ge=0, description="Only events numbered higher.")]

@@ -1,0 +1,146 @@
+"""Routes of jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+from app.api import event_stream
+from app.api.conditional import answer, wait_preference
+from app.api.dependencies import (
+    AfterSeq,
+    CallersJobs,
+    CallersModules,
+    CallersWatching,
+    IdempotencyKey,
+    PageCursor,
+    PageLimit,
+    WantedJobs,
+)
+from app.api.problems import documented
+from app.domain.errors import (
+    Conflict,
+    DatasetInvalid,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    NoMatchingLayers,
+    NotEnoughSamples,
+    NotFound,
+    PayloadTooLarge,
+    SourceUnavailable,
+    UnknownLabels,
+    UnsafeModel,
+    UnsupportedModel,
+)
+from app.services.jobs import Submission
+from app.services.results_table import results_csv
+from microlith.contract import Event, Job, JobSpec, Module, Page, Plan, Results
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+BAD_SPECS = (
+    DatasetInvalid,
+    IdempotencyMismatch,
+    NoMatchingLayers,
+    NotEnoughSamples,
+    SourceUnavailable,
+    UnknownLabels,
+    UnsafeModel,
+    UnsupportedModel,
+)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Job,
+    responses=documented(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
+)
+def submit_job(
+    spec: JobSpec, jobs: CallersJobs, validate_only: bool = False, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Ask for a decomposition. With `validate_only` nothing is queued and the answer is the plan."""
+    if validate_only:
+        return JSONResponse(jobs.plan(spec).model_dump(mode="json"))
+    job = jobs.submit(Submission(spec, idempotency_key))
+    return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
+
+
+@router.get("", responses=documented())
+def list_jobs(jobs: CallersJobs, wanted: WantedJobs, cursor: PageCursor) -> Page[Job]:
+    """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
+    return cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
+
+
+@router.get("/{job_id}", response_model=Job, responses=documented(NotFound) | {304: {"description": "Not changed"}})
+async def get_job(
+    job_id: str,
+    watching: CallersWatching,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: answer at the first change, or after N ≤ 60 s.")
+    ] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A job as it is, or at its first change."""
+    job = await watching.job(job_id, wait_preference(prefer))
+    return answer(job, if_none_match)
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=documented(NotFound, Conflict))
+def cancel_job(job_id: str, jobs: CallersJobs) -> Job:
+    """Stop a job: at once when queued, at the worker's next checkpoint when running."""
+    return jobs.cancel(job_id)
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=documented(NotFound, Conflict))
+def retry_job(job_id: str, jobs: CallersJobs) -> Job:
+    """Queue a failed, cancelled or expired job again; modules it has published are kept."""
+    return jobs.retry(job_id)
+
+
+@router.delete("/{job_id}", status_code=204, responses=documented(NotFound, Conflict))
+def delete_job(job_id: str, jobs: CallersJobs) -> None:
+    """Remove a finished job with its modules and artifacts."""
+    jobs.delete(job_id)
+
+
+@router.get(
+    "/{job_id}/events",
+    response_model=Page[Event],
+    responses=documented(NotFound) | {200: {"content": {event_stream.MEDIA_TYPE: {}}}},
+)
+async def job_events(
+    job_id: str,
+    request: Request,
+    watching: CallersWatching,
+    after: AfterSeq = 0,
+    limit: PageLimit = 100,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The job's history: a page of JSON, or with `Accept: text/event-stream` a stream that ends with the job."""
+    if event_stream.MEDIA_TYPE not in request.headers.get("accept", ""):
+        return answer(await watching.history(job_id, after, limit))
+    start = event_stream.resume_after(last_event_id, after)
+    await watching.job(job_id)
+    stream = event_stream.lines(watching.events(job_id, start))
+    return StreamingResponse(stream, media_type=event_stream.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{job_id}/modules", responses=documented(NotFound))
+def job_modules(job_id: str, modules: CallersModules, cursor: PageCursor) -> Page[Module]:
+    """The modules that are ready."""
+    return cursor.page(modules.page(job_id, cursor.before, cursor.limit))
+
+
+@router.get("/{job_id}/results", responses=documented(NotFound))
+def job_results(job_id: str, modules: CallersModules) -> Results:
+    """The base's report, every module that is ready, and how they compare."""
+    return modules.results(job_id)
+
+
+@router.get("/{job_id}/results.csv", response_class=PlainTextResponse, responses=documented(NotFound))
+def job_results_csv(job_id: str, modules: CallersModules) -> Response:
+    """`class,precision,recall,f1-score,support`, row i from module i."""
+    return Response(results_csv(modules.results(job_id)), media_type="text/csv; charset=utf-8")

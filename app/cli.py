@@ -1,0 +1,83 @@
+"""`microlith-server`: run the service, a worker, the migrations or the demo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app import logs
+from app.db.migrations import migrate as run_migrations
+from app.db.unit import Database
+from app.house import house, serving
+from app.house import serve as run_server
+from app.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+say = Console(stderr=True, highlight=False)
+
+Host = Annotated[str | None, typer.Option(help="Where to listen; outside loopback MICROLITH_API_KEY must be set.")]
+Port = Annotated[int | None, typer.Option(help="The port; 8000 unless MICROLITH_PORT says otherwise.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where the embedded default keeps everything.")]
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    worker: Annotated[bool, typer.Option(help="Run a worker beside the embedded broker.")] = True,
+) -> None:
+    """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
+    settings = _settings(host=host, port=port, data_dir=data_dir)
+    with house(settings, worker=worker) as complete:
+        say.print(f"Microlith on [bold]http://{complete.host}:{complete.port}[/] (docs: /docs, stop: Ctrl-C)")
+        say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
+        run_server(complete)
+
+
+@app.command()
+def demo(data_dir: DataDir = None) -> None:
+    """Run the main job on the demo model through the real HTTP API, and open what came out."""
+    settings = _settings(data_dir=data_dir)
+    folder = settings.data_dir.expanduser().resolve() / "demo"
+    with house(settings) as complete, serving(complete) as url:
+        story = [sys.executable, "-m", "worker.demo", "--url", url, "--folder", str(folder)]
+        outcome = subprocess.run(story, check=False)  # in a process of its own: it opens modules with torch
+    raise typer.Exit(outcome.returncode)
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker on the database, broker and object store named in the environment."""
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database named by MICROLITH_DATABASE_URL to the newest schema."""
+    settings = _settings()
+    if settings.database_url is None:
+        raise typer.BadParameter("set MICROLITH_DATABASE_URL to the PostgreSQL to migrate")
+    run_migrations(Database(settings.database_url).engine)
+    say.print("The database is at head.")
+
+
+def _settings(**given: Any) -> Settings:
+    """The environment's settings with what the command line says; a bad one ends the program with a clear sentence."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for fault in error.errors():
+            name = ".".join(str(part) for part in fault["loc"]) or "settings"
+            say.print(f"[red]{name}: {fault['msg'].removeprefix('Value error, ')}")
+        raise typer.Exit(2) from None
+    logs.configure(as_json=settings.log_json)
+    return settings

@@ -1,0 +1,30 @@
+"""Modules in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.tables import JobRow, ModuleRow
+
+
+class ModuleStore:
+    """All SQL about modules."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def add(self, row: ModuleRow) -> None:
+        self.session.add(row)
+        self.session.flush()
+
+    def of_job(self, job_id: str) -> Sequence[ModuleRow]:
+        """By ratio as asked, then by concern."""
+        query = select(ModuleRow).where(ModuleRow.job_id == job_id)
+        return self.session.scalars(query.order_by(ModuleRow.ratio, ModuleRow.concern_id)).all()
+
+    def find(self, module_id: str, owner: str) -> ModuleRow | None:
+        query = select(ModuleRow).join(JobRow).where(ModuleRow.id == module_id, JobRow.owner == owner)
+        return self.session.scalar(query)

@@ -1,0 +1,136 @@
+"""The tables. JSONB columns hold wire models whole; what is filtered, guarded or counted has a column of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from microlith.contract import Phase, State
+
+
+class Table(DeclarativeBase):
+    """Base of all tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        State: Text,
+        Phase: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+    }
+
+
+class JobRow(Table):
+    """A job. `lease_token` is the right of one attempt to write; `last_seq` numbers its events without gaps."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    state: Mapped[State]
+    phase: Mapped[Phase | None]
+    spec: Mapped[dict[str, Any]]
+    fingerprint: Mapped[str]
+    model: Mapped[str]
+    dataset: Mapped[str]
+    method: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    priority: Mapped[int]
+    progress: Mapped[dict[str, Any]]
+    concerns_total: Mapped[int]
+    concerns_succeeded: Mapped[int] = mapped_column(default=0)
+    concerns_failed: Mapped[int] = mapped_column(default=0)
+    resolved: Mapped[dict[str, Any]]
+    base: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    timings: Mapped[dict[str, Any]]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    last_seq: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    deadline_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "owner", "id"),
+        Index(None, "owner", "fingerprint", postgresql_where=text("state = 'succeeded'")),
+        Index("ix_jobs_queue", "priority", "queued_at", "id", postgresql_where=text("state = 'queued'")),
+        Index(None, "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
+        Index(None, "labels", postgresql_using="gin"),
+    )
+
+
+class EventRow(Table):
+    """One line of a job's history."""
+
+    __tablename__ = "events"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    type: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("job_id", "seq"),)
+
+
+class ModuleRow(Table):
+    """A published module; `facts` is the wire model without its artifacts and what depends on other modules."""
+
+    __tablename__ = "modules"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    concern_id: Mapped[int]
+    ratio: Mapped[float]
+    facts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("job_id", "concern_id", "ratio"),)
+
+
+class ArtifactRow(Table):
+    """A stored file of a module, under a key named by its content: several rows may share one object."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), index=True)
+    layout: Mapped[str]
+    media_type: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    key: Mapped[str] = mapped_column(index=True)
+    filename: Mapped[str]
+    files: Mapped[list[dict[str, Any]]]
+    created_at: Mapped[datetime]
+
+
+class IdempotencyRow(Table):
+    """Which job a caller's idempotency key made, and from which body."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_sha256: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]

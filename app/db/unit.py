@@ -1,0 +1,78 @@
+"""The unit of work: one transaction with the stores that live in it. Nothing else in the system commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+from app.db.artifacts import ArtifactStore
+from app.db.events import EventStore
+from app.db.idempotency import IdempotencyStore
+from app.db.jobs import JobStore
+from app.db.modules import ModuleStore
+
+
+class Unit:
+    """One transaction. Work that must follow the commit (ringing the doorbell, deleting objects) waits for it here."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.follow_ups: list[Callable[[], None]] = []
+
+    def after_commit(self, follow_up: Callable[[], None]) -> None:
+        """Run `follow_up` once the transaction is committed; never if it is rolled back."""
+        self.follow_ups.append(follow_up)
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        return JobStore(self.session)
+
+    @cached_property
+    def events(self) -> EventStore:
+        return EventStore(self.session)
+
+    @cached_property
+    def modules(self) -> ModuleStore:
+        return ModuleStore(self.session)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        return ArtifactStore(self.session)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyStore:
+        return IdempotencyStore(self.session)
+
+
+class Database:
+    """The connection pool and the only place transactions begin and end."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=True,  # a pool survives a restart of PostgreSQL
+            connect_args={"connect_timeout": 5, "application_name": "microlith"},
+        )
+
+    @contextmanager
+    def unit(self) -> Iterator[Unit]:
+        """A unit of work: committed when the block ends, rolled back when it raises, then its follow-ups run."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            unit = Unit(session)
+            yield unit
+        for follow_up in unit.follow_ups:
+            follow_up()
+
+    def check(self) -> None:
+        """Raises when the database does not answer."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()

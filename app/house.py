@@ -1,0 +1,98 @@
+"""The embedded default: what the settings do not name is brought along and kept in the data folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from app.db.migrations import migrate
+from app.db.unit import Database
+from app.embedded.services import EmbeddedServices
+from app.main import create_app
+from app.settings import Settings
+
+STOP_SECONDS = 5
+
+
+@contextmanager
+def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
+    """The settings with nothing left to name: own servers where no URL was given, migrated, with a worker beside them.
+
+    The worker comes along with the broker; who names a broker runs workers of his own.
+    """
+    bring_database, bring_broker = settings.database_url is None, settings.broker_url is None
+    if not (bring_database or bring_broker):
+        yield _with_objects(settings)
+        return
+    data_dir = settings.data_dir.expanduser()
+    with EmbeddedServices(data_dir, database=bring_database, broker=bring_broker) as services:
+        complete = _with_objects(settings).model_copy(
+            update={
+                "database_url": services.database_url if bring_database else settings.database_url,
+                "broker_url": services.broker_url if bring_broker else settings.broker_url,
+                "allow_paths": bring_database and settings.loopback and settings.api_key is None,
+            }
+        )
+        _migrate(complete)
+        if worker and bring_broker:
+            environment = os.environ | complete.environment() | {"OMP_WAIT_POLICY": "passive"}
+            services.start_worker([sys.executable, "-m", "worker"], environment)
+        yield complete
+
+
+def serve(settings: Settings) -> None:
+    """Answer requests until told to stop."""
+    _server(settings, settings.port).run()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Answer requests while the block runs, on a free port of this machine; gives the URL."""
+    server = _server(settings, port=0)
+    thread = threading.Thread(target=server.run, name="api", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the web service could not start; its log is above")
+        time.sleep(0.01)
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(settings: Settings, port: int) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def _with_objects(settings: Settings) -> Settings:
+    """Artifacts go to the data folder where no store is named."""
+    if settings.object_store_url is not None:
+        return settings
+    folder = settings.data_dir.expanduser().resolve() / "objects"
+    folder.mkdir(parents=True, exist_ok=True)
+    return settings.model_copy(update={"object_store_url": folder.as_uri()})
+
+
+def _migrate(settings: Settings) -> None:
+    database = Database(settings.database_url or "")
+    try:
+        migrate(database.engine)
+    finally:
+        database.close()

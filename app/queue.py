@@ -1,0 +1,63 @@
+"""The doorbell: names of the tasks and the one place that rings. A message carries a job's id and nothing else.
+
+The database is the truth. A message that is lost is rung again by the reaper; one that comes twice does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+RUN_JOB = "microlith.run_job"
+JOBS_QUEUE = "microlith.jobs"
+
+PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
+"""A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
+
+log = structlog.get_logger()
+
+
+def celery_app(broker_url: str) -> Celery:
+    """A Celery application on this broker; both sides of the queue use this one configuration."""
+    app = Celery("microlith", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_default_queue=JOBS_QUEUE,
+        task_acks_late=False,  # a lost doorbell is rung again by the reaper; a doubled one costs a fork
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "socket_timeout": 3,  # a black-holed publish fails instead of hanging the request
+            "socket_connect_timeout": 3,
+            "priority_steps": list(range(len(PRIORITIES))),
+            "queue_order_strategy": "priority",
+        },
+    )
+    return app
+
+
+class Queue:
+    """Rings the doorbell."""
+
+    def __init__(self, broker_url: str) -> None:
+        self.celery = celery_app(broker_url)
+
+    def enqueue(self, job_id: str, priority: int) -> None:
+        """Tell the workers that a job waits. A broker that is away is no error: the reaper rings again."""
+        try:
+            self._send(RUN_JOB, job_id, priority=max(PRIORITIES.values()) - priority)  # Redis: 0 is the most urgent
+        except (OperationalError, OSError) as error:
+            log.warning("doorbell_silent", job_id=job_id, error=str(error))
+
+    def check(self) -> None:
+        """Raises when the broker does not answer."""
+        with self.celery.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+
+    def _send(self, task: str, *args: Any, **options: Any) -> None:
+        self.celery.send_task(task, args=args, retry=False, **options)

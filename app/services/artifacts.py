@@ -1,0 +1,56 @@
+"""Artifacts: stored files of modules, found by their callers and deleted when nothing names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.db.tables import ArtifactRow
+from app.db.unit import Unit
+from app.domain.errors import NotFound
+from app.storage import ObjectStore
+from microlith.contract import Artifact, ArtifactFile
+from microlith.contract.artifact import ArtifactUrls
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Artifacts of one caller, inside one unit of work."""
+
+    unit: Unit
+    owner: str
+
+    def get(self, artifact_id: str) -> Artifact:
+        return show(self.row(artifact_id))
+
+    def row(self, artifact_id: str) -> ArtifactRow:
+        row = self.unit.artifacts.find(artifact_id, self.owner)
+        if row is None:
+            raise NotFound(f"There is no artifact {artifact_id}.", hint="Every module lists its artifacts.")
+        return row
+
+
+def show(row: ArtifactRow) -> Artifact:
+    """A row as it travels."""
+    url = f"/v1/artifacts/{row.id}"
+    return Artifact(
+        id=row.id,
+        layout=row.layout,
+        media_type=row.media_type,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        files=[ArtifactFile.model_validate(file) for file in row.files],
+        created_at=row.created_at,
+        urls=ArtifactUrls(self=url, content=f"{url}/content"),
+    )
+
+
+def forget(unit: Unit, job_id: str, objects: ObjectStore) -> None:
+    """Once the job's rows are gone, delete the objects that were its alone: jobs share objects of equal content."""
+    keys = unit.artifacts.keys_of_job_alone(job_id)
+    unit.after_commit(lambda: _delete_all(objects, keys))
+
+
+def _delete_all(objects: ObjectStore, keys: Iterable[str]) -> None:
+    for key in keys:
+        objects.delete(key)

@@ -1,0 +1,79 @@
+"""What a process holds for as long as it lives: settings, database, objects, queue and feed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.db.migrations import at_head
+from app.db.unit import Database
+from app.queue import Queue
+from app.services.feed import Feed
+from app.settings import Settings
+from app.storage import ObjectStore, open_store
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Opened once, passed in, closed once."""
+
+    settings: Settings
+    database: Database
+    objects: ObjectStore
+    queue: Queue
+    feed: Feed
+
+    @classmethod
+    def open(cls, settings: Settings) -> Backend:
+        """Connect lazily to everything the settings name. Raises when one is not named."""
+        database_url = _needed(settings.database_url, "MICROLITH_DATABASE_URL")
+        return cls(
+            settings=settings,
+            database=Database(database_url),
+            objects=open_objects(settings),
+            queue=Queue(_needed(settings.broker_url, "MICROLITH_BROKER_URL")),
+            feed=Feed(database_url),
+        )
+
+    def close(self) -> None:
+        self.database.close()
+
+    def check(self) -> dict[str, str]:
+        """Each part's fault, or `ok`."""
+        return {
+            "database": _fault(self.database.check),
+            "migrations": _fault(self._check_migrations),
+            "broker": _fault(self.queue.check),
+            "objects": _fault(self.objects.check),
+        }
+
+    def _check_migrations(self) -> None:
+        if not at_head(self.database.engine):
+            raise RuntimeError("the database is not at head: run `microlith-server migrate`")
+
+
+def open_objects(settings: Settings) -> ObjectStore:
+    """The object store the settings name."""
+    secret = settings.s3_secret_key
+    return open_store(
+        _needed(settings.object_store_url, "MICROLITH_OBJECT_STORE_URL"),
+        endpoint=settings.s3_endpoint,
+        access_key=settings.s3_access_key,
+        secret_key=secret.get_secret_value() if secret else None,
+        region=settings.s3_region,
+        public_endpoint=settings.s3_public_endpoint,
+    )
+
+
+def _needed(value: str | None, name: str) -> str:
+    if value is None:
+        raise RuntimeError(f"set {name}, or run `microlith-server serve`, which brings its own")
+    return value
+
+
+def _fault(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Exception as error:  # whatever a part says, readiness reports it
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return "ok"

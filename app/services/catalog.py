@@ -1,0 +1,110 @@
+"""What a spec may say, told from the same models that check it: the list cannot drift from the truth."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NoReturn
+
+from pydantic import BaseModel
+
+from app.domain.errors import SourceUnavailable
+from app.sources.datasets import describe_dataset, known_datasets
+from app.sources.models import describe_model, known_models
+from app.sources.splits import ROLES
+from microlith.contract import (
+    CiMethod,
+    DatasetInfo,
+    DatasetSpec,
+    JobSpec,
+    MethodInfo,
+    Methods,
+    ModelInfo,
+    OptionInfo,
+)
+from microlith.contract.catalog import StructureInfo
+
+METHODS: dict[type[BaseModel], dict[str, Any]] = {
+    CiMethod: {
+        "title": "Concern identification",
+        "structures": ["weights", "neurons"],
+        "source": "The seed system's notebook (form `sine`) and its later code (form `alpha`); activation norms after "
+        "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695).",
+    },
+}
+
+STRUCTURES = {
+    "weights": "Single weights: in every row of the chosen layers, the fraction with the lowest scores is zeroed.",
+    "neurons": "Feed-forward neurons: the given fraction with the lowest scores goes, with rows, biases and columns.",
+}
+
+OPTIONS = (
+    "concerns",
+    "structure",
+    "ratio",
+    "layers",
+    "sampling",
+    "calibration",
+    "evaluation",
+    "export",
+    "priority",
+    "deadline_seconds",
+    "reuse",
+    "labels",
+)
+
+
+def methods() -> Methods:
+    """Every method, structure and option with its schema, its default and a sentence."""
+    return Methods(
+        methods=[_method(model, facts) for model, facts in METHODS.items()],
+        structures=[StructureInfo(name=name, description=text) for name, text in STRUCTURES.items()],
+        options=[_option(name) for name in OPTIONS],
+    )
+
+
+def models() -> list[ModelInfo]:
+    """The models that come with the server."""
+    return known_models()
+
+
+def model(ref: str, *, allow_paths: bool) -> ModelInfo:
+    """A model by reference; a `hub:` one is only known to a worker."""
+    return describe_model(ref, allow_paths=allow_paths) or _unseen(ref)
+
+
+def datasets() -> list[DatasetInfo]:
+    """The datasets that come with the server."""
+    return known_datasets()
+
+
+def dataset(ref: str, *, allow_paths: bool) -> DatasetInfo:
+    """A dataset by reference; a `hub:` one is only known to a worker."""
+    return describe_dataset(DatasetSpec(ref=ref), ROLES, allow_paths=allow_paths) or _unseen(ref)
+
+
+def _unseen(ref: str) -> NoReturn:
+    raise SourceUnavailable(f"{ref} is fetched by the worker when a job needs it.", hint="Submit a job with it.")
+
+
+def _method(model: type[BaseModel], facts: dict[str, Any]) -> MethodInfo:
+    defaults = model().model_dump(mode="json")
+    return MethodInfo(
+        name=defaults["name"],
+        description=inspect.getdoc(model) or "",
+        json_schema=model.model_json_schema(),
+        defaults=defaults,
+        **facts,
+    )
+
+
+def _option(name: str) -> OptionInfo:
+    schema = JobSpec.model_json_schema()
+    own = schema["properties"][name]
+    definition = schema["$defs"].get(own.get("$ref", "").rpartition("/")[2], {})
+    default = JobSpec.model_fields[name].get_default(call_default_factory=True)
+    return OptionInfo(
+        name=name,
+        description=own.get("description") or definition.get("description", ""),
+        json_schema={**own, "$defs": schema["$defs"]} if "$ref" in own else own,
+        default=default.model_dump(mode="json") if isinstance(default, BaseModel) else default,
+    )

@@ -1,0 +1,217 @@
+"""What happens to a request about jobs.
+
+A submission is checked against its sources, answered from an earlier identical job where there is one, and otherwise
+becomes a row; the doorbell rings after the commit. Everything else here finds a job of the caller and moves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from app.db.jobs import JobFilter
+from app.db.tables import IdempotencyRow, JobRow
+from app.db.unit import Unit
+from app.domain.errors import Conflict, IdempotencyInFlight, IdempotencyMismatch, NotFound
+from app.domain.ids import new_id
+from app.queue import PRIORITIES
+from app.services import artifacts, lifecycle
+from app.services.backend import Backend
+from app.services.planning import Resolution, plan, resolve
+from microlith.contract import (
+    TERMINAL_STATES,
+    ConcernCounts,
+    Event,
+    Job,
+    JobError,
+    JobSpec,
+    Plan,
+    Progress,
+    Resolved,
+)
+from microlith.contract.job import JobUrls
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A spec with the caller's idempotency key, if one was sent."""
+
+    spec: JobSpec
+    key: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Tells two bodies apart by what they mean, not by their spacing."""
+        return hashlib.sha256(self.spec.model_dump_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs of one caller, inside one unit of work."""
+
+    unit: Unit
+    owner: str
+    backend: Backend
+
+    def submit(self, submission: Submission) -> Job:
+        """Make the job, or find the one this request already made or an identical one that has finished."""
+        replayed = self._replay(submission) if submission.key else None
+        if replayed:
+            return self._show(replayed)
+        resolution = resolve(submission.spec, allow_paths=self.backend.settings.allow_paths)
+        job = self._reuse(resolution) or self._create(resolution)
+        if submission.key:
+            self._remember(submission, job)
+        return self._show(job)
+
+    def plan(self, spec: JobSpec) -> Plan:
+        """What `submit` would do."""
+        return plan(resolve(spec, allow_paths=self.backend.settings.allow_paths))
+
+    def get(self, job_id: str) -> Job:
+        return self._show(self.unit.jobs.find(job_id, self.owner) or _missing(job_id))
+
+    def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
+        """Newest first; one more than `limit` tells the caller that there is a next page."""
+        rows = self.unit.jobs.page(self.owner, wanted, before, limit + 1)
+        positions = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
+        return [show(row, positions.get(row.id)) for row in rows]
+
+    def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        self.unit.jobs.find(job_id, self.owner) or _missing(job_id)
+        return [Event.model_validate(row, from_attributes=True) for row in self.unit.events.after(job_id, after, limit)]
+
+    def cancel(self, job_id: str) -> Job:
+        """A queued job is cancelled at once; a running one stops at its worker's next checkpoint."""
+        job = self._lock(job_id)
+        lifecycle.move(self.unit, job, "cancel")
+        return self._show(job)
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed, cancelled or expired job again; concerns it has published are not made anew."""
+        job = self._lock(job_id)
+        lifecycle.move(self.unit, job, "retry")
+        lifecycle.reset(job)
+        job.deadline_at = self._deadline(job)
+        self._ring(job)
+        return self._show(job)
+
+    def delete(self, job_id: str) -> None:
+        """Remove a finished job with its modules, artifacts and those objects that no other artifact names."""
+        job = self._lock(job_id)
+        if job.state not in TERMINAL_STATES:
+            raise Conflict(f"The job is {job.state}.", hint="Cancel it and delete it when it has stopped.")
+        artifacts.forget(self.unit, job.id, self.backend.objects)
+        self.unit.jobs.delete(job)
+
+    def _replay(self, submission: Submission) -> JobRow | None:
+        key = submission.key or ""
+        if not self.unit.idempotency.reserve(self.owner, key):
+            raise IdempotencyInFlight(
+                "A request with this Idempotency-Key is being handled.", hint="Try again shortly."
+            )
+        earlier = self.unit.idempotency.find(self.owner, key)
+        if earlier is None:
+            return None
+        if earlier.body_sha256 != submission.sha256:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was sent before with another body.", hint="Use a new key for a new request."
+            )
+        return self.unit.jobs.find(earlier.job_id, self.owner)
+
+    def _remember(self, submission: Submission, job: JobRow) -> None:
+        self.unit.idempotency.add(
+            IdempotencyRow(
+                owner=self.owner,
+                key=submission.key or "",
+                body_sha256=submission.sha256,
+                job_id=job.id,
+                created_at=self.unit.jobs.now(),
+            )
+        )
+
+    def _reuse(self, resolution: Resolution) -> JobRow | None:
+        if not resolution.spec.reuse:
+            return None
+        return self.unit.jobs.reusable(self.owner, resolution.fingerprint)
+
+    def _create(self, resolution: Resolution) -> JobRow:
+        spec, now = resolution.spec, self.unit.jobs.now()
+        job = JobRow(
+            id=new_id("job"),
+            owner=self.owner,
+            state="queued",
+            spec=spec.model_dump(mode="json"),
+            fingerprint=resolution.fingerprint,
+            model=spec.model,
+            dataset=spec.source.ref,
+            method=spec.method.name,
+            labels=spec.labels,
+            priority=PRIORITIES[spec.priority],
+            progress=Progress().model_dump(),
+            concerns_total=len(resolution.concerns or []),
+            resolved=resolution.resolved.model_dump(),
+            timings={},
+            last_seq=0,
+            created_at=now,
+            queued_at=now,
+        )
+        job.deadline_at = self._deadline(job)
+        self.unit.jobs.add(job)
+        self.unit.events.append(job, "job.queued", {}, now)
+        self._ring(job)
+        return job
+
+    def _deadline(self, job: JobRow) -> datetime | None:
+        seconds = job.spec["deadline_seconds"]
+        return job.queued_at + timedelta(seconds=seconds) if seconds else None
+
+    def _ring(self, job: JobRow) -> None:
+        self.unit.after_commit(lambda: self.backend.queue.enqueue(job.id, job.priority))
+
+    def _lock(self, job_id: str) -> JobRow:
+        return self.unit.jobs.lock(job_id, self.owner) or _missing(job_id)
+
+    def _show(self, job: JobRow) -> Job:
+        return show(job, self.unit.jobs.queue_positions([job.id]).get(job.id))
+
+
+def show(row: JobRow, queue_position: int | None) -> Job:
+    """A row as it travels."""
+    return Job(
+        id=row.id,
+        state=row.state,
+        phase=row.phase,
+        progress=Progress.model_validate(row.progress),
+        concerns=ConcernCounts(total=row.concerns_total, succeeded=row.concerns_succeeded, failed=row.concerns_failed),
+        queue_position=queue_position,
+        spec=JobSpec.model_validate(row.spec),
+        resolved=Resolved.model_validate(row.resolved),
+        error=row.error and JobError.model_validate(row.error),
+        attempts=row.attempts,
+        labels=row.labels,
+        timings=row.timings,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        expires_at=row.expires_at,
+        urls=_urls(row.id),
+    )
+
+
+def _urls(job_id: str) -> JobUrls:
+    base = f"/v1/jobs/{job_id}"
+    return JobUrls(
+        self=base,
+        events=f"{base}/events",
+        modules=f"{base}/modules",
+        results=f"{base}/results",
+        cancel=f"{base}/cancel",
+    )
+
+
+def _missing(job_id: str) -> NoReturn:
+    raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")

@@ -1,0 +1,82 @@
+"""Every change of a job's state: one function, one transition table, one event for each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from app.db.tables import JobRow
+from app.db.unit import Unit
+from app.domain.errors import DeadlineExceeded, MicrolithError, WorkerLost
+from app.domain.ids import new_id
+from app.domain.states import Action, next_state
+from microlith.contract import TERMINAL_STATES, JobError, Progress
+
+
+def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
+    """Apply `action` to a locked row, with its event carrying `data`. Raises Conflict where it is not allowed."""
+    before = job.state
+    job.state = next_state(job.state, action)
+    now = unit.jobs.now()
+    if job.state in TERMINAL_STATES:
+        job.finished_at = now
+        job.phase = None
+    if job.state == "queued":
+        job.queued_at = now
+        job.phase = None
+    if job.state not in ("running", "cancelling"):
+        job.lease_token = job.lease_expires_at = None
+    if job.state != before or action == "claim":
+        kind = "job.requeued" if action == "release" and job.state == "queued" else f"job.{job.state}"
+        unit.events.append(job, kind, data, now)
+
+
+def claim(unit: Unit, job_id: str, lease_seconds: float) -> JobRow | None:
+    """Give a queued job to the caller: one more attempt, a fresh lease. None when there is nothing to do."""
+    job = unit.jobs.lock(job_id)
+    if job is None or job.state != "queued":
+        return None
+    now = unit.jobs.now()
+    if job.deadline_at is not None and job.deadline_at < now:
+        expire(unit, job)
+        return None
+    job.attempts += 1
+    job.lease_token = new_id("lease")
+    job.lease_expires_at = now + timedelta(seconds=lease_seconds)
+    job.started_at = job.started_at or now
+    move(unit, job, "claim", attempt=job.attempts)
+    return job
+
+
+def fail(unit: Unit, job: JobRow, error: MicrolithError) -> None:
+    """End a job with what went wrong and what to do next. A job being cancelled ends as cancelled."""
+    problem = JobError(code=error.code, message=error.detail, hint=error.hint)
+    if job.state != "cancelling":
+        job.error = problem.model_dump()
+    move(unit, job, "fail", **problem.model_dump())
+
+
+def expire(unit: Unit, job: JobRow) -> None:
+    """End a job whose deadline passed before anybody started it."""
+    job.error = JobError(
+        code=DeadlineExceeded.code,
+        message="The deadline passed while the job was queued.",
+        hint="Retry it, or submit it with a later `deadline_seconds`.",
+    ).model_dump()
+    move(unit, job, "expire")
+
+
+def abandon(unit: Unit, job: JobRow, max_attempts: int) -> None:
+    """Take a job from a worker that was lost: queued again, or failed once it has cost `max_attempts` workers."""
+    if job.state == "running" and job.attempts >= max_attempts:
+        hint = "The worker was killed, often for memory: lower `sampling.per_concern` or run it on a larger machine."
+        fail(unit, job, WorkerLost(f"{job.attempts} workers were lost while running this job.", hint=hint))
+    else:
+        move(unit, job, "release", attempt=job.attempts, reason="worker lost")
+
+
+def reset(job: JobRow) -> None:
+    """Make a finished job ready for another try; concerns that were published stay."""
+    job.error = job.started_at = job.finished_at = None
+    job.attempts = 0
+    job.progress = Progress().model_dump()

@@ -1,0 +1,90 @@
+"""Modules and the results document they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from app.db.tables import JobRow, ModuleRow
+from app.db.unit import Unit
+from app.domain.errors import NotFound
+from app.services import artifacts
+from microlith.contract import (
+    Artifact,
+    BaseResult,
+    Comparison,
+    Module,
+    OthersOwn,
+    Resolved,
+    Results,
+)
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Modules of one caller, inside one unit of work."""
+
+    unit: Unit
+    owner: str
+
+    def page(self, job_id: str, after: str | None, limit: int) -> list[Module]:
+        """Those that are ready, by ratio and concern; one more than `limit` tells that there is a next page."""
+        self._job(job_id)
+        modules = self._show(self.unit.modules.of_job(job_id))
+        ids = [module.id for module in modules]
+        start = ids.index(after) + 1 if after in ids else 0
+        return modules[start : start + limit + 1]
+
+    def get(self, module_id: str) -> Module:
+        row = self.unit.modules.find(module_id, self.owner)
+        if row is None:
+            raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
+        return next(module for module in self._show(self.unit.modules.of_job(row.job_id)) if module.id == module_id)
+
+    def results(self, job_id: str) -> Results:
+        """The base, every module that is ready, and how the two compare at each ratio."""
+        job = self._job(job_id)
+        modules = self._show(self.unit.modules.of_job(job_id))
+        return Results(
+            job_id=job_id,
+            state=job.state,
+            resolved=Resolved.model_validate(job.resolved),
+            base=job.base and BaseResult.model_validate(job.base),
+            modules=modules,
+            comparison=[_compare(ratio, modules) for ratio in sorted({m.ratio.requested for m in modules})],
+        )
+
+    def _job(self, job_id: str) -> JobRow:
+        job = self.unit.jobs.find(job_id, self.owner)
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
+        return job
+
+    def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:
+        stored: dict[str, list[Artifact]] = {row.id: [] for row in rows}
+        for artifact in self.unit.artifacts.of_modules(stored):
+            stored[artifact.module_id].append(artifacts.show(artifact))
+        return [
+            Module(
+                id=row.id,
+                job_id=row.job_id,
+                artifacts=stored[row.id],
+                others_own=OthersOwn(f1=_others_own(row, rows)),
+                **row.facts,
+            )
+            for row in rows
+        ]
+
+
+def _others_own(row: ModuleRow, rows: Iterable[ModuleRow]) -> float | None:
+    """Mean F1 on this row's class over the job's other modules at the same ratio."""
+    others = [other for other in rows if other.ratio == row.ratio and other.concern_id != row.concern_id]
+    scores = [other.facts["report"]["classes"][row.concern_id]["f1"] for other in others]
+    return fmean(scores) if scores else None
+
+
+def _compare(ratio: float, modules: Iterable[Module]) -> Comparison:
+    chosen = [module for module in modules if module.ratio.requested == ratio]
+    own, base = fmean(m.own.f1 for m in chosen), fmean(m.base_own.f1 for m in chosen)
+    return Comparison(ratio=ratio, concerns=len(chosen), own_f1=own, base_own_f1=base, change=own - base)

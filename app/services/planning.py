@@ -1,0 +1,114 @@
+"""What a spec comes to, before anything is queued: checked as far as files tell without loading a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import microlith
+from app.domain.families import family_named
+from app.domain.layers import select_layers, select_neuron_layers
+from app.sources.datasets import describe_dataset
+from app.sources.labels import check, find_concerns
+from app.sources.models import describe_model
+from microlith.contract import (
+    Concern,
+    DatasetFacts,
+    DatasetInfo,
+    JobSpec,
+    ModelFacts,
+    ModelInfo,
+    Plan,
+    PlannedModule,
+    Resolved,
+)
+from microlith.contract.job import Estimate
+
+TOKENS_PER_TEXT = 32
+FLOPS_PER_SECOND = 2e10
+"""Both on the careful side, a slow core and longish texts, so that a forecast errs on the long side."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The sources a spec names and what it selects in them; None where a `hub:` source must be fetched first."""
+
+    spec: JobSpec
+    model: ModelInfo | None
+    dataset: DatasetInfo | None
+    concerns: list[Concern] | None
+    layers: list[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the result: the spec, the content behind its references, and this program's version."""
+        contents = [source.sha256 or source.revision or "" for source in (self.model, self.dataset) if source]
+        return self.spec.fingerprint(microlith.__version__, *contents)
+
+    @property
+    def resolved(self) -> Resolved:
+        """The same, as it travels."""
+        model, dataset = self.model, self.dataset
+        return Resolved(
+            model=model
+            and ModelFacts(
+                ref=self.spec.model,
+                revision=model.revision,
+                sha256=model.sha256,
+                architecture=model.architecture,
+                labels=model.labels,
+            ),
+            dataset=dataset
+            and DatasetFacts(
+                ref=self.spec.source.ref,
+                revision=dataset.revision,
+                splits=self.spec.source.splits.model_dump(),
+                rows={role: split.rows for role, split in dataset.splits.items()},
+            ),
+            layers=self.layers,
+            seed=self.spec.sampling.seed,
+        )
+
+
+def resolve(spec: JobSpec, *, allow_paths: bool) -> Resolution:
+    """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
+    model = describe_model(spec.model, allow_paths=allow_paths)
+    dataset = describe_dataset(spec.source, roles_of(spec), allow_paths=allow_paths)
+    concerns = find_concerns(spec.concerns, model.labels) if model else None
+    layers = _layers(spec, model) if model else []
+    if model and dataset and concerns:
+        check(spec, model, dataset, concerns)
+    return Resolution(spec, model, dataset, concerns, layers)
+
+
+def plan(resolution: Resolution) -> Plan:
+    """What the job would make and about what it would cost."""
+    spec, concerns = resolution.spec, resolution.concerns or []
+    modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
+    return Plan(spec=spec, resolved=resolution.resolved, modules=modules, estimate=_estimate(resolution, len(modules)))
+
+
+def roles_of(spec: JobSpec) -> list[str]:
+    """The splits a job reads."""
+    return sorted({spec.sampling.split, spec.evaluation.split, spec.evaluation.validation_split})
+
+
+def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
+    names = [layer.name for layer in model.layers]
+    family = family_named(model.family)
+    chosen = select_layers(names, spec.layers, family)
+    if spec.structure == "neurons":
+        select_neuron_layers(names, chosen, family)
+    return chosen
+
+
+def _estimate(resolution: Resolution, modules: int) -> Estimate:
+    """Seconds: two operations per linear weight and token, for every evaluated text. Bytes: a whole file per module."""
+    spec, model, dataset = resolution.spec, resolution.model, resolution.dataset
+    if model is None or dataset is None:
+        return Estimate(seconds=None, bytes=None)
+    limit = spec.evaluation.limit
+    rows = [dataset.splits[role].rows for role in (spec.evaluation.split, spec.evaluation.validation_split)]
+    texts = sum(min(count, limit) if limit else count for count in rows) * (modules + 1)
+    weights = sum(layer.shape[0] * layer.shape[1] for layer in model.layers)
+    seconds = 2 * weights * texts * TOKENS_PER_TEXT / FLOPS_PER_SECOND
+    return Estimate(seconds=round(seconds, 1), bytes=modules * model.size_bytes)

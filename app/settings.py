@@ -1,0 +1,67 @@
+"""The one reader of the environment: every setting is a variable `MICROLITH_…`, read once and passed in."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How this process is set up. Without URLs the embedded default brings its own database, broker and store."""
+
+    model_config = SettingsConfigDict(env_prefix="MICROLITH_", env_ignore_empty=True, frozen=True)
+
+    database_url: str | None = Field(None, description="PostgreSQL, as SQLAlchemy writes it.")
+    broker_url: str | None = Field(None, description="Redis or Valkey.")
+    object_store_url: str | None = Field(None, description="`s3://bucket[/prefix]` or `file:///folder`.")
+    s3_endpoint: str | None = None
+    s3_public_endpoint: str | None = Field(
+        None, description="What presigned links name, where clients see another host."
+    )
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_region: str = "us-east-1"
+
+    data_dir: Path = Field(Path("~/.microlith"), description="Where the embedded default keeps everything.")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    api_key: SecretStr | None = Field(None, description="The bearer key callers must send; required outside loopback.")
+    allow_paths: bool = Field(False, description="Accept `path:` references; the embedded default alone sets it.")
+    max_body_bytes: int = 1_000_000
+
+    device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
+    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Torch threads.")
+    lease_seconds: float = Field(30.0, gt=0, description="A worker silent for so long has lost its job.")
+    heartbeat_seconds: float = Field(2.0, gt=0)
+    max_attempts: int = Field(3, ge=1)
+    log_json: bool = False
+
+    @model_validator(mode="after")
+    def _guarded_outside_loopback(self) -> Settings:
+        if not self.loopback and self.api_key is None:
+            raise ValueError(
+                f"refusing to listen on {self.host} without a key: set MICROLITH_API_KEY, or listen on 127.0.0.1"
+            )
+        if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
+            raise ValueError("MICROLITH_API_KEY is too short to be a secret: give at least 16 characters")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a child process read just these settings."""
+        values = self.model_dump()
+        plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in values.items()}
+        return {f"MICROLITH_{name.upper()}": str(value) for name, value in plain.items() if value is not None}

@@ -1,0 +1,101 @@
+"""From a module in memory to a verified archive: what is said about it, the `portable` layout, a clean re-opening."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report
+from worker.bench import Measures
+from worker.evaluation.runner import predict
+from worker.evaluation.sparsity import BaseSize, size, sparsity
+from worker.packaging.archive import Archive, archive
+from worker.packaging.card import model_card
+from worker.packaging.decomposition import decomposition
+from worker.packaging.facts import ModuleFacts, SampleRows
+from worker.packaging.portable import write_portable
+from worker.packaging.verify import Verifier
+from worker.pruning.masks import Mask
+from worker.sampling.concern import ConcernSamples
+from worker.sources.opening import Sources
+
+PROBE_ROWS = 8
+"""Examples whose logits must be the same in memory and in the clean process."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """What every module of a job is packed with."""
+
+    spec: JobSpec
+    sources: Sources
+    base: BaseResult
+    base_size: BaseSize
+    samples: Mapping[int, ConcernSamples]
+    scratch: Path
+
+    def describe(
+        self, module: nn.Module, mask: Mask, concern: Concern, ratio: float, measures: Measures
+    ) -> ModuleFacts:
+        """Everything there is to say about a module: what was asked, what it was made of, how it measures."""
+        drawn = self.samples[concern.id]
+        return ModuleFacts(
+            concern=concern,
+            spec=self.spec,
+            resolved=self.sources.resolved,
+            ratio=Ratio(requested=ratio, achieved=mask.achieved),
+            sparsity=sparsity(module, self.base_size),
+            size=size(module, self.base_size),
+            own=own_score(measures.report, concern),
+            base_own=own_score(self.base.report, concern),
+            report=measures.report,
+            base_report=self.base.report,
+            similarity=measures.similarity,
+            samples=SampleRows(list(drawn.positive), list(drawn.negative)),
+            mask_sha256=mask.digest(),
+            model_licence=self.sources.model.licence,
+            dataset_licence=self.sources.dataset_licence,
+        )
+
+    def pack(self, module: nn.Module, facts: ModuleFacts) -> Archive:
+        """The module as one zip; the folder it is made from is gone again."""
+        name = self._name(facts)
+        folder = self.scratch / name
+        folder.mkdir()
+        write_portable(folder, module, self.sources.model, model_card(facts), decomposition(facts))
+        package = archive(folder, self.scratch / f"{name}.zip")
+        shutil.rmtree(folder)
+        return package
+
+    def verify(self, verifier: Verifier, package: Archive, module: nn.Module) -> None:
+        """Raises VerificationFailed unless the archive, opened in a clean process, answers as the module does."""
+        examples = self.sources.splits[self.spec.evaluation.validation_split]
+        probe = examples.take(range(min(PROBE_ROWS, len(examples))))
+        verifier.check(package.path, probe.token_ids, predict(module, probe))
+
+    def _name(self, facts: ModuleFacts) -> str:
+        model = re.split(r"[:/@]", self.spec.model.rstrip("/"))[-1]
+        words = f"{model}-{facts.concern.label}-{facts.ratio.requested:g}"
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
+
+
+def own_score(report: Report, concern: Concern) -> OwnScore:
+    """The report's row of the concern itself."""
+    return OwnScore.model_validate(report.classes[concern.id].model_dump())
+
+
+def published(facts: ModuleFacts, timings: Mapping[str, float]) -> dict[str, object]:
+    """The facts as the module's wire model holds them."""
+    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity")
+    values = {name: getattr(facts, name) for name in fields}
+    document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
+    return document | {
+        "method": facts.spec.method.name,
+        "structure": facts.spec.structure,
+        "timings": {phase: round(seconds, 3) for phase, seconds in timings.items()},
+    }

@@ -1,0 +1,108 @@
+"""The right of one attempt to run a job and to write about it, kept alive by a heartbeat.
+
+The heartbeat also hears: a cancel, a deadline, or that the lease was lost. The compute meets what it heard at its next
+`checkpoint()`, which costs nothing between batches.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.tables import JobRow
+from app.db.unit import Database, Unit
+from app.domain.errors import DeadlineExceeded
+from app.services import lifecycle
+from app.settings import Settings
+from microlith.contract import JobSpec
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+
+
+class LeaseLostError(Exception):
+    """Another worker may have the job: this one must not write, and need not finish."""
+
+
+class CancelledError(Exception):
+    """The caller does not want the job any more."""
+
+
+@dataclass
+class Lease:
+    """One attempt of one job."""
+
+    database: Database
+    settings: Settings
+    job_id: str
+    token: str
+    attempt: int
+    spec: JobSpec
+    seconds_left: float | None
+    stop: Exception | None = field(default=None, init=False)
+
+    @classmethod
+    def claim(cls, database: Database, settings: Settings, job_id: str) -> Lease | None:
+        """The lease of a queued job; None when it is not queued, because it is over or somebody else was first."""
+        with database.unit() as unit:
+            job = lifecycle.claim(unit, job_id, settings.lease_seconds)
+            if job is None or job.lease_token is None:
+                return None
+            left = (job.deadline_at - unit.jobs.now()).total_seconds() if job.deadline_at else None
+            spec = JobSpec.model_validate(job.spec)
+            return cls(database, settings, job.id, job.lease_token, job.attempts, spec, left)
+
+    def checkpoint(self) -> None:
+        """Raises what the heartbeat heard; passes otherwise."""
+        if self.stop is not None:
+            raise self.stop
+
+    @contextmanager
+    def write(self) -> Iterator[tuple[Unit, JobRow]]:
+        """A transaction with the job's row, locked. Raises LeaseLostError unless this lease still holds it."""
+        with self.database.unit() as unit:
+            job = unit.jobs.held(self.job_id, self.token)
+            if job is None:
+                raise LeaseLostError(self.job_id)
+            yield unit, job
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Renew the lease while the block runs."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(over,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _beat(self, over: threading.Event) -> None:
+        began = time.monotonic()
+        while not over.wait(self.settings.heartbeat_seconds):
+            if self.seconds_left is not None and time.monotonic() - began > self.seconds_left:
+                self.stop = DeadlineExceeded(
+                    f"The job did not finish within {self.spec.deadline_seconds} s.",
+                    hint="Retry it (finished concerns are kept), or allow more with `deadline_seconds`.",
+                )
+            try:
+                self._renew()
+            except SQLAlchemyError as error:
+                log.warning("heartbeat_missed", job_id=self.job_id, error=str(error).splitlines()[0])
+
+    def _renew(self) -> None:
+        with self.database.unit() as unit:
+            state = unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
+        if state is None:
+            self.stop = LeaseLostError(self.job_id)
+        elif state == "cancelling":
+            self.stop = CancelledError(self.job_id)

@@ -1,0 +1,96 @@
+"""What happens to an attempt: claimed, run under a heartbeat, and ended one way or another.
+
+An attempt that is cancelled, out of time, out of memory or broken says so in the job. One that lost its lease says
+nothing: the job is somebody else's. One whose process is told to stop gives the job back, and another worker goes on
+with the concerns that are left.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from app.domain.errors import MicrolithError, OutOfMemory
+from app.services import lifecycle
+from app.services.backend import Backend
+from worker.journal import Journal
+from worker.lease import CancelledError, Lease, LeaseLostError
+from worker.pipeline import decompose
+
+log = structlog.get_logger()
+
+
+def run(backend: Backend, job_id: str) -> None:
+    """Run a queued job to its end. Does nothing when the job is not there to be claimed."""
+    lease = Lease.claim(backend.database, backend.settings, job_id)
+    if lease is None:
+        return
+    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt):
+        log.info("job_started")
+        try:
+            _attempt(backend, lease)
+        except LeaseLostError:
+            log.warning("lease_lost")
+
+
+def _attempt(backend: Backend, lease: Lease) -> None:
+    journal = Journal(lease, backend.objects)
+    try:
+        with lease.heartbeat():
+            decompose(lease.spec, journal, backend.settings)
+    except CancelledError:
+        _stop(lease)
+    except LeaseLostError:
+        raise
+    except MicrolithError as error:
+        _fail(lease, error)
+    except (SystemExit, KeyboardInterrupt):
+        _release(backend, lease)
+        raise
+    except Exception as error:
+        _fail(lease, out_of_memory(error) or _unexpected(error))
+    else:
+        _succeed(lease, journal)
+
+
+def _succeed(lease: Lease, journal: Journal) -> None:
+    with lease.write() as (unit, job):
+        journal.close(job)
+        lifecycle.move(unit, job, "succeed")
+    log.info("job_succeeded")
+
+
+def _stop(lease: Lease) -> None:
+    with lease.write() as (unit, job):
+        lifecycle.move(unit, job, "stop")
+    log.info("job_cancelled")
+
+
+def _fail(lease: Lease, error: MicrolithError) -> None:
+    with lease.write() as (unit, job):
+        lifecycle.fail(unit, job, error)
+    log.warning("job_failed", code=error.code, detail=error.detail)
+
+
+def _release(backend: Backend, lease: Lease) -> None:
+    with lease.write() as (unit, job):
+        lifecycle.move(unit, job, "release", attempt=lease.attempt, reason="worker stopped")
+        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
+    log.info("job_released")
+
+
+def out_of_memory(error: Exception) -> OutOfMemory | None:
+    """The error as OUT_OF_MEMORY, if that is what it is: Python's own, CUDA's, or the CPU allocator's."""
+    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not exhausted and "not enough memory" not in str(error):
+        return None
+    return OutOfMemory(
+        "The worker has too little memory for this job.",
+        hint="Lower `sampling.per_concern` or `evaluation.limit`, or send it to a larger machine.",
+    )
+
+
+def _unexpected(error: Exception) -> MicrolithError:
+    log.error("job_broke", exc_info=error)
+    return MicrolithError(
+        f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."
+    )

@@ -1,0 +1,38 @@
+"""The task on the queue: an id comes in, a job is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, signals
+
+from app.queue import RUN_JOB
+from app.services.backend import Backend
+from app.settings import Settings
+
+
+def register(celery: Celery, settings: Settings) -> None:
+    """Teach a worker the task. Each child process runs one job and ends, so that all its memory returns."""
+    celery.conf.update(
+        worker_pool="prefork",
+        worker_concurrency=1,
+        worker_max_tasks_per_child=1,
+        worker_proc_alive_timeout=120,  # seconds a child may spend importing torch
+        worker_soft_shutdown_timeout=3,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+
+    @signals.worker_process_init.connect(weak=False)
+    def warm_up(**_: Any) -> None:
+        from worker import device
+
+        device.prepare(settings)
+
+    @celery.task(name=RUN_JOB)
+    def run_job(job_id: str) -> None:
+        from worker.run import run
+
+        backend = Backend.open(settings)
+        run(backend, job_id)
+        backend.close()
