@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.int64]
 Checkpoint = Callable[[int], None]
 """Hears how many rows are done after each batch, and may raise to stop the work."""
 
-TOKEN_BUDGET = 4096
+TOKEN_BUDGET = 2048
 """Tokens of one batch, pads included: large enough to fill the cores, small enough to stay in their caches."""
 
 

@@ -1,0 +1,88 @@
+"""The seed system's own outputs, which the engine must match: where they are and how they are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from app.domain.families import family_of
+from app.domain.layers import select_layers
+from microlith.contract import JobSpec
+from worker.families.layers import linear_layers
+from worker.inputs import Examples
+from worker.pruning.masks import Mask
+from worker.pruning.prune import prune, scored_layers
+from worker.pruning.statistics import Statistics, calibrate
+from worker.sampling.concern import draw_samples
+
+torch.set_num_threads(1)
+
+FOLDER = Path(os.environ.get("MICROLITH_SHARED", Path(__file__).parents[3] / "shared")) / "parity"
+CLASSES = 10
+CONCERNS = (0, 3)
+
+present = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity/assets folder is not beside the repository")
+
+
+@cache
+def numbers(name: str) -> Any:
+    """A JSON file."""
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+@cache
+def arrays(name: str) -> dict[str, np.ndarray]:
+    """An array file."""
+    with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as stored:
+        return dict(stored)
+
+
+@cache
+def model() -> nn.Module:
+    """The small trained classifier."""
+    return AutoModelForSequenceClassification.from_pretrained(FOLDER / "model")
+
+
+@cache
+def examples(split: str) -> Examples:
+    """A split as the seed system tokenised it."""
+    stored = arrays("dataset")
+    ends = np.cumsum(stored[f"{split}_len"].astype(np.int64))[:-1]
+    token_ids = [ids.tolist() for ids in np.split(stored[f"{split}_ids"].astype(np.int64), ends)]
+    return Examples(token_ids, stored[f"{split}_labels"].astype(np.int64), pad_id=0, max_length=512)
+
+
+def spec(form: str, structure: str, ratios: list[float]) -> JobSpec:
+    """The options that reproduce the seed system."""
+    return JobSpec(
+        model="demo:m",
+        dataset="demo:d",
+        method={"name": "ci", "form": form},
+        structure=structure,
+        ratio=ratios,
+        layers={"include": ["intermediate", "output"], "exclude": ["attention"]},
+        calibration={"pads": "include", "pairing": "position"},
+    )
+
+
+@cache
+def masks(form: str, structure: str) -> tuple[Statistics, dict[tuple[int, float], Mask]]:
+    """Our statistics and masks of the concerns in the files, by concern and ratio."""
+    asked = spec(form, structure, [0.3, 0.5, 0.9])
+    family = family_of("bert")
+    layers = select_layers(list(linear_layers(model())), asked.layers, family)
+    train = examples("train")
+    samples = {concern: draw_samples(train.labels, concern, CLASSES, asked.sampling) for concern in CONCERNS}
+    scored = scored_layers(model(), family, asked, layers)
+    statistics = calibrate(model(), scored, train, samples, asked.calibration)
+    made = prune(model(), family, statistics, asked, layers, CONCERNS)
+    return statistics, {(concern, ratio): mask for concern, ratio, mask in made}

@@ -1,0 +1,96 @@
+"""The model card and `decomposition.json`."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+from huggingface_hub import ModelCard
+from package_builders import facts
+
+from app.sources.demo import Licence
+from microlith.contract import JobSpec
+from worker.packaging.card import model_card
+from worker.packaging.decomposition import decomposition
+
+
+def table(card):
+    """The first Markdown table of a card: first cell to the others."""
+    lines = card.split("| | module | base |\n")[1].splitlines()[1:]
+    rows = [[cell.strip() for cell in line.strip("|").rsplit("|", 2)] for line in lines[:7]]
+    return {name: (float(module), float(base)) for name, module, base in rows}
+
+
+def test_the_numbers_of_the_module_stand_beside_the_bases():
+    assert table(model_card(facts())) == {
+        r"Precision of ani\|mal": (0.111, 0.333),
+        r"Recall of ani\|mal": (0.222, 0.444),
+        r"F1 of ani\|mal": (0.148, 0.381),
+        "Macro F1": (0.508, 0.708),
+        "Accuracy": (0.509, 0.709),
+        "Mean cross-entropy": (0.51, 0.71),
+        "exp(mean cross-entropy), validation": (1.75, 1.95),
+    }
+
+
+def test_similarity_to_the_base_is_told_where_it_was_measured():
+    assert "| the concern | 0.9100 | 0.9200 | – |\n| the rest | 0.8100 | 0.8200 | 0.8300 |" in model_card(facts())
+    assert "linear CKA" not in model_card(replace(facts(), similarity=None))
+
+
+def test_the_card_says_what_it_is_how_to_open_it_and_what_was_asked():
+    card = model_card(facts())
+    for part in (
+        "(id 1)",
+        "49.87 % of the prunable weights",
+        "50.00 % requested",
+        "31.71 % of all linear",
+        "1,900,000",
+    ):
+        assert part in card
+    assert 'AutoModelForSequenceClassification.from_pretrained("this-folder")' in card
+    recipe = json.loads(card.split("```json\n")[1].split("\n```")[0])
+    spec = facts().spec
+    assert JobSpec(**recipe).fingerprint() == spec.fingerprint()
+    assert not {"labels", "priority", "deadline_seconds", "reuse"} & recipe.keys()
+
+
+def test_the_metadata_is_the_hubs():
+    data = ModelCard(model_card(facts())).data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "text-classification", "other")
+    assert data.model_name == "bert-tiny-wordnet-ani-mal"
+    assert data.base_model is None
+    results = {result.metric_name: result for result in data.eval_results}
+    assert results["F1 of ani|mal"].metric_value == 0.148
+    assert results["F1 of ani|mal"].dataset_split == "test"
+
+
+def test_a_hub_base_is_named_by_its_hub_id():
+    spec = JobSpec(model="hub:org/base@abc", dataset="hub:org/data")
+    data = ModelCard(model_card(replace(facts(), spec=spec, model_licence=Licence("MIT", "As stated.")))).data
+    assert (data.base_model, data.datasets, data.license) == ("org/base", "org/data", "mit")
+
+
+def test_licences_of_model_and_data_are_carried_over():
+    licences = model_card(facts()).split("## Licences")[1]
+    assert "Apache-2.0 AND LicenseRef-WordNet" in licences
+    assert licences.count("Princeton University") == 2
+    silent = model_card(replace(facts(), model_licence=None, dataset_licence=None)).split("## Licences")[1]
+    assert silent.count("states no licence") == 2
+
+
+def test_the_history_has_what_makes_the_module_again():
+    history = decomposition(facts())
+    assert history["versions"]["torch"] == torch.__version__
+    assert history["versions"]["transformers"] == transformers.__version__
+    assert (history["format"], history["seed"], history["mask"]) == (1, 44, {"sha256": "cd" * 32})
+    assert history["resolved"]["model"]["sha256"] == "ab" * 32
+    assert history["metrics"]["own"]["f1"] == 0.148
+    assert history["spec"]["model"] == "demo:bert-tiny-wordnet"
+    assert json.loads(json.dumps(history)) == history
+
+
+@pytest.mark.parametrize("make", [model_card, decomposition])
+def test_equal_facts_are_told_equally(make):
+    assert make(facts()) == make(facts(labels={"a": "b"}, reuse=False, deadline_seconds=5))

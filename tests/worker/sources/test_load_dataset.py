@@ -1,0 +1,96 @@
+"""Datasets by reference, loaded."""
+
+import shutil
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import constants
+
+from app.domain.errors import DatasetInvalid, SourceUnavailable, UnknownLabels
+from app.sources.demo import FOLDER
+from microlith.contract import DatasetSpec, Splits
+from worker.sources.datasets import load_dataset
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LABELS = ["neg", "pos"]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A hub that refuses connections, and its cache in a folder of the test's own."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def kept(cache, name):
+    """The folder of a repository's only snapshot in the cache, as a download would leave it."""
+    repository = cache / f"datasets--{name.replace('/', '--')}"
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return repository / "snapshots" / COMMIT
+
+
+def load(ref, roles=("train",), labels=LABELS, **fields):
+    return load_dataset(DatasetSpec(ref=ref, **fields), labels, roles, allow_paths=True)
+
+
+def test_the_demo_data_is_texts_and_class_ids_in_the_order_of_the_file():
+    table = pq.read_table(FOLDER / "wordnet-supersense" / "test.parquet")
+    names = sorted(set(table["label"].to_pylist()))
+    loaded = load("demo:wordnet-supersense", ["test"], names)
+    texts, labels = loaded.split("test")
+    assert texts == table["text"].to_pylist()
+    assert [names[label] for label in labels] == table["label"].to_pylist()
+    assert labels.dtype == np.int64
+    assert loaded.facts.rows == {"test": 3445}
+
+
+def test_ids_and_names_come_to_the_same(tmp_path):
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [1, 0]}), tmp_path / "train.parquet")
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["pos", "neg"]}), tmp_path / "test.parquet")
+    for role in ("train", "test"):
+        assert load(f"path:{tmp_path}", [role]).split(role)[1].tolist() == [1, 0]
+
+
+def test_labels_of_another_model_are_refused(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "label": ["neutral"]}), tmp_path / "train.parquet")
+    with pytest.raises(UnknownLabels, match=r"neutral\. Known: neg, pos"):
+        load(f"path:{tmp_path}")
+
+
+def test_rows_with_gaps_are_refused(tmp_path):
+    pq.write_table(pa.table({"text": ["a", None], "label": ["pos", "neg"]}), tmp_path / "train.parquet")
+    with pytest.raises(DatasetInvalid, match="1 rows of the train split have no text"):
+        load(f"path:{tmp_path}")
+
+
+@pytest.mark.timeout(30)
+def test_without_a_network_hub_data_is_unavailable_at_once(cache):
+    with pytest.raises(SourceUnavailable, match="hub:some/data could not be fetched"):
+        load("hub:some/data")
+
+
+def test_cached_hub_data_is_opened_by_datasets_and_says_its_commit(cache):
+    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=LABELS)})
+    rows = datasets.Dataset.from_dict({"sentence": ["a", "b", "c"], "label": [1, 0, 1]}, features=features)
+    folder = kept(cache, "some/data")
+    rows.to_parquet(folder / "train-00000-of-00001.parquet")
+    rows.select([1]).to_parquet(folder / "dev-00000-of-00001.parquet")
+    loaded = load("hub:some/data", ("train", "validation"), ["POS", "NEG"])
+    assert loaded.facts.revision == COMMIT
+    assert loaded.split("train")[0] == ["a", "b", "c"]
+    assert loaded.split("train")[1].tolist() == [0, 1, 0]
+    assert loaded.facts.rows == {"train": 3, "validation": 1}
+
+
+def test_an_unknown_split_of_hub_data_is_answered_with_the_known(cache):
+    shutil.copy(FOLDER / "wordnet-supersense" / "test.parquet", kept(cache, "some/data") / "test.parquet")
+    with pytest.raises(DatasetInvalid, match=r"no split 'holdout' for test\. Splits: test\.") as refusal:
+        load("hub:some/data", ["test"], splits=Splits(test="holdout"))
+    assert refusal.value.pointer == "/dataset/splits/test"

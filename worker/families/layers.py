@@ -1,0 +1,33 @@
+"""The linear layers of a live model, by the dotted names that layer patterns speak of."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from app.domain.families import Family, FeedForward, family_of
+
+WIDTH_SETTINGS = {"bert": "intermediate_size", "distilbert": "hidden_dim"}
+"""The config setting that holds the feed-forward width, by family name."""
+
+
+def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
+    """Every linear layer in the order of a walk of the module tree, the classifier head included."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+def linear(model: nn.Module, name: str) -> nn.Linear:
+    """The linear layer of that dotted name."""
+    module = model.get_submodule(name)
+    if not isinstance(module, nn.Linear):
+        raise TypeError(f"{name} is a {type(module).__name__}, not a linear layer")
+    return module
+
+
+def family_of_model(model: nn.Module) -> Family | None:
+    """The family that a loaded model's config names."""
+    return family_of(getattr(getattr(model, "config", None), "model_type", None))
+
+
+def feed_forwards(model: nn.Module, family: Family) -> list[FeedForward]:
+    """The feed-forward pairs of every block, first block first."""
+    return family.feed_forwards(linear_layers(model))

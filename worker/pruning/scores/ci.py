@@ -1,0 +1,93 @@
+"""Concern identification (CI): what matters is what reacts to the concern and tells it from the rest.
+
+Source: the seed system's concern identification, forms "sine" (its notebook) and "alpha" (its later code). Both were
+undefined in places (a cosine a rounding step over 1, the pole of α at 45°, features that never fire); here they are
+finite for every input and agree with the seed wherever it was well defined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from worker.pruning.statistics import NEGATIVE, POSITIVE, LayerStatistics
+
+Form = Literal["sine", "alpha"]
+
+POLE = 1e-6
+"""How close cos − sin may come to zero: |α| stays under 1 / (2 · POLE)."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How each input feature of a layer reacts to the concern and to the rest; all [in].
+
+    Paired statistics are held in float32, the seed's arithmetic; free ones in float64.
+    """
+
+    concern_norm: Tensor
+    rest_norm: Tensor
+    cosine: Tensor
+
+
+def contrast(layer: LayerStatistics, place: int) -> Contrast:
+    """The contrast of the concern at `place`; a feature that never fires has cosine 0.
+
+    Paired: the seed's norms over tokens and ⟨x⁺, x⁻⟩ / (‖x⁺‖ ‖x⁻‖). Free: that cosine for the mean of all pairings,
+    (Σx⁺ Σx⁻ / √(N⁺ N⁻)) / (‖x⁺‖ ‖x⁻‖), and norms as if both sides had the mean number of tokens, √N · rms, so that the
+    side of longer texts does not weigh more.
+    """
+    count, norm = layer.count[place], layer.square[place].sqrt()  # [2], [2, in]
+    if layer.product is not None:
+        cosine = _ratio(layer.product[place], norm[POSITIVE] * norm[NEGATIVE])
+        return Contrast(norm[POSITIVE].float(), norm[NEGATIVE].float(), cosine.float())
+    total = layer.total[place]
+    cosine = _ratio(total[POSITIVE] * total[NEGATIVE] / count.prod().sqrt(), norm[POSITIVE] * norm[NEGATIVE])
+    norm = norm * (count.mean() / count).sqrt().unsqueeze(-1)
+    return Contrast(norm[POSITIVE], norm[NEGATIVE], cosine)
+
+
+def coefficient(features: Contrast, form: Form) -> Tensor:
+    """Importance of each input feature to the concern [in], finite; p, n are the norms, cos and sin of their angle.
+
+    sine:  p + sin · (p + n) / √(p² + n²)        alpha:  p + α n,  α = cos · sin / (cos − sin)
+    """
+    p, n, cos = features.concern_norm, features.rest_norm, features.cosine.clamp(-1.0, 1.0)
+    sin = torch.sqrt(1.0 - cos.square())
+    if form == "sine":
+        quarters = p / 4, n / 4  # exact, and keeps huge norms from overflowing
+        found = p + sin * _ratio(quarters[0] + quarters[1], torch.hypot(*quarters))
+    else:
+        gap = cos - sin
+        gap = torch.where(gap.abs() < POLE, torch.where(gap < 0, -POLE, POLE), gap)
+        found = p + cos * sin / gap * n
+    largest = torch.finfo(found.dtype).max
+    return found.clamp(-largest, largest)
+
+
+def weight_scores(weight: Tensor, coefficients: Tensor) -> Tensor:
+    """|W_ij| · |coef_j|, [out, in], at least as precise as the coefficients."""
+    return weight.abs() * coefficients.abs()
+
+
+def neuron_scores_by_input(weight: Tensor, coefficients: Tensor) -> Tensor:
+    """A neuron's L2 norm of its row of weight scores [neurons], from the layer that writes it, as the seed judges."""
+    scores: Tensor = torch.linalg.vector_norm(weight_scores(weight, coefficients), dim=1)
+    return scores
+
+
+def neuron_scores_by_output(weight: Tensor, coefficients: Tensor) -> Tensor:
+    """A neuron's activation coefficient times the L2 norm of its outgoing column [neurons].
+
+    `weight` [out, neurons] and `coefficients` [neurons] are those of the layer that reads the neurons.
+    """
+    scores: Tensor = torch.linalg.vector_norm(weight_scores(weight, coefficients), dim=0)
+    return scores
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """above / below, and 0 where below is 0."""
+    return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)
