@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from app.domain.layers import select_layers
 from app.services.planning import roles_of
-from app.sources.demo import Licence
 from app.sources.labels import find_concerns
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.families.layers import linear_layers
 from worker.inputs import Examples, encode
-from worker.sources.datasets import load_dataset
+from worker.sources.datasets import Labels, LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
 
 
@@ -23,11 +22,27 @@ class Sources:
     """Everything a decomposition reads."""
 
     model: LoadedModel
-    splits: Mapping[str, Examples]
-    dataset_licence: Licence | None
+    data: LoadedDataset
     concerns: list[Concern]
     layers: list[str]
     resolved: Resolved
+
+    def labels(self, role: str) -> Labels:
+        """Class ids [rows] of a split."""
+        return self.data.split(role)[1]
+
+    def encode(self, role: str, rows: Iterable[int]) -> Examples:
+        """A split under its own row numbers, of which only `rows` are read: encoding the rest would cost and serve
+
+        nothing, so they are left empty.
+        """
+        texts, labels = self.data.split(role)
+        wanted = sorted(set(rows))
+        encoded = encode([texts[row] for row in wanted], labels[wanted], self.model.tokenizer, self.model.max_length)
+        token_ids: list[Sequence[int]] = [()] * len(texts)
+        for row, tokens in zip(wanted, encoded.token_ids, strict=True):
+            token_ids[row] = tokens
+        return replace(encoded, token_ids=token_ids, labels=labels)
 
 
 def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> Sources:
@@ -37,8 +52,7 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> S
     layers = select_layers(list(linear_layers(model.model)), spec.layers, model.family)
     return Sources(
         model=model,
-        splits={role: encode(*data.split(role), model.tokenizer, model.max_length) for role in roles_of(spec)},
-        dataset_licence=data.licence,
+        data=data,
         concerns=find_concerns(spec.concerns, model.labels),
         layers=layers,
         resolved=Resolved(

@@ -1,0 +1,49 @@
+"""Where a reference's files are on this disk, and what a file is known by without reading it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from app.sources import demo
+from app.sources.references import Reference, among
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file as it was seen: a changed file has another stamp, so what is cached by stamp is never stale."""
+
+    path: Path
+    modified: int
+    size: int
+
+
+def stamp(path: Path) -> Stamp:
+    """The stamp of an existing file."""
+    found = path.stat()
+    return Stamp(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=256)
+def sha256(file: Stamp) -> str:
+    """The sha256 of the file's bytes, in hex."""
+    with file.path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_place(ref: Reference, *, pointer: str) -> Path:
+    """The folder of a `demo:` or `path:` model."""
+    return _place(ref, demo.MODELS, "model", pointer)
+
+
+def dataset_place(ref: Reference, *, pointer: str) -> Path:
+    """The folder or file of a `demo:` or `path:` dataset."""
+    return _place(ref, demo.DATASETS, "dataset", pointer)
+
+
+def _place(ref: Reference, known: dict[str, demo.Licence], what: str, pointer: str) -> Path:
+    if ref.kind == "demo":
+        return demo.FOLDER / among(ref.name, known, what=what, pointer=pointer)
+    return Path(ref.name).expanduser().absolute()

@@ -1,0 +1,70 @@
+"""Which files of a dataset folder play which role: by the names people give them, or by the names the spec gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from app.domain.errors import DatasetInvalid
+from app.sources.tables import FORMATS
+from microlith.contract import Splits
+
+POINTER = "/dataset"
+ROLES = ("train", "validation", "test")
+_ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+
+
+def split_files(place: Path, splits: Splits, roles: Iterable[str]) -> dict[str, list[Path]]:
+    """Role to its files, shards in order. A single file plays every role. DatasetInvalid names what is there."""
+    if place.is_file():
+        return {role: [_the_file(place, role, getattr(splits, role))] for role in roles}
+    present = data_files(place)
+    return {role: _find(place, present, role, getattr(splits, role)) for role in roles}
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The data files of a folder and of `data/` below it, by name."""
+    found = [file for place in (folder, folder / "data") if place.is_dir() for file in place.iterdir()]
+    return sorted(file for file in found if file.suffix.lower() in FORMATS and file.is_file())
+
+
+def _the_file(file: Path, role: str, name: str) -> Path:
+    if file.suffix.lower() not in FORMATS:
+        raise DatasetInvalid(
+            f"{file.name} is no data file. Data files end in {', '.join(FORMATS)}.", pointer=f"{POINTER}/ref"
+        )
+    if name not in (role, file.name):
+        raise DatasetInvalid(
+            f"{file.name} is a single file and plays every role; it has no split {name!r}.",
+            pointer=f"{POINTER}/splits/{role}",
+        )
+    return file
+
+
+def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]:
+    names = _ALIASES[role] if name == role else (name,)
+    for wanted in names:
+        exact = [file for file in present if str(file.relative_to(folder)) == wanted]
+        found = exact or [file for file in present if _stem(file) == wanted]
+        if len({(file.suffix, file.parent) for file in found}) > 1:
+            listed = ", ".join(str(file.relative_to(folder)) for file in found)
+            raise DatasetInvalid(
+                f"Several files could be the {role} split: {listed}.",
+                hint="Name one of them in `splits`.",
+                pointer=f"{POINTER}/splits/{role}",
+            )
+        if found:
+            return found
+    listed = ", ".join(str(file.relative_to(folder)) for file in present) or "none"
+    raise DatasetInvalid(
+        f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {listed}.",
+        hint="Name a file per role in `splits`.",
+        pointer=f"{POINTER}/splits/{role}",
+    )
+
+
+def _stem(file: Path) -> str:
+    shard = _SHARD.fullmatch(file.stem)
+    return shard[1] if shard else file.stem

@@ -1,0 +1,194 @@
+"""Data files known by their schemas and their label counts."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from app.domain.errors import DatasetInvalid
+from app.sources.datasets import describe_dataset, known_datasets
+from microlith.contract import DatasetSpec, Splits
+
+ROWS = {"text": ["one", "2024-01-01", "three", "four"], "label": ["yes", "no", "yes", "yes"]}
+
+
+def write(file, rows=ROWS, schema=None):
+    table = pa.table(rows, schema=schema)
+    if file.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, file)
+    elif file.suffix == ".csv":
+        pyarrow.csv.write_csv(table, file)
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    return file
+
+
+def describe(place, *roles, **fields):
+    return describe_dataset(DatasetSpec(ref=f"path:{place}", **fields), roles or ("train",), allow_paths=True)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl", "train.json"])
+def test_every_format_tells_the_same(tmp_path, name):
+    write(tmp_path / name)
+    info = describe(tmp_path)
+    assert (info.text_column, info.label_column) == ("text", "label")
+    assert info.splits["train"].rows == 4
+    assert info.splits["train"].labels == {"no": 1, "yes": 3}
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl"])
+def test_ids_are_counted_as_digits_in_the_order_of_numbers(tmp_path, name):
+    write(tmp_path / name, {"text": ["a", "b", "c"], "label": [10, 9, 10]})
+    assert list(describe(tmp_path).splits["train"].labels.items()) == [("9", 1), ("10", 2)]
+
+
+def test_the_demo_data_is_known_with_all_its_splits():
+    (info,) = known_datasets()
+    assert {role: split.rows for role, split in info.splits.items()} == {
+        "train": 27556,
+        "validation": 3444,
+        "test": 3445,
+    }
+    assert len(info.splits["test"].labels) == 12
+
+
+def test_class_names_of_a_hugging_face_schema_name_the_ids(tmp_path):
+    features = {"label": {"names": ["neg", "pos", "never"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pa.schema([("text", pa.string()), ("label", pa.int64())], metadata=metadata)
+    write(tmp_path / "train.parquet", {"text": ["a", "b", "c"], "label": [1, 0, -1]}, schema)
+    info = describe(tmp_path)
+    assert info.class_names == ["neg", "pos", "never"]
+    assert info.splits["train"].labels == {"neg": 1, "pos": 1, "never": 0, "-1": 1}
+
+
+def test_usual_other_names_are_found(tmp_path):
+    write(tmp_path / "dev.csv", {"sentence": ["a"], "labels": [1]})
+    info = describe(tmp_path, "validation")
+    assert (info.text_column, info.label_column) == ("sentence", "labels")
+
+
+def test_shards_and_the_data_folder_are_one_split(tmp_path):
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "train-00000-of-00002.parquet")
+    write(tmp_path / "data" / "train-00001-of-00002.parquet")
+    assert describe(tmp_path).splits["train"].rows == 8
+
+
+def test_splits_name_files_and_a_single_file_plays_every_role(tmp_path):
+    write(tmp_path / "mine.csv")
+    info = describe(tmp_path, "test", splits=Splits(test="mine.csv"))
+    assert info.splits["test"].rows == 4
+    assert set(describe(tmp_path / "mine.csv", "train", "test").splits) == {"train", "test"}
+
+
+def test_only_the_roles_of_the_job_are_needed(tmp_path):
+    write(tmp_path / "train.parquet")
+    assert list(describe(tmp_path, "train").splits) == ["train"]
+    with pytest.raises(DatasetInvalid, match=r"test split \(test\). Data files there: train\.parquet") as refusal:
+        describe(tmp_path, "train", "test")
+    assert refusal.value.pointer == "/dataset/splits/test"
+
+
+@pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "nothing.csv"])
+def test_a_split_is_a_file_of_the_folder(tmp_path, name):
+    (tmp_path / "inside").mkdir()
+    write(tmp_path / "secret.csv")
+    write(tmp_path / "inside" / "train.csv")
+    with pytest.raises(DatasetInvalid, match="There is no file"):
+        describe(tmp_path / "inside", splits=Splits(train=name))
+
+
+def test_two_candidates_for_a_split_are_not_guessed_between(tmp_path):
+    write(tmp_path / "train.csv")
+    write(tmp_path / "train.parquet")
+    with pytest.raises(DatasetInvalid, match=r"Several files could be the train split: train\.csv, train\.parquet"):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["text_column", "label_column"])
+def test_an_unknown_column_is_answered_with_the_known_ones(tmp_path, field):
+    write(tmp_path / "train.parquet")
+    with pytest.raises(DatasetInvalid, match=r"Columns: text, label\.") as refusal:
+        describe(tmp_path, **{field: "nope"})
+    assert refusal.value.pointer == f"/dataset/{field}"
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl"])
+def test_missing_labels_are_counted(tmp_path, name):
+    write(tmp_path / name, {"text": ["a", "b", "c"], "label": ["yes", None, None]})
+    with pytest.raises(DatasetInvalid, match=rf"2 rows of {name} have no label"):
+        describe(tmp_path)
+
+
+def test_missing_texts_are_counted_and_empty_texts_are_texts(tmp_path):
+    (tmp_path / "train.csv").write_text('text,label\n"",yes\nb,no\n')
+    assert describe(tmp_path).splits["train"].rows == 2
+    (tmp_path / "train.csv").write_text("text,label\n,yes\nb,no\n")
+    with pytest.raises(DatasetInvalid, match=r"1 rows of train\.csv have no text"):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl"])
+def test_numbers_with_a_fraction_are_no_labels(tmp_path, name):
+    write(tmp_path / name, {"text": ["a", "b"], "label": [0.5, 1.5]})
+    with pytest.raises(DatasetInvalid, match="Column label holds double"):
+        describe(tmp_path)
+
+
+def test_numbers_are_no_texts(tmp_path):
+    write(tmp_path / "train.parquet", {"text": [1, 2], "label": [0, 1]})
+    with pytest.raises(DatasetInvalid, match="Column text holds int64, not text"):
+        describe(tmp_path)
+
+
+def test_bytes_that_are_no_utf8_are_no_texts(tmp_path):
+    (tmp_path / "train.csv").write_bytes(b"text,label\n\xff\xfe,no\n")
+    with pytest.raises(DatasetInvalid, match="Column text holds binary, not text"):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv"])
+def test_a_split_without_rows_is_refused(tmp_path, name):
+    write(tmp_path / name, {"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+    with pytest.raises(DatasetInvalid):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.parquet", b"PAR1 not really"),
+        ("train.csv", b""),
+        ("train.csv", b"text,label\na\n"),
+        ("train.jsonl", b"[1, 2]\n"),
+        ("train.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": "one"}\n'),
+        ("train.jsonl", b""),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetInvalid, match=rf"{name} cannot be read") as refusal:
+        describe(tmp_path)
+    assert "JSON Lines" in refusal.value.hint
+
+
+def test_a_column_of_ten_thousand_values_is_no_label_column(tmp_path):
+    write(tmp_path / "train.parquet", {"text": ["a"] * 10_001, "label": [str(i) for i in range(10_001)]})
+    with pytest.raises(DatasetInvalid, match="is it the label column"):
+        describe(tmp_path)
+
+
+def test_a_changed_file_is_counted_again(tmp_path):
+    write(tmp_path / "train.csv")
+    before = describe(tmp_path)
+    write(tmp_path / "train.csv", {"text": ["a"], "label": ["no"]})
+    after = describe(tmp_path)
+    assert after.splits["train"].rows == 1
+    assert after.sha256 != before.sha256
+
+
+def test_hub_data_is_left_to_the_worker():
+    assert describe_dataset(DatasetSpec(ref="hub:org/data"), ["train"], allow_paths=False) is None

@@ -1,0 +1,104 @@
+"""Labels of data and model, concerns, and whether there are samples enough."""
+
+import pytest
+
+from app.domain.errors import InvalidInput, NotEnoughSamples, UnknownLabels
+from app.sources.labels import check, find_concerns, match_labels
+from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
+from microlith.contract.catalog import SplitInfo
+
+LABELS = ["act", "animal", "artifact"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "names", "expected"),
+    [
+        (["artifact", "act"], LABELS, None, {"artifact": 2, "act": 0}),
+        (["2", "0"], LABELS, None, {"2": 2, "0": 0}),
+        (["Animal"], LABELS, None, {"Animal": 1}),
+        (["1", "2"], ["2", "1"], None, {"1": 1, "2": 0}),
+        (["neg", "pos"], ["LABEL_0", "LABEL_1"], ["neg", "pos"], {"neg": 0, "pos": 1}),
+        (["neg", "pos"], ["POS", "NEG"], ["neg", "pos"], {"neg": 1, "pos": 0}),
+    ],
+)
+def test_labels_are_names_or_ids(dataset, model, names, expected):
+    assert match_labels(dataset, model, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names", "strange"),
+    [(["act", "plant"], None, "plant"), (["0", "3"], None, "3"), (["-1", "act"], None, "-1"), (["a"], ["a"], "a")],
+)
+def test_labels_that_fit_no_class_are_listed_with_the_known(dataset, names, strange):
+    with pytest.raises(UnknownLabels, match=rf"know: {strange}\. Known: act, animal, artifact\."):
+        match_labels(dataset, LABELS, names)
+
+
+def test_labels_that_differ_only_in_case_are_told_apart():
+    assert match_labels(["A"], ["a", "A"]) == {"A": 1}
+    with pytest.raises(UnknownLabels):
+        match_labels(["ß", "x"], ["ss", "SS"])
+
+
+def test_all_concerns_are_the_classes_in_order():
+    assert [concern.id for concern in find_concerns("all", LABELS)] == [0, 1, 2]
+
+
+def test_concerns_are_named_by_label_or_id_in_the_order_asked():
+    assert find_concerns(["artifact", 0, "1"], LABELS) == [
+        Concern(id=2, label="artifact"),
+        Concern(id=0, label="act"),
+        Concern(id=1, label="animal"),
+    ]
+
+
+@pytest.mark.parametrize("strange", ["plant", 3, -1, "²"])
+def test_an_unknown_concern_is_pointed_at_with_the_known(strange):
+    with pytest.raises(UnknownLabels, match="Known: act, animal, artifact") as refusal:
+        find_concerns(["act", strange], LABELS)
+    assert refusal.value.pointer == "/concerns/1"
+
+
+def test_one_class_by_name_and_by_id_is_a_repeat():
+    with pytest.raises(InvalidInput, match="a second time") as refusal:
+        find_concerns(["act", 0], LABELS)
+    assert refusal.value.pointer == "/concerns/1"
+
+
+def facts(**train):
+    model = ModelInfo(
+        id="m", revision=None, sha256=None, architecture=None, family=None, labels=LABELS, max_length=8,
+        parameters=1, size_bytes=1, layers=[], structures=[],
+    )  # fmt: skip
+    splits = {role: SplitInfo(rows=9, labels=train) for role in ("train", "validation", "test")}
+    data = DatasetInfo(
+        id="d", revision=None, columns={}, text_column="t", label_column="l", splits=splits, size_bytes=1
+    )
+    return model, data
+
+
+SPEC = JobSpec(model="demo:m", dataset="demo:d", sampling={"per_concern": 4})
+
+
+def test_enough_samples_pass():
+    check(SPEC, *facts(act=4, animal=4, artifact=4), find_concerns("all", LABELS))
+
+
+def test_a_class_that_is_short_is_named_with_what_it_has_and_needs():
+    with pytest.raises(NotEnoughSamples, match="'animal' has 3 examples in the train split; sampling needs 4"):
+        check(SPEC, *facts(act=4, animal=3, artifact=4), find_concerns("all", LABELS))
+
+
+def test_a_class_that_is_short_does_not_matter_to_other_concerns():
+    check(SPEC, *facts(act=4, animal=3, artifact=1), find_concerns(["act"], LABELS))
+
+
+def test_a_concern_without_a_rest_is_refused():
+    with pytest.raises(NotEnoughSamples, match="0 examples of the classes beside 'act'"):
+        check(SPEC, *facts(act=9), find_concerns(["act"], LABELS))
+
+
+def test_strange_labels_of_any_split_are_refused_unless_no_row_has_them():
+    check(SPEC, *facts(act=9, animal=9, nothing=0), find_concerns(["act"], LABELS))
+    with pytest.raises(UnknownLabels, match="nothing"):
+        check(SPEC, *facts(act=9, animal=9, nothing=1), find_concerns(["act"], LABELS))

@@ -1,0 +1,51 @@
+"""Archives: a folder as one zip whose bytes depend on names and contents alone."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from microlith.contract import ArtifactFile
+from worker.packaging.portable import files_of
+
+MEDIA_TYPE = "application/zip"
+_CHUNK = 1024 * 1024
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can state
+_MODE = 0o100644 << 16
+_UNIX = 3
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip on disk: its digest, its size and what it holds."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    files: list[ArtifactFile]
+
+
+def archive(folder: Path, target: Path) -> Archive:
+    """Zips `folder` into `target`, its files at the root. Equal content has equal bytes.
+
+    Stored, not compressed: weights do not shrink, and zlib's versions differ. Reads and writes in pieces.
+    """
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as zipped:
+        files = [_add(zipped, folder, name) for name in files_of(folder)]
+    with target.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Archive(target, digest, target.stat().st_size, files)
+
+
+def _add(zipped: zipfile.ZipFile, folder: Path, name: str) -> ArtifactFile:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system, entry.external_attr = _UNIX, _MODE
+    entry.file_size = (folder / name).stat().st_size  # decides between zip and zip64 before a byte is written
+    digest = hashlib.sha256()
+    with (folder / name).open("rb") as source, zipped.open(entry, "w") as sink:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            sink.write(chunk)
+    return ArtifactFile(path=name, size_bytes=entry.file_size, sha256=digest.hexdigest())

@@ -1,0 +1,36 @@
+"""`decomposition.json`: all that is needed to make the module again, and what it measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from worker.packaging.facts import ModuleFacts
+
+FORMAT = 1
+_LIBRARIES = ("microlith", "torch", "transformers")
+
+
+def decomposition(facts: ModuleFacts) -> dict[str, Any]:
+    """The document, ready for JSON: equal facts give an equal document."""
+    return {
+        "format": FORMAT,
+        "versions": {library: version(library) for library in _LIBRARIES},
+        "spec": facts.recipe(),
+        "resolved": facts.resolved.model_dump(mode="json"),
+        "concern": facts.concern.model_dump(mode="json"),
+        "ratio": facts.ratio.model_dump(mode="json"),
+        "seed": facts.spec.sampling.seed,
+        "samples": {"split": facts.spec.sampling.split, **asdict(facts.samples)},
+        "mask": {"sha256": facts.mask_sha256},
+        "sparsity": facts.sparsity.model_dump(mode="json"),
+        "size": facts.size.model_dump(mode="json"),
+        "metrics": {
+            "own": facts.own.model_dump(mode="json"),
+            "base_own": facts.base_own.model_dump(mode="json"),
+            "report": facts.report.model_dump(mode="json"),
+            "similarity": facts.similarity and facts.similarity.model_dump(mode="json"),
+            "base_report": facts.base_report.model_dump(mode="json"),
+        },
+    }

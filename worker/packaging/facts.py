@@ -1,0 +1,41 @@
+"""What a module's package says of it: the facts of a run, without times, hosts or ids, so equal runs are equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.sources.demo import Licence
+from microlith.contract import Concern, JobSpec, OwnScore, Ratio, Report, Resolved, Similarity, Size, Sparsity
+
+
+@dataclass(frozen=True)
+class SampleRows:
+    """Row numbers, in the sampling split, of the samples that calibrated the module."""
+
+    positive: list[int]
+    negative: list[int]
+
+
+@dataclass(frozen=True)
+class ModuleFacts:
+    """One module: what was asked, what it was made of and how it measures beside the base."""
+
+    concern: Concern
+    spec: JobSpec
+    resolved: Resolved
+    ratio: Ratio
+    sparsity: Sparsity
+    size: Size
+    own: OwnScore
+    base_own: OwnScore
+    report: Report
+    base_report: Report
+    similarity: Similarity | None
+    samples: SampleRows
+    mask_sha256: str
+    model_licence: Licence | None = None
+    dataset_licence: Licence | None = None
+
+    def recipe(self) -> dict[str, object]:
+        """The spec as JSON, without the caller's bookkeeping."""
+        return self.spec.model_dump(mode="json", exclude={"priority", "deadline_seconds", "reuse", "labels"})

@@ -1,0 +1,87 @@
+"""Opens archives as a stranger would, in a process of its own: run as a script, it imports nothing of this project.
+
+One JSON object per line in (`archive`, `token_ids`), one per line out (`logits`, or `fault`). When its input ends,
+because the parent is done or dead, it ends at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import sys
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+
+def serve() -> None:
+    """Answers requests until there are no more."""
+    answers = _own_stdout()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    answers.write(json.dumps({"ready": True}) + "\n")
+    while True:
+        answers.write(json.dumps(_answer(json.loads(requests.get()))) + "\n")
+
+
+def _own_stdout() -> Any:
+    """Standard output for answers alone: what a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _listen(requests: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="microlith-reopen-") as name:
+            folder = Path(name)
+            with zipfile.ZipFile(request["archive"]) as zipped:
+                zipped.extractall(folder)
+            _check_sums(folder)
+            return {"logits": _logits(folder, request["token_ids"])}
+    except Exception as error:  # whatever is wrong with the archive is the answer
+        return {"fault": f"{type(error).__name__}: {error}"}
+
+
+def _check_sums(folder: Path) -> None:
+    """ValueError unless SHA256SUMS names every other file with its digest."""
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    present = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    del present["SHA256SUMS"]
+    if stated.keys() != present.keys():
+        raise ValueError(f"SHA256SUMS and the files differ in {sorted(stated.keys() ^ present.keys())}")
+    for name, file in present.items():
+        if hashlib.sha256(file.read_bytes()).hexdigest() != stated[name]:
+            raise ValueError(f"{name} is not what SHA256SUMS says")
+
+
+@torch.inference_mode()
+def _logits(folder: Path, token_ids: list[list[int]]) -> list[list[float]]:
+    """Logits [examples, labels] of the module on the CPU in float32; shorter examples are padded and masked."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    longest = max(len(ids) for ids in token_ids)
+    pad = tokenizer.pad_token_id or 0
+    inputs = torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in token_ids])
+    mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in token_ids])
+    rows: list[list[float]] = model(input_ids=inputs, attention_mask=mask).logits.tolist()
+    return rows
+
+
+if __name__ == "__main__":
+    serve()

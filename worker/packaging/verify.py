@@ -1,0 +1,164 @@
+"""Verification: before a module is published, a clean process opens its archive and must compute the same logits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.errors import VerificationFailed
+
+TOLERANCE = 1e-5
+SCRIPT = Path(__file__).with_name("reopen.py")
+_STDERR_BYTES = 2000
+_GRACE_SECONDS = 1
+
+
+class Verifier:
+    """One clean process for all modules of a job, killed on leaving. It starts up while the caller goes on.
+
+    It has no network, no GPU, no home folder and, run with `python -I`, nothing of the caller's environment.
+
+        with Verifier() as verifier:
+            verifier.check(archive.path, token_ids, logits)
+    """
+
+    def __init__(self, *, threads: int = 1, timeout_seconds: float = 300, command: Sequence[str] | None = None) -> None:
+        self._command = list(command or [sys.executable, "-I", str(SCRIPT)])
+        self._threads = threads
+        self._timeout = timeout_seconds
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._ready = False
+
+    def __enter__(self) -> Verifier:
+        with contextlib.ExitStack() as resources:
+            self._folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microlith-verify-"))
+            self._stderr: IO[bytes] = resources.enter_context(tempfile.TemporaryFile())
+            self._child = self._start()
+            self._resources = resources.pop_all()
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.kill()
+        self._child.wait()
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        self._resources.close()
+
+    def check(
+        self, archive: Path, token_ids: Sequence[Sequence[int]], expected: npt.NDArray[np.floating[Any]]
+    ) -> float:
+        """The largest deviation of the re-opened module's logits from `expected` [examples, labels].
+
+        `token_ids` are unpadded. `expected` come from the CPU in float32. Raises VerificationFailed beyond
+        TOLERANCE (relative to the largest logit where that is above 1), and when the archive does not open.
+        """
+        if not self._ready:
+            self._receive()
+            self._ready = True
+        ids = [[int(token) for token in example] for example in token_ids]
+        self._send({"archive": str(archive.absolute()), "token_ids": ids})
+        answer = self._receive()
+        if "logits" not in answer:
+            raise VerificationFailed(f"{archive.name} does not open: {answer.get('fault', 'no logits came back')}.")
+        return _deviation(np.asarray(answer["logits"], dtype=np.float64), np.asarray(expected), archive.name)
+
+    @property
+    def _stdin(self) -> IO[str]:
+        assert self._child.stdin is not None
+        return self._child.stdin
+
+    def _start(self) -> subprocess.Popen[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self._threads))
+        alone = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            cwd=self._folder,
+            env={
+                **kept,
+                **threads,
+                **alone,
+                "HOME": self._folder,
+                "TMPDIR": self._folder,
+                "OMP_WAIT_POLICY": "passive",
+            },
+        )
+
+    def _listen(self) -> None:
+        """Passes lines on; None says that the process has closed its output."""
+        assert self._child.stdout is not None
+        with self._child.stdout as answers:
+            for line in answers:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        try:
+            self._stdin.write(json.dumps(request) + "\n")
+            self._stdin.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise self._broken("ended before it was asked") from error
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=self._timeout)
+        except queue.Empty:
+            self._child.kill()
+            raise self._broken(f"gave no answer within {self._timeout:g} s") from None
+        if line is None:
+            raise self._broken("ended without an answer")
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._broken(f"answered what cannot be understood: {line[:200]!r}")
+        return answer
+
+    def _broken(self, what: str) -> VerificationFailed:
+        """The error for a process that failed us, with the end of what it complained of."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(timeout=_GRACE_SECONDS)
+        code = self._child.poll()
+        state = "still running" if code is None else f"exit status {code}"
+        self._child.kill()
+        length = os.fstat(self._stderr.fileno()).st_size
+        said = os.pread(self._stderr.fileno(), _STDERR_BYTES, max(0, length - _STDERR_BYTES))
+        complaint = said.decode(errors="replace").strip()
+        return VerificationFailed(
+            f"The verifying process {what} ({state}).", hint=f"It said: {complaint}" if complaint else None
+        )
+
+
+def _deviation(found: npt.NDArray[np.float64], expected: npt.NDArray[Any], name: str) -> float:
+    if found.shape != expected.shape:
+        raise VerificationFailed(f"{name} gives logits of shape {found.shape}, not {expected.shape}.")
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    largest = float(np.abs(found - expected).max(initial=0.0))
+    if not largest <= TOLERANCE * scale:  # NaN is a failure too
+        raise VerificationFailed(
+            f"{name} does not compute what the module in memory did: logits differ by {largest:.3g}, "
+            f"{TOLERANCE * scale:.3g} is allowed."
+        )
+    return largest

@@ -1,0 +1,108 @@
+"""Models by reference, loaded: exactly the weights of one commit or folder, and no code but our own libraries'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from app.domain.errors import UnsupportedModel
+from app.domain.families import Family, family_of
+from app.sources.demo import Licence
+from app.sources.licences import licence_of
+from app.sources.models import POINTER, describe_folder
+from app.sources.places import model_place
+from app.sources.references import parse
+from microlith.contract import ModelFacts, ModelInfo
+from worker.sources.hub import fetch
+
+DEFAULT_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A classifier ready to be measured: float32, in evaluation mode, without gradients, on the device asked for."""
+
+    model: nn.Module
+    tokenizer: Any
+    folder: Path
+    facts: ModelFacts
+    labels: list[str]
+    family: Family | None
+    max_length: int
+    licence: Licence | None
+
+
+def load_model(ref: str, *, allow_paths: bool, device: torch.device | str = "cpu") -> LoadedModel:
+    """The model behind any reference. Raises what `describe_model` raises, and SourceUnavailable for the hub.
+
+    Weights that are missing or of another shape are an error, never silently made up.
+    """
+    known = parse(ref, pointer=POINTER, allow_paths=allow_paths)
+    folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
+    info = describe_folder(known, folder)
+    model = _load_weights(folder, info)
+    tokenizer = _load_tokenizer(folder, model)
+    facts = ModelFacts(ref=ref, revision=commit, sha256=info.sha256, architecture=info.architecture, labels=info.labels)
+    return LoadedModel(
+        model=model.to(device),
+        tokenizer=tokenizer,
+        folder=folder,
+        facts=facts,
+        labels=info.labels,
+        family=family_of(model.config.model_type),
+        max_length=info.max_length or DEFAULT_LENGTH,
+        licence=licence_of(known, folder),
+    )
+
+
+def _load_weights(folder: Path, info: ModelInfo) -> Any:
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise UnsupportedModel(f"transformers cannot open the model: {_first_line(error)}", pointer=POINTER) from error
+    faults = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
+    if faults:
+        raise UnsupportedModel(
+            f"The weights lack, or have in another shape: {', '.join(sorted(map(str, faults)))}.",
+            hint="Save the whole fine-tuned model with save_pretrained.",
+            pointer=POINTER,
+        )
+    if type(model).__name__ != info.architecture:
+        raise UnsupportedModel(f"{info.architecture} is not an architecture of transformers.", pointer=POINTER)
+    return model.eval().requires_grad_(False)
+
+
+def _load_tokenizer(folder: Path, model: Any) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+        raise UnsupportedModel(
+            f"The model's tokenizer cannot be opened: {_first_line(error)}",
+            hint="Save it beside the model with tokenizer.save_pretrained.",
+            pointer=POINTER,
+        ) from error
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise UnsupportedModel(
+            f"The tokenizer has {len(tokenizer)} pieces and the model embeds {rows}; they do not belong together.",
+            pointer=POINTER,
+        )
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
