@@ -1,0 +1,107 @@
+"""A folder as object store: plain files, written under another name, synced, then renamed.
+
+The one place where obstore is not used: its folder store follows links out of the root and does not sync.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from app.domain.errors import InvalidInput
+from app.storage.keys import checked_key, checked_prefix
+from app.storage.store import CHUNK_BYTES, ObjectStore
+
+INCOMING = ".incoming"
+"""Where unfinished objects are; no key can name it."""
+
+STALE_SECONDS = 24 * 3600
+
+
+class FolderStore(ObjectStore):
+    """Objects as files below `root`, which is made if missing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._incoming = self.root / INCOMING
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+
+    def head(self, key: str) -> int | None:
+        path = self.local_path(key)
+        return path.stat().st_size if path.is_file() else None
+
+    def open(self, key: str) -> Generator[bytes, None, None]:
+        with self.local_path(key).open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def delete(self, key: str) -> None:
+        self.local_path(key).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        start = self.root / checked_prefix(prefix)
+        for folder, subfolders, files in os.walk(start):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            for name in files:
+                path = Path(folder, name)
+                if not path.is_symlink():
+                    yield path.relative_to(self.root).as_posix()
+
+    def local_path(self, key: str) -> Path:
+        """The object's file. Raises InvalidInput when a link on the way leads elsewhere."""
+        path = self.root / checked_key(key)
+        if os.path.realpath(path) != str(path):
+            raise InvalidInput(f"The object {key!r} is behind a link, which is not followed.")
+        return path
+
+    def presign(self, key: str, *, filename: str, media_type: str, seconds: int) -> None:
+        """A folder has no links: the API serves `local_path`."""
+
+    def check(self) -> None:
+        probe = self._incoming / f"check-{uuid4().hex}"
+        try:
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise OSError(f"The object folder {self.root} cannot be written to: {error.strerror or error}.") from error
+
+    def _put(self, key: str, path: Path, media_type: str) -> None:  # noqa: ARG002  a file has no type
+        target = self.local_path(key)
+        incoming = self._incoming / uuid4().hex
+        try:
+            _copy_synced(path, incoming)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            incoming.replace(target)
+            _sync_folder(target.parent)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Removes what processes that were killed had not finished."""
+        before = time.time() - STALE_SECONDS
+        for left in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if left.stat().st_mtime < before:
+                    left.unlink()
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
