@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -12,8 +13,12 @@ from worker.evaluation.runner import evenly, predict
 from worker.evaluation.similarity import HiddenStates, compare, hidden_states
 from worker.evaluation.sparsity import base_size
 from worker.inputs import Checkpoint, Examples
-from worker.sampling.concern import draw_available
+from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.opening import Sources
+
+PROBE_ROWS = 8
+SIMILARITY_SAMPLES = 256
+"""Samples of the concern, and of the rest, that similarity is taken over: CCA of fewer says little."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +37,33 @@ class Bench:
     labels: list[str]
     test: Examples
     validation: Examples
-    validation_all: Examples
+    samples: Mapping[int, ConcernSamples]
+    sampled: Examples
     _kept_states: dict[int, HiddenStates] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: JobSpec, sources: Sources) -> Bench:
-        """The splits the spec names, thinned to its limit."""
+        """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         wanted = spec.evaluation
-        whole = sources.splits[wanted.validation_split]
+        samples = _similarity_samples(spec, sources) if wanted.similarity else {}
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            test=_thinned(sources.splits[wanted.split], wanted.limit),
-            validation=_thinned(whole, wanted.limit),
-            validation_all=whole,
+            test=_thinned(sources, wanted.split, wanted.limit),
+            validation=_thinned(sources, wanted.validation_split, wanted.limit),
+            samples=samples,
+            sampled=sources.encode(wanted.validation_split, rows_of(samples)),
         )
 
     @property
     def rows(self) -> int:
         """Rows one measurement passes through a model."""
         return len(self.test) + len(self.validation)
+
+    @property
+    def probe(self) -> Examples:
+        """A few examples to tell by whether two models are the same."""
+        return self.validation.take(range(min(PROBE_ROWS, len(self.validation))))
 
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model, measured once per job."""
@@ -79,11 +91,17 @@ class Bench:
         return report(measured, exp_loss(validation, self.validation.labels))
 
     def _states(self, model: nn.Module, concern: Concern) -> HiddenStates:
-        """On samples of the validation split, drawn as the calibration's were."""
-        labels, classes = self.validation_all.labels, len(self.labels)
-        samples = draw_available(labels, concern.id, classes, self.spec.sampling)
-        return hidden_states(model, self.validation_all, samples, self.spec.calibration.pads)
+        return hidden_states(model, self.sampled, self.samples[concern.id], self.spec.calibration.pads)
 
 
-def _thinned(examples: Examples, limit: int | None) -> Examples:
-    return examples.take(evenly(len(examples), limit))
+def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:
+    rows = evenly(len(sources.labels(role)), limit)
+    return sources.encode(role, rows.tolist()).take(rows)
+
+
+def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:
+    """Drawn as the calibration's are; many more of them, except where the seed system is reproduced."""
+    exact = spec.calibration.pads == "include"
+    sampling = spec.sampling.model_copy(update={} if exact else {"per_concern": SIMILARITY_SAMPLES})
+    labels, classes = sources.labels(spec.evaluation.validation_split), len(sources.model.labels)
+    return {concern.id: draw_available(labels, concern.id, classes, sampling) for concern in sources.concerns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Re
 from worker.bench import Measures
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import BaseSize, size, sparsity
+from worker.inputs import Examples, device_of
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card
 from worker.packaging.decomposition import decomposition
@@ -24,19 +26,17 @@ from worker.pruning.masks import Mask
 from worker.sampling.concern import ConcernSamples
 from worker.sources.opening import Sources
 
-PROBE_ROWS = 8
-"""Examples whose logits must be the same in memory and in the clean process."""
-
 
 @dataclass(frozen=True)
 class Exporter:
-    """What every module of a job is packed with."""
+    """What every module of a job is packed with; `probe` are the examples a clean process must answer alike."""
 
     spec: JobSpec
     sources: Sources
     base: BaseResult
     base_size: BaseSize
     samples: Mapping[int, ConcernSamples]
+    probe: Examples
     scratch: Path
 
     def describe(
@@ -59,7 +59,7 @@ class Exporter:
             samples=SampleRows(list(drawn.positive), list(drawn.negative)),
             mask_sha256=mask.digest(),
             model_licence=self.sources.model.licence,
-            dataset_licence=self.sources.dataset_licence,
+            dataset_licence=self.sources.data.licence,
         )
 
     def pack(self, module: nn.Module, facts: ModuleFacts) -> Archive:
@@ -74,14 +74,17 @@ class Exporter:
 
     def verify(self, verifier: Verifier, package: Archive, module: nn.Module) -> None:
         """Raises VerificationFailed unless the archive, opened in a clean process, answers as the module does."""
-        examples = self.sources.splits[self.spec.evaluation.validation_split]
-        probe = examples.take(range(min(PROBE_ROWS, len(examples))))
-        verifier.check(package.path, probe.token_ids, predict(module, probe))
+        verifier.check(package.path, self.probe.token_ids, predict(on_cpu(module), self.probe))
 
     def _name(self, facts: ModuleFacts) -> str:
         model = re.split(r"[:/@]", self.spec.model.rstrip("/"))[-1]
         words = f"{model}-{facts.concern.label}-{facts.ratio.requested:g}"
         return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
+
+
+def on_cpu(module: nn.Module) -> nn.Module:
+    """The module where verification runs: itself, or a copy of one that is on another device."""
+    return module if device_of(module).type == "cpu" else copy.deepcopy(module).cpu()
 
 
 def own_score(report: Report, concern: Concern) -> OwnScore:

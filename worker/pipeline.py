@@ -21,7 +21,7 @@ from worker.packaging.verify import Verifier
 from worker.pruning.prune import prune, scored_layers
 from worker.pruning.statistics import calibrate, calibration_rows
 from worker.pruning.surgery import realised
-from worker.sampling.concern import draw_samples
+from worker.sampling.concern import draw_samples, rows_of
 from worker.sources.opening import open_sources
 
 
@@ -38,9 +38,10 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
                 return
 
         with journal.phase("sampling"):
-            pool, classes = sources.splits[spec.sampling.split], len(sources.model.labels)
-            concerns = {concern.id: concern for concern in sources.concerns if concern.id in dict(missing)}
-            samples = {concern: draw_samples(pool.labels, concern, classes, spec.sampling) for concern in concerns}
+            labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
+            concerns = {concern.id: concern for concern in sources.concerns}
+            samples = {concern: draw_samples(labels, concern, classes, spec.sampling) for concern in concerns}
+            pool = sources.encode(spec.sampling.split, rows_of(samples))
             bench = Bench.of(spec, sources)
             journal.expect(calibration_rows(samples, spec.calibration) + (1 + len(missing)) * bench.rows)
 
@@ -49,17 +50,17 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             statistics = calibrate(model, scored, pool, samples, spec.calibration, checkpoint=journal.follow())
 
         with journal.phase("pruning"):
-            ranked = prune(model, family, statistics, spec, sources.layers, list(concerns))
-            masks = [(concern, ratio, mask) for concern, ratio, mask in ranked if (concern, ratio) in missing]
+            unfinished = sorted({concern for concern, _ in missing})
+            ranked = prune(model, family, statistics, spec, sources.layers, unfinished)
+            masks = [(concerns[concern], ratio, mask) for concern, ratio, mask in ranked if (concern, ratio) in missing]
 
         with journal.phase("evaluating"):
             base = bench.measure_base(model, journal.follow())
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, base_size(model), samples, Path(scratch))
-        for concern_id, ratio, mask in masks:
-            concern = concerns[concern_id]
+        exporter = Exporter(spec, sources, base, base_size(model), samples, bench.probe, Path(scratch))
+        for concern, ratio, mask in masks:
             base_states = bench.base_states(model, concern)
             with realised(model, mask, family) as module:
                 with journal.phase("evaluating"):

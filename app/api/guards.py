@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -92,9 +93,9 @@ def _request_id(headers: Headers) -> str:
 
 def _limited(receive: Receive, headers: Headers, limit: int) -> Receive:
     """`receive`, refusing a body over `limit` bytes by its announced length, or as soon as it has grown past it."""
-    too_large = PayloadTooLarge(f"A body may have {limit:,} bytes.", hint="Large data is uploaded or named, not sent.")
+    too_large = f"A body may have {limit:,} bytes"
     if int(headers.get("content-length") or 0) > limit:
-        raise too_large
+        raise PayloadTooLarge(f"{too_large}.")
     seen = 0
 
     async def limited() -> Message:
@@ -102,7 +103,7 @@ def _limited(receive: Receive, headers: Headers, limit: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise too_large
+            raise HTTPException(PayloadTooLarge.status, too_large)  # the one kind FastAPI lets pass from a body
         return message
 
     return limited

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.domain.errors import Conflict, InvalidInput, MicrolithError, NotFound, Unauthenticated
+from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated
 from microlith.contract import ErrorDetail, Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -77,7 +77,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: NotFound.code, 409: Conflict.code}.get(error.status_code)
+        code = {kind.status: kind.code for kind in (NotFound, PayloadTooLarge)}.get(error.status_code)
         phrase = HTTPStatus(error.status_code).phrase
         problem = Problem(
             title=phrase,

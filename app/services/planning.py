@@ -61,6 +61,7 @@ class Resolution:
             and DatasetFacts(
                 ref=self.spec.source.ref,
                 revision=dataset.revision,
+                sha256=dataset.sha256,
                 splits=self.spec.source.splits.model_dump(),
                 rows={role: split.rows for role, split in dataset.splits.items()},
             ),

@@ -22,14 +22,14 @@ UNHEARD_SECONDS = 10.0
 
 @asynccontextmanager
 async def reaping(backend: Backend) -> AsyncIterator[None]:
-    """Make rounds while the block runs."""
-    rounds = asyncio.create_task(_rounds(backend))
+    """Make rounds while the block runs; a round that has begun is finished, so that its connection goes home."""
+    over = asyncio.Event()
+    rounds = asyncio.create_task(_rounds(backend, over))
     try:
         yield
     finally:
-        rounds.cancel()
-        with suppress(asyncio.CancelledError):
-            await rounds
+        over.set()
+        await rounds
 
 
 def reap(backend: Backend) -> None:
@@ -62,10 +62,11 @@ def _expire(backend: Backend, job_id: str) -> None:
             lifecycle.expire(unit, job)
 
 
-async def _rounds(backend: Backend) -> None:
-    while True:
+async def _rounds(backend: Backend, over: asyncio.Event) -> None:
+    while not over.is_set():
         try:
             await run_in_threadpool(reap, backend)
         except SQLAlchemyError as error:
             log.warning("reaper_interrupted", error=str(error).splitlines()[0])
-        await asyncio.sleep(ROUND_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), ROUND_SECONDS)

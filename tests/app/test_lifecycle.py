@@ -1,0 +1,213 @@
+"""What may happen to a job, on a real PostgreSQL: claims, leases, stale workers, cancels, deadlines, lost workers."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import Conflict, DeadlineExceeded
+from app.services import lifecycle
+from app.services.backend import Backend
+from app.services.jobs import Jobs
+from app.services.reaper import reap
+from microlith.contract import Event, Job
+from tests.work import claim, finish, journal, publish, report, submit
+from worker.lease import CancelledError, Lease, LeaseLostError
+
+
+def read(backend: Backend, job_id: str) -> Job:
+    with backend.database.unit() as unit:
+        return Jobs(unit, "default", backend).get(job_id)
+
+
+def history(backend: Backend, job_id: str) -> list[Event]:
+    with backend.database.unit() as unit:
+        return Jobs(unit, "default", backend).events(job_id, 0, 1000)
+
+
+def let_lease_lapse(backend: Backend, job_id: str) -> None:
+    with backend.database.unit() as unit:
+        job = unit.jobs.lock(job_id)
+        assert job is not None
+        assert job.lease_expires_at is not None
+        job.lease_expires_at -= timedelta(hours=1)
+
+
+def test_a_job_is_claimed_once_however_many_workers_try(backend: Backend) -> None:
+    job_id = submit(backend)
+    start = threading.Barrier(8)
+    won: list[Lease] = []
+
+    def worker() -> None:
+        start.wait()
+        lease = Lease.claim(backend.database, backend.settings, job_id)
+        if lease:
+            won.append(lease)
+
+    threads = [threading.Thread(target=worker) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert read(backend, job_id).attempts == 1
+
+
+def test_a_claim_of_an_unknown_or_finished_job_gives_nothing(backend: Backend) -> None:
+    job_id = submit(backend)
+    finish(backend, claim(backend, job_id))
+    assert Lease.claim(backend.database, backend.settings, job_id) is None
+    assert Lease.claim(backend.database, backend.settings, "job_unknown") is None
+
+
+def test_a_stale_worker_writes_nothing(backend: Backend, tmp_path: Path) -> None:
+    job_id = submit(backend)
+    stale = claim(backend, job_id)
+    let_lease_lapse(backend, job_id)
+    reap(backend)
+    fresh = claim(backend, job_id)
+
+    with pytest.raises(LeaseLostError):
+        publish(journal(backend, stale), tmp_path, 0, report(0.9))
+    with pytest.raises(LeaseLostError):
+        finish(backend, stale)
+
+    assert read(backend, job_id).state == "running"
+    finish(backend, fresh)
+    assert read(backend, job_id).state == "succeeded"
+    with backend.database.unit() as unit:
+        assert unit.modules.of_job(job_id) == []
+
+
+def test_a_worker_that_falls_silent_loses_the_job_to_the_queue(backend: Backend) -> None:
+    job_id = submit(backend)
+    claim(backend, job_id)
+    let_lease_lapse(backend, job_id)
+    reap(backend)
+    assert read(backend, job_id).state == "queued"
+    assert [event.type for event in history(backend, job_id)] == ["job.queued", "job.running", "job.requeued"]
+
+
+def test_a_job_that_costs_every_attempt_its_worker_fails_as_worker_lost(backend: Backend) -> None:
+    job_id = submit(backend)
+    for _ in range(backend.settings.max_attempts):
+        claim(backend, job_id)
+        let_lease_lapse(backend, job_id)
+        reap(backend)
+    job = read(backend, job_id)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.code == "WORKER_LOST"
+    assert job.attempts == backend.settings.max_attempts
+
+
+def test_a_renewed_lease_is_not_taken_away(backend: Backend) -> None:
+    job_id = submit(backend)
+    lease = claim(backend, job_id)
+    let_lease_lapse(backend, job_id)
+    lease._renew()
+    reap(backend)
+    assert read(backend, job_id).state == "running"
+    lease.checkpoint()
+
+
+def test_a_queued_job_is_cancelled_at_once(backend: Backend) -> None:
+    job_id = submit(backend)
+    with backend.database.unit() as unit:
+        assert Jobs(unit, "default", backend).cancel(job_id).state == "cancelled"
+
+
+def test_a_running_job_stops_at_the_checkpoint_after_the_next_heartbeat(backend: Backend) -> None:
+    job_id = submit(backend)
+    lease = claim(backend, job_id)
+    with backend.database.unit() as unit:
+        assert Jobs(unit, "default", backend).cancel(job_id).state == "cancelling"
+    lease.checkpoint()
+    lease._renew()
+    with pytest.raises(CancelledError):
+        lease.checkpoint()
+
+
+def test_a_cancelling_job_whose_worker_is_lost_is_cancelled(backend: Backend) -> None:
+    job_id = submit(backend)
+    claim(backend, job_id)
+    with backend.database.unit() as unit:
+        Jobs(unit, "default", backend).cancel(job_id)
+    let_lease_lapse(backend, job_id)
+    reap(backend)
+    assert read(backend, job_id).state == "cancelled"
+
+
+def test_a_finished_job_cannot_be_cancelled(backend: Backend) -> None:
+    job_id = submit(backend)
+    finish(backend, claim(backend, job_id))
+    with backend.database.unit() as unit, pytest.raises(Conflict):
+        Jobs(unit, "default", backend).cancel(job_id)
+
+
+def test_a_deadline_that_passes_in_the_queue_expires_the_job(backend: Backend) -> None:
+    job_id = submit(backend, deadline_seconds=60)
+    with backend.database.unit() as unit:
+        job = unit.jobs.lock(job_id)
+        assert job is not None
+        assert job.deadline_at is not None
+        job.deadline_at -= timedelta(hours=1)
+    assert Lease.claim(backend.database, backend.settings, job_id) is None
+    job_now = read(backend, job_id)
+    assert job_now.state == "expired"
+    assert job_now.error is not None
+    assert job_now.error.code == DeadlineExceeded.code
+
+
+def test_a_deadline_that_passes_while_running_is_met_at_a_checkpoint(backend: Backend) -> None:
+    lease = claim(backend, submit(backend, deadline_seconds=60))
+    assert lease.seconds_left is not None
+    assert 50 < lease.seconds_left <= 60
+    lease.seconds_left = 0.0
+    lease.settings = lease.settings.model_copy(update={"heartbeat_seconds": 0.01})
+    heard = threading.Event()
+    with lease.heartbeat():
+        while lease.stop is None and not heard.wait(0.01):
+            pass
+    with pytest.raises(DeadlineExceeded, match="within 60 s"):
+        lease.checkpoint()
+
+
+def test_a_retried_job_starts_over_but_keeps_its_modules(backend: Backend, tmp_path: Path) -> None:
+    job_id = submit(backend, concerns=["act", "animal"])
+    lease = claim(backend, job_id)
+    publish(journal(backend, lease), tmp_path, 0, report(0.9, 0.8))
+    with lease.write() as (unit, job):
+        lifecycle.fail(unit, job, DeadlineExceeded("too slow"))
+    with backend.database.unit() as unit:
+        retried = Jobs(unit, "default", backend).retry(job_id)
+    assert (retried.state, retried.attempts, retried.error, retried.finished_at) == ("queued", 0, None, None)
+    assert journal(backend, claim(backend, job_id)).published() == {(0, 0.5)}
+
+
+def test_events_are_numbered_without_gaps_however_many_write(backend: Backend) -> None:
+    job_id = submit(backend)
+    lease = claim(backend, job_id)
+
+    def write() -> None:
+        for _ in range(10):
+            with lease.write() as (unit, job):
+                unit.events.append(job, "job.progress", {}, unit.jobs.now())
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [event.seq for event in history(backend, job_id)] == list(range(1, 43))
+
+
+def test_a_transaction_that_fails_rings_no_bell_and_leaves_no_row(backend: Backend) -> None:
+    rung = []
+    with pytest.raises(RuntimeError), backend.database.unit() as unit:
+        unit.after_commit(lambda: rung.append(1))
+        raise RuntimeError
+    assert rung == []
