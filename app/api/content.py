@@ -15,9 +15,8 @@ LINK_SECONDS = 3600
 
 def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
     """304 to a caller who has it, the file of a folder store, or a redirect to a presigned link."""
-    etag = f'"{artifact.sha256}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=31536000, immutable"}
-    if matches(if_none_match, etag):
+    headers = _headers(artifact)
+    if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     link = objects.presign(
         artifact.key, filename=artifact.filename, media_type=artifact.media_type, seconds=LINK_SECONDS
@@ -28,3 +27,18 @@ def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | No
     if path is None or not path.is_file():
         raise NotFound("The artifact's file is gone from the store.", hint="Retry or resubmit the job to make it anew.")
     return FileResponse(path, media_type=artifact.media_type, filename=artifact.filename, headers=headers)
+
+
+def head(artifact: ArtifactRow) -> Response:
+    """Size, digest and type, as the database knows them."""
+    size = {"Content-Length": str(artifact.size_bytes)}
+    return Response(media_type=artifact.media_type, headers=_headers(artifact) | size)
+
+
+def _headers(artifact: ArtifactRow) -> dict[str, str]:
+    """An artifact never changes under its id, so a caller may keep it for good."""
+    return {
+        "ETag": f'"{artifact.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }

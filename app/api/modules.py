@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
-from app.api.content import content
+from app.api.content import content, head
 from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules
 from app.api.problems import documented
 from app.domain.errors import NotFound
@@ -28,7 +28,6 @@ def get_artifact(artifact_id: str, artifacts: CallersArtifacts) -> Artifact:
 
 
 @router.get("/artifacts/{artifact_id}/content", tags=["artifacts"], response_class=Response)
-@router.head("/artifacts/{artifact_id}/content", tags=["artifacts"], include_in_schema=False)
 def get_content(
     artifact_id: str,
     artifacts: CallersArtifacts,
@@ -37,3 +36,9 @@ def get_content(
 ) -> Response:
     """The bytes, with `Range`; or 307 to where the object store serves them."""
     return content(artifacts.row(artifact_id), backend.objects, if_none_match)
+
+
+@router.head("/artifacts/{artifact_id}/content", tags=["artifacts"], include_in_schema=False)
+def head_content(artifact_id: str, artifacts: CallersArtifacts) -> Response:
+    """What GET would send, without sending it; a presigned link cannot be asked this way."""
+    return head(artifacts.row(artifact_id))

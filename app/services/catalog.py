@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import InvalidInput, NotFound, SourceUnavailable
 from app.sources.datasets import describe_dataset, known_datasets
 from app.sources.models import describe_model, known_models
 from app.sources.splits import ROLES
@@ -69,7 +71,8 @@ def models() -> list[ModelInfo]:
 
 def model(ref: str, *, allow_paths: bool) -> ModelInfo:
     """A model by reference; a `hub:` one is only known to a worker."""
-    return describe_model(ref, allow_paths=allow_paths) or _unseen(ref)
+    with _named_in_the_path():
+        return describe_model(ref, allow_paths=allow_paths) or _unseen(ref)
 
 
 def datasets() -> list[DatasetInfo]:
@@ -79,7 +82,26 @@ def datasets() -> list[DatasetInfo]:
 
 def dataset(ref: str, *, allow_paths: bool) -> DatasetInfo:
     """A dataset by reference; a `hub:` one is only known to a worker."""
-    return describe_dataset(DatasetSpec(ref=ref), ROLES, allow_paths=allow_paths) or _unseen(ref)
+    with _named_in_the_path():
+        return describe_dataset(_source(ref), ROLES, allow_paths=allow_paths) or _unseen(ref)
+
+
+@contextmanager
+def _named_in_the_path() -> Iterator[None]:
+    """A reference that names nothing is bad input in a spec, and a page that is not there in a path."""
+    try:
+        yield
+    except InvalidInput as error:
+        if type(error) is not InvalidInput:
+            raise
+        raise NotFound(error.detail, hint=error.hint) from error
+
+
+def _source(ref: str) -> DatasetSpec:
+    try:
+        return DatasetSpec(ref=ref)
+    except ValidationError as error:
+        raise InvalidInput(f"{ref!r} is no reference: write demo:NAME or hub:ORG/NAME.") from error
 
 
 def _unseen(ref: str) -> NoReturn:
@@ -98,13 +120,12 @@ def _method(model: type[BaseModel], facts: dict[str, Any]) -> MethodInfo:
 
 
 def _option(name: str) -> OptionInfo:
-    schema = JobSpec.model_json_schema()
-    own = schema["properties"][name]
-    definition = schema["$defs"].get(own.get("$ref", "").rpartition("/")[2], {})
-    default = JobSpec.model_fields[name].get_default(call_default_factory=True)
+    field = JobSpec.model_fields[name]
+    schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+    default = field.get_default(call_default_factory=True)
     return OptionInfo(
         name=name,
-        description=own.get("description") or definition.get("description", ""),
-        json_schema={**own, "$defs": schema["$defs"]} if "$ref" in own else own,
+        description=field.description or inspect.getdoc(default) or "",
+        json_schema=schema,
         default=default.model_dump(mode="json") if isinstance(default, BaseModel) else default,
     )

@@ -54,8 +54,8 @@ class CiMethod(Request):
 class LayerPatterns(Request):
     """Substrings of dotted layer names. An excluded name wins; an empty include list takes every linear layer."""
 
-    include: list[Pattern] = Field(default=[], max_length=100)
-    exclude: list[Pattern] = Field(default=[], max_length=100)
+    include: list[Pattern] = Field(default=[], max_length=100, description="A layer is taken if its name has one.")
+    exclude: list[Pattern] = Field(default=[], max_length=100, description="A layer is left out if its name has one.")
 
 
 class Sampling(Request):
@@ -84,8 +84,10 @@ class Calibration(Request):
 class Evaluation(Request):
     """Where modules are measured: the report on `split`, exp_loss and similarity on `validation_split`."""
 
-    split: Literal["train", "validation", "test"] = "test"
-    validation_split: Literal["train", "validation", "test"] = "validation"
+    split: Literal["train", "validation", "test"] = Field("test", description="The split of the report.")
+    validation_split: Literal["train", "validation", "test"] = Field(
+        "validation", description="The split of exp_loss and similarity."
+    )
     limit: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         None, description="At most this many examples of each split, spread evenly over it; null takes all."
     )
@@ -95,7 +97,12 @@ class Evaluation(Request):
 class Export(Request):
     """Which file forms of each module are made."""
 
-    layouts: list[Literal["portable"]] = Field(default=["portable"], min_length=1, max_length=8)
+    layouts: list[Literal["portable"]] = Field(
+        default=["portable"],
+        min_length=1,
+        max_length=8,
+        description="`portable` opens with plain from_pretrained.",
+    )
 
 
 class JobSpec(Request):
@@ -105,7 +112,9 @@ class JobSpec(Request):
     dataset: Reference | DatasetSpec = Field(
         description="The same kinds of reference, or an object with columns and splits."
     )
-    concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = "all"
+    concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = Field(
+        "all", description="The classes to make modules of: `all`, or label names and ids."
+    )
     method: CiMethod = CiMethod()
     structure: Literal["weights", "neurons"] = Field(
         "weights", description="What is removed: single weights or whole feed-forward neurons."
@@ -119,7 +128,9 @@ class JobSpec(Request):
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
     priority: Literal["low", "normal", "high"] = Field("normal", description="Who goes first when jobs wait.")
-    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = None
+    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = Field(
+        None, description="Seconds from submission within which the job must be done; null sets no limit."
+    )
     reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = (
         Field(default={}, max_length=32, description="Your own marks, to filter lists by.")

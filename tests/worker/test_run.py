@@ -1,0 +1,128 @@
+"""How an attempt ends, on a real database: well, cancelled, failed, out of memory, given back, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import torch
+
+import worker.run
+from app.domain.errors import NotEnoughSamples
+from app.services.backend import Backend
+from app.services.jobs import Jobs
+from microlith.contract import Job, JobSpec
+from tests.work import submit
+from worker.journal import Journal
+from worker.lease import LeaseLostError
+
+Pipeline = Callable[[JobSpec, Journal, object], None]
+
+
+def outcome(backend: Backend, monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> Job:
+    """The job after an attempt whose work is `pipeline`."""
+    monkeypatch.setattr(worker.run, "decompose", pipeline)
+    job_id = submit(backend)
+    worker.run.run(backend, job_id)
+    with backend.database.unit() as unit:
+        return Jobs(unit, "default", backend).get(job_id)
+
+
+def raising(error: BaseException) -> Pipeline:
+    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+        raise error
+
+    return pipeline
+
+
+def test_an_attempt_that_ends_well_is_a_success(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+        journal.expect(10)
+        with journal.phase("scoring"):
+            journal.follow()(4)
+
+    job = outcome(backend, monkeypatch, pipeline)
+    assert (job.state, job.phase, job.error) == ("succeeded", None, None)
+    assert (job.progress.percent, job.progress.done, job.progress.total) == (100.0, 10, 10)
+    assert "scoring" in job.timings
+    assert job.finished_at is not None
+
+
+def test_what_the_caller_can_mend_is_told_with_a_hint(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = outcome(backend, monkeypatch, raising(NotEnoughSamples("too few", hint="give more")))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert (job.error.code, job.error.message, job.error.hint) == ("NOT_ENOUGH_SAMPLES", "too few", "give more")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_too_little_memory_names_what_to_lower(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    job = outcome(backend, monkeypatch, raising(error))
+    assert job.error is not None
+    assert job.error.code == "OUT_OF_MEMORY"
+    assert "per_concern" in (job.error.hint or "")
+
+
+def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = outcome(backend, monkeypatch, raising(ZeroDivisionError("oops")))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.code == "INTERNAL"
+
+
+def test_a_cancel_ends_as_cancelled(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+        with backend.database.unit() as unit:
+            Jobs(unit, "default", backend).cancel(journal.lease.job_id)
+        journal.lease._renew()
+        journal.follow()(1)
+
+    assert outcome(backend, monkeypatch, pipeline).state == "cancelled"
+
+
+def test_a_job_that_finished_before_it_heard_of_the_cancel_is_cancelled_all_the_same(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+        with backend.database.unit() as unit:
+            Jobs(unit, "default", backend).cancel(journal.lease.job_id)
+
+    assert outcome(backend, monkeypatch, pipeline).state == "cancelled"
+
+
+def test_a_process_told_to_stop_gives_the_job_back(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.run, "decompose", raising(SystemExit(0)))
+    job_id = submit(backend)
+    with pytest.raises(SystemExit):
+        worker.run.run(backend, job_id)
+    with backend.database.unit() as unit:
+        job = Jobs(unit, "default", backend).get(job_id)
+    assert (job.state, job.attempts) == ("queued", 1)
+
+
+def test_who_lost_the_lease_says_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+        with backend.database.unit() as unit:
+            job = unit.jobs.lock(journal.lease.job_id)
+            assert job is not None
+            job.lease_token = "somebody else's"
+            job.lease_expires_at = unit.jobs.now() + timedelta(hours=1)
+        journal.lease._renew()
+        with pytest.raises(LeaseLostError):
+            journal.lease.checkpoint()
+        raise NotEnoughSamples("nobody should read this")
+
+    job = outcome(backend, monkeypatch, pipeline)
+    assert (job.state, job.error) == ("running", None)
+
+
+def test_a_message_for_a_job_that_is_over_does_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = outcome(backend, monkeypatch, raising(NotEnoughSamples("too few")))
+    ran = []
+    monkeypatch.setattr(worker.run, "decompose", lambda *_: ran.append(1))
+    worker.run.run(backend, job.id)
+    worker.run.run(backend, "job_unknown")
+    assert ran == []
