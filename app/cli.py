@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +39,7 @@ def serve(
 ) -> None:
     """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
     settings = _settings(host=host, port=port, data_dir=data_dir)
-    with house(settings, worker=worker) as complete:
+    with _clearly(), house(settings, worker=worker) as complete:
         say.print(f"Microlith on [bold]http://{complete.host}:{complete.port}[/] (docs: /docs, stop: Ctrl-C)")
         say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
         run_server(complete)
@@ -48,7 +50,7 @@ def demo(data_dir: DataDir = None) -> None:
     """Run the main job on the demo model through the real HTTP API, and open what came out."""
     settings = _settings(data_dir=data_dir)
     folder = settings.data_dir.expanduser().resolve() / "demo"
-    with house(settings) as complete, serving(complete) as url:
+    with _clearly(), house(settings) as complete, serving(complete) as url:
         story = [sys.executable, "-m", "worker.demo", "--url", url, "--folder", str(folder)]
         outcome = subprocess.run(story, check=False)  # in a process of its own: it opens modules with torch
     raise typer.Exit(outcome.returncode)
@@ -68,6 +70,16 @@ def migrate() -> None:
         raise typer.BadParameter("set MICROLITH_DATABASE_URL to the PostgreSQL to migrate")
     run_migrations(Database(settings.database_url).engine)
     say.print("The database is at head.")
+
+
+@contextmanager
+def _clearly() -> Iterator[None]:
+    """A server that cannot be started says why in a sentence, not in a traceback."""
+    try:
+        yield
+    except OSError as error:
+        say.print(f"[red]{error}", markup=True, soft_wrap=True)
+        raise typer.Exit(1) from None
 
 
 def _settings(**given: Any) -> Settings:

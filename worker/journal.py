@@ -21,6 +21,9 @@ from worker.packaging.archive import Archive
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""
 
+LEAST_SHARE = 0.03
+"""Of the work that must be done before the rest is forecast from it."""
+
 
 @dataclass
 class Journal:
@@ -50,8 +53,9 @@ class Journal:
         self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
 
     def expect(self, rows: int) -> None:
-        """How many rows the job will pass through a model: what progress is counted in."""
+        """How many rows the job will pass through a model: what progress is counted in, from now on."""
         self.total = rows
+        self.began = time.monotonic()
 
     def follow(self) -> Callable[[int], None]:
         """A checkpoint for one piece of work, told how many of its rows are done.
@@ -148,7 +152,7 @@ class Journal:
             return Progress()
         share = min(self.done / self.total, 1.0)
         elapsed = time.monotonic() - self.began
-        eta = elapsed * (1 - share) / share if share > 0 else None
+        eta = elapsed * (1 - share) / share if share >= LEAST_SHARE else None
         return Progress(
             percent=round(100 * share, 1), done=self.done, total=self.total, eta_seconds=eta and round(eta, 1)
         )

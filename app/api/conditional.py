@@ -13,11 +13,17 @@ MAX_WAIT_SECONDS = 60
 
 def answer(model: BaseModel, if_none_match: str | None = None) -> Response:
     """`model` as JSON under an ETag of its content; 304 when the caller has just that."""
-    body = model.model_dump_json().encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    etag = etag_of(model)
     if matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return Response(body, media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"})
+    return Response(
+        model.model_dump_json(), media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"}
+    )
+
+
+def etag_of(model: BaseModel) -> str:
+    """The tag of a version: equal content has an equal tag."""
+    return f'"{hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:32]}"'
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

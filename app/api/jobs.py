@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from app.api import event_stream
-from app.api.conditional import answer, wait_preference
+from app.api.conditional import answer, etag_of, matches, wait_preference
 from app.api.dependencies import (
     AfterSeq,
     CallersJobs,
@@ -83,9 +83,9 @@ async def get_job(
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A job as it is, or at its first change."""
-    job = await watching.job(job_id, wait_preference(prefer))
-    return answer(job, if_none_match)
+    """A job as it is, or at its first change: from the version of `If-None-Match`, or else from now."""
+    known = (lambda job: matches(if_none_match, etag_of(job))) if if_none_match else (lambda _: True)
+    return answer(await watching.job(job_id, wait_preference(prefer), known), if_none_match)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=documented(NotFound, Conflict))

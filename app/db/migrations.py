@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 
 from alembic import command
 
-_SOURCE = Path(__file__).parents[2] / "alembic"
 _PACKAGED = Path(__file__).parent / "alembic"
+_SOURCE = Path(__file__).parents[2] / "alembic"
 
 LOCK = 0x6D6963726F  # one migration at a time, however many servers start at once
 
@@ -35,6 +35,6 @@ def at_head(engine: Engine) -> bool:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_SOURCE if _SOURCE.is_dir() else _PACKAGED))
+    config.set_main_option("script_location", str(_PACKAGED if _PACKAGED.is_dir() else _SOURCE))
     config.set_main_option("path_separator", "os")
     return config

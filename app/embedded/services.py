@@ -15,7 +15,7 @@ from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.embedded.worker import SupervisedWorker
 
-WORKER_GRACE_SECONDS = 15.0
+WORKER_GRACE_SECONDS = 8.0
 
 
 class EmbeddedServices:

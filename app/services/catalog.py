@@ -121,7 +121,8 @@ def _method(model: type[BaseModel], facts: dict[str, Any]) -> MethodInfo:
 
 def _option(name: str) -> OptionInfo:
     field = JobSpec.model_fields[name]
-    schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+    annotated: Any = Annotated[field.annotation, field]
+    schema = TypeAdapter(annotated).json_schema()
     default = field.get_default(call_default_factory=True)
     return OptionInfo(
         name=name,

@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Event, Job, Page
-from microlith.contract.event import TERMINAL_EVENTS
 
 Answer = TypeVar("Answer")
 
@@ -27,12 +26,15 @@ class Watching:
     backend: Backend
     owner: str
 
-    async def job(self, job_id: str, seconds: float = 0.0) -> Job:
-        """The job at its first change, or as it is when it is over or `seconds` have passed."""
+    async def job(self, job_id: str, seconds: float = 0.0, known: Callable[[Job], bool] = lambda _: True) -> Job:
+        """The job as soon as the caller does not know it, or as it is when it is over or `seconds` have passed.
+
+        `known` says whether the caller has seen a version already; without it, the first one counts as seen.
+        """
         until = time.monotonic() + seconds
         with self.backend.feed.watch(job_id) as bell:
             first = job = await self._read(lambda jobs: jobs.get(job_id))
-            while job == first and not job.finished and (left := until - time.monotonic()) > 0:
+            while known(job) and job == first and not job.finished and (left := until - time.monotonic()) > 0:
                 await bell.wait(left)
                 job = await self._read(lambda jobs: jobs.get(job_id))
         return job
@@ -41,11 +43,11 @@ class Watching:
         """Every event from `after` on, as it happens; None when it is time for a sign of life. Ends with the job."""
         with self.backend.feed.watch(job_id) as bell:
             while True:
-                batch = await self._read(lambda jobs: jobs.events(job_id, after, BATCH))  # noqa: B023
+                finished, batch = await self._read(lambda jobs: _news(jobs, job_id, after))  # noqa: B023
                 for event in batch:
                     after = event.seq
                     yield event
-                if batch and len(batch) < BATCH and batch[-1].type in TERMINAL_EVENTS:
+                if finished and len(batch) < BATCH:
                     return
                 if not batch and not await bell.wait(HEARTBEAT_SECONDS):
                     yield None
@@ -62,3 +64,9 @@ class Watching:
     def _ask(self, question: Callable[[Jobs], Answer]) -> Answer:
         with self.backend.database.unit() as unit:
             return question(Jobs(unit, self.owner, self.backend))
+
+
+def _news(jobs: Jobs, job_id: str, after: int) -> tuple[bool, list[Event]]:
+    """Whether the job is over, asked first, so that its last event is among those read then."""
+    finished = jobs.get(job_id).finished
+    return finished, jobs.events(job_id, after, BATCH)

@@ -104,6 +104,13 @@ def test_the_stream_of_a_retried_job_does_not_end_at_its_first_end(url: str, bac
     assert kinds == ["job.queued", "job.cancelled", "job.queued", "job.running", "job.succeeded"]
 
 
+def test_a_stream_opened_after_the_end_ends_at_once(url: str, backend: Backend) -> None:
+    job_id = submit(backend)
+    finish(backend, claim(backend, job_id))
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": "3"}
+    assert httpx.get(f"{url}/v1/jobs/{job_id}/events", headers=headers).text == ""
+
+
 def test_a_strange_last_event_id_is_refused(api: TestClient, backend: Backend) -> None:
     job_id = submit(backend)
     headers = {"Accept": "text/event-stream", "Last-Event-ID": "minus one"}

@@ -177,6 +177,16 @@ def test_a_get_that_waits_in_vain_is_answered_when_its_time_is_up(api: TestClien
     assert 0.9 < time.monotonic() - began < 10
 
 
+def test_a_get_that_waits_with_an_old_etag_is_answered_at_once(api: TestClient) -> None:
+    url = api.post("/v1/jobs", json=FRESH).json()["urls"]["self"]
+    seen = api.get(url).headers["etag"]
+    api.post("/v1/jobs", json=FRESH | {"priority": "high"})
+    began = time.monotonic()
+    answer = api.get(url, headers={"Prefer": "wait=20", "If-None-Match": seen})
+    assert answer.json()["queue_position"] == 2
+    assert time.monotonic() - began < 5
+
+
 def test_a_finished_job_is_deleted_with_all_it_made(api: TestClient, backend: Backend, tmp_path: Path) -> None:
     job_id = api.post("/v1/jobs", json=FRESH | {"concerns": ["act"]}).json()["id"]
     assert api.delete(f"/v1/jobs/{job_id}").json()["code"] == "CONFLICT"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
-from worker.sampling.concern import draw_available, draw_samples, quotas
+from worker.sampling.concern import draw_available, draw_samples, spread
 
 
 def labels_of(rows=200, classes=5, seed=0):
@@ -13,8 +13,14 @@ def labels_of(rows=200, classes=5, seed=0):
 
 
 def test_what_does_not_divide_goes_one_each_to_the_lowest_ids():
-    assert quotas(1, 4, 8) == {1: 8, 0: 3, 2: 3, 3: 2}
-    assert quotas(None, 3, 4) == {0: 2, 1: 1, 2: 1}
+    assert spread(8, {0: 9, 2: 9, 3: 9}) == {0: 3, 2: 3, 3: 2}
+    assert spread(1, {0: 9, 1: 9}) == {0: 1, 1: 0}
+
+
+def test_what_a_class_cannot_give_the_others_do():
+    assert spread(16, {0: 0, 2: 1, 3: 9, 4: 9}) == {0: 0, 2: 1, 3: 8, 4: 7}
+    assert spread(16, {0: 3, 1: 4}) == {0: 3, 1: 4}
+    assert spread(16, {}) == {}
 
 
 def test_negatives_come_window_by_window_and_class_by_class_inside_one():
@@ -59,16 +65,16 @@ def test_samples_of_all_classes_are_negatives_alone():
     assert np.bincount(labels[list(drawn.negative)]).tolist() == [2] * 5
 
 
-def test_a_class_with_too_few_rows_is_named_with_its_counts():
-    labels = np.array([0] * 20 + [1] * 3 + [2] * 20)
-    with pytest.raises(NotEnoughSamples, match=r"concern 1: class 1 has 3, 16 are needed"):
+def test_too_few_rows_are_told_with_their_counts():
+    labels = np.array([0] * 20 + [1] * 3)
+    with pytest.raises(NotEnoughSamples, match=r"`train`: 3 of class 1, 16 are needed"):
         draw_samples(labels, 1, 3, Sampling())
-    with pytest.raises(NotEnoughSamples, match=r"concern 0: class 1 has 3, 8 are needed"):
+    with pytest.raises(NotEnoughSamples, match=r"`train`: 3 of the rest, 16 are needed"):
         draw_samples(labels, 0, 3, Sampling())
 
 
 def test_a_model_of_one_class_has_no_rest():
-    with pytest.raises(NotEnoughSamples, match="single class"):
+    with pytest.raises(NotEnoughSamples, match="0 of the rest"):
         draw_samples(np.zeros(40, np.int64), 0, 1, Sampling())
 
 

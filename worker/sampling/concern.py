@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,23 +33,29 @@ def draw_samples(
 ) -> ConcernSamples:
     """`per_concern` rows of the concern and as many of the rest, the same for the same labels and sampling.
 
-    The rest is spread evenly over the other classes, what does not divide going one each to the lowest ids. Within a
-    class the first found are taken. The order is that of finding, in windows of `scan` rows, class by class inside a
-    window. Order `random` looks through the split shuffled by the seed. Raises NotEnoughSamples.
+    The rest is spread evenly over the other classes, what does not divide going one each to the lowest ids; what a
+    class cannot give, the others do. Within a class the first found are taken. The order is that of finding, in
+    windows of `scan` rows, class by class inside a window. Order `random` looks through the split shuffled by the
+    seed. Raises NotEnoughSamples.
     """
-    wanted = quotas(concern, classes, sampling.per_concern)
-    found = np.bincount(labels, minlength=classes)
-    short = [label for label, quota in wanted.items() if found[label] < quota]
-    if short or not wanted:
-        raise _not_enough(concern, {label: (int(found[label]), wanted[label]) for label in short}, sampling)
-    return _take(labels, concern, wanted, _order(len(labels), sampling), scan)
+    drawn = draw_available(labels, concern, classes, sampling, scan=scan)
+    wanted = sampling.per_concern
+    if concern is not None and len(drawn.positive) < wanted:
+        raise _not_enough(f"class {concern}", len(drawn.positive), sampling)
+    if len(drawn.negative) < wanted:
+        raise _not_enough("the rest" if concern is not None else "all classes", len(drawn.negative), sampling)
+    return drawn
 
 
 def draw_available(
-    labels: Labels, concern: int, classes: int, sampling: Sampling, *, scan: int = SCAN
+    labels: Labels, concern: int | None, classes: int, sampling: Sampling, *, scan: int = SCAN
 ) -> ConcernSamples:
-    """As `draw_samples`, but a class with too few rows gives all it has: for measures that bear with fewer."""
-    wanted = quotas(concern, classes, sampling.per_concern)
+    """As `draw_samples`, but with what there is where there is too little: for measures that bear with fewer."""
+    found = np.bincount(labels, minlength=classes)
+    rest = {label: int(found[label]) for label in range(classes) if label != concern}
+    wanted = spread(sampling.per_concern, rest)
+    if concern is not None:
+        wanted[concern] = sampling.per_concern
     return _take(labels, concern, wanted, _order(len(labels), sampling), scan)
 
 
@@ -58,14 +64,14 @@ def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
     return {row for drawn in samples.values() for row in (*drawn.positive, *drawn.negative)}
 
 
-def quotas(concern: int | None, classes: int, samples: int) -> dict[int, int]:
-    """Rows needed of each class, the concern's first; empty when there is no class to set against the concern."""
-    rest = [label for label in range(classes) if label != concern]
-    if not rest:
-        return {}
-    each, left = divmod(samples, len(rest))
-    spread = {label: each + (place < left) for place, label in enumerate(rest)}
-    return spread if concern is None else {concern: samples, **spread}
+def spread(samples: int, available: Mapping[int, int]) -> dict[int, int]:
+    """How many of `samples` each class gives: evenly, the remainder one each to the first, never more than it has."""
+    given = dict.fromkeys(available, 0)
+    while (left := samples - sum(given.values())) and (able := [c for c in available if given[c] < available[c]]):
+        each, extra = divmod(left, len(able))
+        for place, label in enumerate(able):
+            given[label] = min(available[label], given[label] + each + (place < extra))
+    return given
 
 
 def _order(rows: int, sampling: Sampling) -> Labels:
@@ -82,13 +88,9 @@ def _take(labels: Labels, concern: int | None, wanted: Mapping[int, int], order:
     return ConcernSamples(positive, tuple(int(order[place]) for _, _, place in found))
 
 
-def _not_enough(concern: int | None, short: Mapping[int, Sequence[int]], sampling: Sampling) -> NotEnoughSamples:
-    if not short:
-        return NotEnoughSamples("The model has a single class, so there is no rest to set against it.")
-    subject = "the samples of all classes" if concern is None else f"concern {concern}"
-    counts = "; ".join(f"class {label} has {have}, {need} are needed" for label, (have, need) in short.items())
+def _not_enough(whose: str, found: int, sampling: Sampling) -> NotEnoughSamples:
     return NotEnoughSamples(
-        f"Too few examples in split `{sampling.split}` for {subject}: {counts}.",
+        f"Too few examples in split `{sampling.split}`: {found} of {whose}, {sampling.per_concern} are needed.",
         hint="Ask for fewer samples with `sampling.per_concern`, or draw them from a larger split.",
         pointer="/sampling/per_concern",
     )

@@ -1,0 +1,74 @@
+# Everything a newcomer needs; `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA_DIR ?= .microlith
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+# Which torch: the version that results were measured with, from the package index pip is set up with.
+# For a small CPU build on Linux:   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# For CUDA:                         make demo TORCH_INDEX=https://download.pytorch.org/whl/cu130
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+# One thread per process in tests: two busy processes with two threads each wait for one another.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help demo serve test test-quick check format snapshots lock clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(RUNTIME) ## Run the main job on the demo model, through the real service, and open what comes out
+	@$(BIN)/microlith-server demo --data-dir $(DATA_DIR)
+
+serve: $(RUNTIME) ## Leave the service running at 127.0.0.1:8000 (HOST, PORT, DATA_DIR)
+	@$(BIN)/microlith-server serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(DEV) ## Run the whole test suite; it starts the real servers it needs
+	$(TEST_ENV) $(BIN)/python -m pytest
+
+test-quick: $(DEV) ## The suite without the end-to-end tests
+	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e
+
+check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint Dockerfile
+	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x MICROLITH_API_KEY=x $(BIN)/docker-compose --profile gpu config --quiet
+
+format: $(DEV) ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+snapshots: $(DEV) ## Accept the OpenAPI document as it is now
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest --quiet tests/api/test_service.py
+
+lock: $(DEV) ## Write the installed versions to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > constraints.txt
+
+clean: ## Remove the environment and everything the embedded default has kept
+	rm -rf $(VENV) $(DATA_DIR)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Microlith needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@echo "Creating the environment in $(VENV): a minute or two, once."
+	@$(PYTHON) -m venv $(VENV)
+
+# torch comes first and exactly: a range would take the newest build, with gigabytes of CUDA.
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	@$(PIP) --editable ".[embedded]"
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@$(PIP) --editable ".[dev]"
+	@touch $@

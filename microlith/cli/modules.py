@@ -1,0 +1,88 @@
+"""`microlith modules`: look at modules and bring them home."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from microlith.cli.session import AsJson, JobId, connect, err, out, show
+from microlith.client import Client
+from microlith.contract import Module
+from microlith.display import sheets, tables
+from microlith.display.transfer import transfer
+
+app = typer.Typer(no_args_is_help=True, help="The modules of a job: look at them, download them.")
+
+ModuleId = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
+
+
+@app.command("list")
+def list_modules(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
+    """The modules a job has made so far."""
+    with connect(context) as client:
+        found = client.modules(job)
+    show(tables.modules(found), found, as_json)
+
+
+@app.command("show")
+def show_module(context: typer.Context, module: ModuleId, as_json: AsJson = False) -> None:
+    """A module's scores, its report and its files."""
+    with connect(context) as client:
+        found = client.module(module)
+    show(sheets.module(found), found, as_json)
+
+
+@app.command()
+def download(  # noqa: PLR0913 - every flag of a command is an argument
+    context: typer.Context,
+    *,
+    named: Annotated[list[str] | None, typer.Argument(metavar="MODULE", help="Which modules, or --job.")] = None,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to; made when it is missing.")],
+    job: Annotated[str | None, typer.Option(help="Every module of this job.")] = None,
+    concern: Annotated[list[str] | None, typer.Option(help="Of the job, only these labels or ids.")] = None,
+    layout: Annotated[str, typer.Option(help="Which file form.")] = "portable",
+    unpack: Annotated[bool, typer.Option(help="Unpack each module into a folder of its own.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Download modules, every digest checked; what broke off goes on where it stopped.
+
+    microlith modules download mod_01… ./modules
+
+    microlith modules download --job job_01… --concern animal --concern plant ./modules
+    """
+    named = named or []
+    _check_usage(named, job, concern)
+    fetched = []
+    with connect(context) as client:
+        chosen = _of_job(client, job, concern) if job else [client.module(name) for name in named]
+        for module in chosen:
+            with transfer(module.concern.label, err()) as hear:
+                path = client.download_module(module, folder, layout, unpack=unpack, on_bytes=hear)
+            fetched.append({"module": module.id, "concern": module.concern.label, "path": str(path)})
+            if not as_json:
+                out().print(f"{module.concern.label}: {path}", soft_wrap=True, markup=False)
+    if as_json:
+        typer.echo(json.dumps(fetched, indent=2, ensure_ascii=False))
+
+
+def _check_usage(named: list[str], job: str | None, concern: list[str] | None) -> None:
+    if bool(named) == bool(job):
+        raise typer.BadParameter("name modules and a folder, or --job and a folder")
+    if concern and not job:
+        raise typer.BadParameter("goes with --job only", param_hint="--concern")
+
+
+def _of_job(client: Client, job: str, wanted: list[str] | None) -> list[Module]:
+    """The job's modules for the wanted concerns. A wrong one is answered with those there are."""
+    modules = client.modules(job)
+    if not wanted:
+        return modules
+    known = {name: module.concern for module in modules for name in (module.concern.label, str(module.concern.id))}
+    strangers = [name for name in wanted if name not in known]
+    if strangers:
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "none yet"
+        raise typer.BadParameter(f"{', '.join(strangers)}: the job's modules are {labels}", param_hint="--concern")
+    ids = {known[name].id for name in wanted}
+    return [module for module in modules if module.concern.id in ids]

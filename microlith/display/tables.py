@@ -1,0 +1,166 @@
+"""Lists of things, and the results of a job: module beside base, concern by concern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from microlith.contract import Comparison, DatasetInfo, Job, Methods, ModelInfo, Module, Results
+from microlith.display import figures
+
+
+def plain(*headers: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+    """A table without walls; what is an id or a name is never cut."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return table
+
+
+def row(table: Table, *cells: RenderableType, style: str | None = None) -> None:
+    """Add a row. Text is taken as it is: a label with brackets is not markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
+
+
+def jobs(found: Iterable[Job]) -> Table:
+    table = plain("id", "state", "concerns", "model", "dataset", "ratio", "made", right=("concerns",))
+    table.columns[0].no_wrap = True
+    for job in found:
+        state = figures.state(job.state)
+        if job.state == "running":
+            state.append(f" {job.progress.percent:.0f} %")
+        row(
+            table,
+            job.id,
+            state,
+            f"{job.concerns.succeeded}/{job.concerns.total}",
+            job.spec.model,
+            job.spec.source.ref,
+            ratios(job),
+            figures.ago(job.created_at),
+        )
+    return table
+
+
+def results(document: Results) -> RenderableType:
+    """One block per ratio: precision, recall and F1 on the concern's own class, each with the base's beside it."""
+    if not document.comparison:
+        return Text("No module is ready yet.", "dim")
+    blocks: list[RenderableType] = [_block(document, comparison) for comparison in document.comparison]
+    return Group(*blocks, Text(_legend(document), "dim"))
+
+
+def _block(document: Results, comparison: Comparison) -> Table:
+    title = f"Requested ratio {comparison.ratio:g}, {comparison.concerns} concerns"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=0)
+    table.add_column("concern", overflow="fold", vertical="bottom")
+    for header in (
+        "ratio\nachieved",
+        "precision\n/ base",
+        "recall\n/ base",
+        "F1\n/ base",
+        "F1\nchange",
+        "spar-\nsity",
+        "\nsize",
+    ):
+        table.add_column(header, justify="right", no_wrap=True)
+    for module in document.modules:
+        if module.ratio.requested == comparison.ratio:
+            row(table, *_row(module))
+    table.add_section()
+    means = _beside(comparison.own_f1, comparison.base_own_f1)
+    row(table, Text("mean", "bold"), "", "", "", means, figures.change(comparison.change))
+    return table
+
+
+def _row(module: Module) -> list[str | Text]:
+    own, base = module.own, module.base_own
+    return [
+        module.concern.label,
+        figures.score(module.ratio.achieved),
+        _beside(own.precision, base.precision),
+        _beside(own.recall, base.recall),
+        _beside(own.f1, base.f1),
+        figures.change(own.f1 - base.f1),
+        figures.score(module.sparsity.overall),
+        figures.size(sum(artifact.size_bytes for artifact in module.artifacts)),
+    ]
+
+
+def _beside(own: float, base: float) -> Text:
+    return Text.assemble(figures.score(own), (f"/{figures.score(base)}", "dim"))
+
+
+def _legend(document: Results) -> str:
+    note = "Sparsity counts all linear layers; size is the file to download."
+    if document.base is None:
+        return note
+    report = document.base.report
+    examples = sum(row.support for row in report.classes)
+    whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
+    return f"{whole}, on {examples} examples. {note}"
+
+
+def modules(found: Iterable[Module]) -> Table:
+    table = plain(
+        "id", "concern", "ratio", "F1", "base F1", "change", "files", right=("ratio", "F1", "base F1", "change")
+    )
+    table.columns[0].no_wrap = True
+    for module in found:
+        own, base = module.own.f1, module.base_own.f1
+        files = ", ".join(f"{artifact.layout} {figures.size(artifact.size_bytes)}" for artifact in module.artifacts)
+        scores = (figures.score(own), figures.score(base), figures.change(own - base))
+        row(table, module.id, module.concern.label, f"{module.ratio.requested:g}", *scores, files)
+    return table
+
+
+def models(found: Iterable[ModelInfo]) -> Table:
+    numbers = ("labels", "parameters", "size")
+    table = plain("reference", "architecture", *numbers, "licence", right=numbers)
+    for model in found:
+        facts = (str(len(model.labels)), figures.quantity(model.parameters), figures.size(model.size_bytes))
+        row(table, model.id, model.architecture or figures.NOTHING, *facts, model.licence or "")
+    return table
+
+
+def datasets(found: Iterable[DatasetInfo]) -> Table:
+    table = plain("reference", "rows", "text", "label", "size", "licence", right=("size",))
+    for dataset in found:
+        rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
+        columns = (dataset.text_column, dataset.label_column)
+        row(table, dataset.id, rows, *columns, figures.size(dataset.size_bytes), dataset.licence or "")
+    return table
+
+
+def methods(known: Methods) -> RenderableType:
+    """Methods with their options, structures, and every other part of a spec with its default."""
+    scoring = plain("method", "structures", "what it does", title="Methods")
+    for method in known.methods:
+        row(scoring, method.name, ", ".join(method.structures), method.description)
+        for name, option in method.json_schema.get("properties", {}).items():
+            if name != "name":
+                choices = " | ".join(map(str, option.get("enum", []))) or option.get("type", "")
+                row(scoring, f"  {name}", choices, option.get("description", ""))
+    structures = plain("structure", "what is removed", title="Structures")
+    for structure in known.structures:
+        row(structures, structure.name, structure.description)
+    options = plain("option", "default", "what it means", title="Options")
+    for option in known.options:
+        row(options, option.name, _default(option.default), option.description)
+    return Group(scoring, structures, options)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_default(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_default, value)) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def ratios(job: Job) -> str:
+    return ", ".join(f"{ratio:g}" for ratio in job.spec.ratios)

@@ -1,0 +1,208 @@
+"""Everything that can go wrong for a client, each with a message that says what to do.
+
+MicrolithClientError
+├── Unreachable              nobody answered, after every retry
+│   └── UnexpectedAnswer     somebody answered, but not as Microlith does
+├── ProblemError             the server refused, and says why
+│   ├── UnauthenticatedProblem   401
+│   ├── ForbiddenProblem         403
+│   ├── NotFoundProblem          404
+│   ├── ConflictProblem          409
+│   ├── InvalidInputProblem      400, 413, 422
+│   ├── RateLimitedProblem       429
+│   └── ServerProblem            500 and above
+├── DigestMismatch           bytes arrived that are not the artifact's
+├── UnsafeArchive            an archive names files outside its own folder
+├── TargetOccupied           something else is where a download should go
+├── NoSuchLayout             the module was not exported in this layout
+└── JobFailed                a job that was waited for failed, was cancelled or expired
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microlith.contract import ErrorDetail, Job, Module, Problem
+
+
+class MicrolithClientError(Exception):
+    """The root: catch it to catch them all."""
+
+
+class Unreachable(MicrolithClientError):
+    """No answer from `url`: no connection, or it broke and every retry did too."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"No answer from {url}: {reason}.\n"
+            "Is the server running (`make serve`), and is the URL right (--url or MICROLITH_URL)?"
+        )
+        self.url = url
+        self.reason = reason
+
+
+class UnexpectedAnswer(Unreachable):
+    """An answer that is none of the contract's: most often another service at that address."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        MicrolithClientError.__init__(
+            self,
+            f"{url} answered, but not as a Microlith server does: {reason}.\n"
+            "Is the URL right (--url or MICROLITH_URL), and is the server as new as this client?",
+        )
+        self.url = url
+        self.reason = reason
+
+
+class ProblemError(MicrolithClientError):
+    """The server refused. `code` is stable and made for programs; the message is made for people."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(explain(problem))
+        self.problem = problem
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+    @property
+    def status(self) -> int:
+        return self.problem.status
+
+    @property
+    def title(self) -> str:
+        return self.problem.title
+
+    @property
+    def detail(self) -> str:
+        return self.problem.detail
+
+    @property
+    def hint(self) -> str | None:
+        return self.problem.hint
+
+    @property
+    def errors(self) -> list[ErrorDetail]:
+        return self.problem.errors or []
+
+    @property
+    def request_id(self) -> str | None:
+        """What to name when asking the server's operator."""
+        return self.problem.request_id
+
+
+class UnauthenticatedProblem(ProblemError):
+    """401: no key, or a wrong one."""
+
+
+class ForbiddenProblem(ProblemError):
+    """403: the key is not for this."""
+
+
+class NotFoundProblem(ProblemError):
+    """404: there is no such thing, or it is somebody else's."""
+
+
+class ConflictProblem(ProblemError):
+    """409: the state of things does not allow it."""
+
+
+class InvalidInputProblem(ProblemError):
+    """400, 413, 422: the request has to be changed; `errors` points to the places."""
+
+
+class RateLimitedProblem(ProblemError):
+    """429: too much, still, after every retry."""
+
+
+class ServerProblem(ProblemError):
+    """500 and above: not the caller's fault."""
+
+
+_BY_STATUS: dict[int, type[ProblemError]] = {
+    400: InvalidInputProblem,
+    401: UnauthenticatedProblem,
+    403: ForbiddenProblem,
+    404: NotFoundProblem,
+    409: ConflictProblem,
+    413: InvalidInputProblem,
+    422: InvalidInputProblem,
+    429: RateLimitedProblem,
+}
+
+
+def problem_error(problem: Problem) -> ProblemError:
+    """The problem as the exception of its status."""
+    fallback = ServerProblem if problem.status >= 500 else ProblemError
+    return _BY_STATUS.get(problem.status, fallback)(problem)
+
+
+def explain(problem: Problem) -> str:
+    """A problem for people: what is wrong, where, what to do, and the code and request to quote."""
+    lines = [f"{problem.title}: {problem.detail}"]
+    lines += [line for fault in problem.errors or [] if (line := _place(fault, problem.detail))]
+    if problem.hint:
+        lines.append(f"Hint: {problem.hint}")
+    request = f", request {problem.request_id}" if problem.request_id else ""
+    return "\n".join([*lines, f"[{problem.status} {problem.code}{request}]"])
+
+
+def _place(fault: ErrorDetail, told: str) -> str:
+    """One fault of the input, as far as the problem's own detail has not told it."""
+    where = fault.pointer or "(the body)"
+    if fault.detail not in told:
+        return f"  {where}: {fault.detail}"
+    return "" if where in told else f"  at {where}"
+
+
+class DigestMismatch(MicrolithClientError):
+    """`path` held bytes with another sha256 than promised; it has been removed."""
+
+    def __init__(self, path: Path, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{path.name}: these are not the promised bytes, so the file was removed.\n"
+            f"  expected sha256 {expected}\n  received sha256 {actual}\n"
+            "Download it again; if it happens twice, the stored file or something on the way is damaged."
+        )
+        self.path = path
+        self.expected = expected
+        self.actual = actual
+
+
+class UnsafeArchive(MicrolithClientError):
+    """The archive was not unpacked: one of its entries could be written outside the folder, or is no plain file."""
+
+
+class TargetOccupied(MicrolithClientError):
+    """There is something at `path` that a download would overwrite."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists and is not what was to be downloaded. Choose another folder, or remove it.")
+        self.path = path
+
+
+class NoSuchLayout(MicrolithClientError):
+    """The module was not exported in the layout asked for."""
+
+    def __init__(self, module: Module, layout: str) -> None:
+        known = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
+        super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {known}.")
+
+
+class JobFailed(MicrolithClientError):
+    """The job ended without success; `job` tells everything."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(_obituary(job))
+        self.job = job
+
+
+def _obituary(job: Job) -> str:
+    lines = [
+        f"Job {job.id} {'has ' if job.state == 'expired' else 'was ' if job.state == 'cancelled' else ''}{job.state}."
+    ]
+    if job.error:
+        lines.append(f"{job.error.code}: {job.error.message}")
+        lines += [f"Hint: {job.error.hint}"] if job.error.hint else []
+    lines.append(f"Modules finished before that: {job.concerns.succeeded} of {job.concerns.total} concerns.")
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""What people see: figures, the results table on a narrow terminal, progress with and without one."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import wire
+from rich.console import Console, RenderableType
+
+from microlith.contract import Job, Results
+from microlith.display import figures, live, sheets, tables
+
+
+def rendered(thing: RenderableType, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(thing)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (8_592_856, "8.6 MB"), (107_000_000, "107 MB"), (999_960, "1.0 MB")],
+)
+def test_sizes_are_decimal_with_three_figures_at_most(count: int, text: str) -> None:
+    assert figures.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.25, "0.2 s"), (8, "8 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (11_400, "3 h 10 min")],
+)
+def test_durations_are_as_fine_as_they_matter(seconds: float | None, text: str) -> None:
+    assert figures.duration(seconds) == text
+
+
+def test_parameters_are_counted_in_thousands_and_millions() -> None:
+    assert [figures.quantity(count) for count in (12, 4_400, 2_147_084)] == ["12", "4.4 k", "2.1 M"]
+
+
+def test_a_change_is_green_when_better_and_red_when_worse() -> None:
+    assert [figures.change(value).style for value in (0.01, -0.01, 0.0001)] == ["green", "red", "dim"]
+
+
+def test_the_results_table_fits_eighty_columns_uncut() -> None:
+    packed = wire.artifact(b"x" * 1000) | {"size_bytes": 999_000_000}
+    document = Results.model_validate(wire.results(wire.module("communication", artifacts=(packed,))))
+    lines = rendered(tables.results(document), 80).splitlines()
+    row = next(line for line in lines if "communication" in line)
+    assert row.split() == [
+        "communication",
+        "0.500",
+        "0.750/0.750",
+        "0.600/0.600",
+        "0.667/0.500",
+        "+0.167",
+        "0.317",
+        "999",
+        "MB",
+    ]
+
+
+def test_a_sweep_has_one_block_per_ratio_and_each_module_stands_in_its_own() -> None:
+    rare = wire.module("rare") | {"ratio": {"requested": 0.7, "achieved": 0.69}}
+    document = wire.results(wire.module("animal"), rare)
+    document["comparison"] = [document["comparison"][0] | {"ratio": ratio} for ratio in (0.5, 0.7)]
+    shown = rendered(tables.results(Results.model_validate(document)), 100)
+    assert shown.index("ratio 0.5") < shown.index("animal") < shown.index("ratio 0.7") < shown.index("rare")
+    assert "0.690" in shown
+
+
+def test_results_before_the_first_module_say_so() -> None:
+    document = wire.results() | {"comparison": []}
+    assert "No module is ready yet" in rendered(tables.results(Results.model_validate(document)), 80)
+
+
+def test_labels_that_look_like_markup_are_shown_as_they_are() -> None:
+    document = Results.model_validate(wire.results(wire.module("[red]x[/red]")))
+    assert "[red]x" in rendered(tables.results(document), 120)
+
+
+def snapshots() -> list[Job]:
+    scoring = {"phase": "scoring", "progress": {"percent": 40, "eta_seconds": 90}}
+    states = [wire.job(queue_position=3), wire.job("running", **scoring), wire.job("running", **scoring)]
+    return [Job.model_validate(state) for state in [*states, wire.job("succeeded")]]
+
+
+def test_without_a_terminal_a_job_is_followed_by_one_plain_line_per_change() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    assert live.follow(iter(snapshots()), console).state == "succeeded"
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "queued, number 3: 0 %, 0/2 concerns",
+        "scoring: 40 %, 0/2 concerns, 1 min 30 s left",
+        "succeeded: 100 %, 2/2 concerns",
+    ]
+
+
+def test_on_a_terminal_the_bar_ends_full() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    assert live.follow(iter(snapshots()), console).state == "succeeded"
+    *_, last = console.file.getvalue().split("\r")  # type: ignore[attr-defined]
+    assert all(part in last for part in ("succeeded", "100%", "2/2 concerns"))
+
+
+def test_a_failed_job_shows_its_error_and_hint() -> None:
+    error = {"code": "OUT_OF_MEMORY", "message": "It did not fit.", "hint": "Lower per_concern."}
+    shown = rendered(sheets.job(Job.model_validate(wire.job("failed", error=error))), 120)
+    assert "OUT_OF_MEMORY: It did not fit." in shown
+    assert "Lower per_concern." in shown
