@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def serve(
 ) -> None:
     """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
     settings = _settings(host=host, port=port, data_dir=data_dir)
+    logs.configure(as_json=settings.log_json)
     with _clearly(), house(settings, worker=worker) as complete:
         say.print(f"Microlith on [bold]http://{complete.host}:{complete.port}[/] (docs: /docs, stop: Ctrl-C)")
         say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
@@ -49,6 +51,7 @@ def serve(
 def demo(data_dir: DataDir = None) -> None:
     """Run the main job on the demo model through the real HTTP API, and open what came out."""
     settings = _settings(data_dir=data_dir)
+    logs.configure(as_json=settings.log_json, level=logging.WARNING)
     folder = settings.data_dir.expanduser().resolve() / "demo"
     with _clearly(), house(settings) as complete, serving(complete) as url:
         story = [sys.executable, "-m", "worker.demo", "--url", url, "--folder", str(folder)]
@@ -66,6 +69,7 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database named by MICROLITH_DATABASE_URL to the newest schema."""
     settings = _settings()
+    logs.configure(as_json=settings.log_json)
     if settings.database_url is None:
         raise typer.BadParameter("set MICROLITH_DATABASE_URL to the PostgreSQL to migrate")
     run_migrations(Database(settings.database_url).engine)
@@ -91,5 +95,4 @@ def _settings(**given: Any) -> Settings:
             name = ".".join(str(part) for part in fault["loc"]) or "settings"
             say.print(f"[red]{name}: {fault['msg'].removeprefix('Value error, ')}")
         raise typer.Exit(2) from None
-    logs.configure(as_json=settings.log_json)
     return settings

@@ -8,7 +8,7 @@ import sys
 import structlog
 
 
-def configure(*, as_json: bool) -> None:
+def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     """Send every logger of the process, the libraries' too, through one format to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -19,7 +19,8 @@ def configure(*, as_json: bool) -> None:
     last = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the schema
     wrap = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     structlog.configure(
         processors=[*shared, wrap],
