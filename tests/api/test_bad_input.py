@@ -94,7 +94,7 @@ def test_paths_are_refused_where_the_server_is_not_the_callers_own(backend: Back
         problem = api.post("/v1/jobs", json=DEMO | {"model": f"path:{tmp_path}"}).json()
         assert problem["code"] == "VALIDATION_ERROR"
         assert problem["errors"][0]["pointer"] == "/model"
-        assert api.get(f"/v1/models/path:{tmp_path}").json()["code"] == "VALIDATION_ERROR"
+        assert api.get(f"/v1/models/path:{tmp_path}").json()["code"] == "NOT_FOUND"
 
 
 def test_a_body_over_a_megabyte_is_refused_announced_or_not(api: TestClient) -> None:
