@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from app.api import event_stream
 from app.api.conditional import answer, etag_of, matches, wait_preference
@@ -140,7 +140,11 @@ def job_results(job_id: str, modules: CallersModules) -> Results:
     return modules.results(job_id)
 
 
-@router.get("/{job_id}/results.csv", response_class=PlainTextResponse, responses=documented(NotFound))
+@router.get(
+    "/{job_id}/results.csv",
+    response_class=Response,
+    responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
+)
 def job_results_csv(job_id: str, modules: CallersModules) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""
     return Response(results_csv(modules.results(job_id)), media_type="text/csv; charset=utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, TypeVar
@@ -55,7 +54,7 @@ def _encode(last_id: str) -> str:
 def _decode(cursor: str) -> str:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise InvalidInput(
             "This is no cursor of ours.", hint="Leave it out to start anew.", pointer="/cursor"
         ) from None

@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated
@@ -75,8 +76,16 @@ def install(app: FastAPI) -> None:
         )
         return render(problem)
 
+    @app.exception_handler(DataError)
+    def unstorable(request: Request, _error: DataError) -> JSONResponse:
+        ours = InvalidInput("A text holds a character that cannot be stored, such as NUL.")
+        return render(problem_of(ours, _request_id(request)))
+
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that is not even text
+            ours = InvalidInput("The body is not JSON.", pointer="")
+            return render(problem_of(ours, _request_id(request)))
         code = {kind.status: kind.code for kind in (NotFound, PayloadTooLarge)}.get(error.status_code)
         phrase = HTTPStatus(error.status_code).phrase
         problem = Problem(

@@ -72,6 +72,37 @@ def test_a_number_that_is_not_one_is_refused(api: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR"), value
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "/v1/jobs?model=%00",
+        "/v1/jobs?label.a=%00",
+        "/v1/jobs?cursor=%F3%99%97%A8",
+        "/v1/jobs?cursor=AAAA",
+        "/v1/jobs/%00",
+        "/v1/jobs/%F3%99%97%A8/modules?cursor=%C2%9D",
+        "/v1/models/demo:%00",
+        "/v1/models/path:%00",
+    ],
+)
+def test_strange_characters_break_nothing(api: TestClient, request_line: str) -> None:
+    answer = api.get(request_line)
+    assert answer.status_code in {200, 404, 422}, answer.text
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+def test_text_that_cannot_be_stored_is_refused(api: TestClient, text: str) -> None:
+    for part in (f'"labels": {{"a": "{text}"}}', f'"concerns": ["{text}"]', f'"layers": {{"exclude": ["{text}"]}}'):
+        body = f'{{"model": "{DEMO["model"]}", "dataset": "{DEMO["dataset"]}", {part}}}'
+        answer = api.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422, answer.text
+
+
+def test_a_body_that_is_not_text_is_a_validation_error(api: TestClient) -> None:
+    answer = api.post("/v1/jobs", content=b"\xff\x07l\x81", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+
+
 def test_a_missing_field_is_named(api: TestClient) -> None:
     problem = api.post("/v1/jobs", json={"model": DEMO["model"]}).json()
     assert problem["errors"] == [{"pointer": "/dataset", "detail": "Field required"}]
