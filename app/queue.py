@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import kombu
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -53,6 +54,12 @@ class Queue:
             self._send(RUN_JOB, job_id, priority=max(PRIORITIES.values()) - priority)  # Redis: 0 is the most urgent
         except (OperationalError, OSError) as error:
             log.warning("doorbell_silent", job_id=job_id, error=str(error))
+
+    def depth(self) -> int:
+        """Messages that no worker has taken yet. Raises when the broker does not answer."""
+        with self.celery.connection_for_read() as connection:
+            queue = kombu.Queue(JOBS_QUEUE, channel=connection.default_channel)
+            return int(queue.queue_declare().message_count)
 
     def check(self) -> None:
         """Raises when the broker does not answer."""

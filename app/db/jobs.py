@@ -13,6 +13,9 @@ from app.db.tables import JobRow
 from app.domain.states import HELD_STATES
 from microlith.contract import State
 
+QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
+"""Who is next."""
+
 
 @dataclass(frozen=True)
 class JobFilter:
@@ -54,6 +57,11 @@ class JobStore:
         if owner is not None:
             query = query.where(JobRow.owner == owner)
         return self.session.scalar(query)
+
+    def lock_next(self) -> JobRow | None:
+        """The first of the queue that nobody else is taking, locked."""
+        queue = select(JobRow).where(JobRow.state == "queued").order_by(*QUEUE_ORDER)
+        return self.session.scalar(queue.limit(1).with_for_update(skip_locked=True))
 
     def held(self, job_id: str, lease_token: str) -> JobRow | None:
         """The locked row if this lease still holds it: what guards every write of an attempt."""
@@ -99,9 +107,8 @@ class JobStore:
 
     def queue_positions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """1 is next; jobs that are not queued are left out."""
-        order = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
         queue = (
-            select(JobRow.id, func.row_number().over(order_by=order).label("position"))
+            select(JobRow.id, func.row_number().over(order_by=QUEUE_ORDER).label("position"))
             .where(JobRow.state == "queued")
             .subquery()
         )
@@ -120,7 +127,7 @@ class JobStore:
         query = (
             select(JobRow.id, JobRow.priority)
             .where(JobRow.state == "queued", JobRow.queued_at < func.clock_timestamp() - timedelta(seconds=seconds))
-            .order_by(JobRow.priority.desc(), JobRow.queued_at)
+            .order_by(*QUEUE_ORDER)
             .limit(limit)
         )
         return [(job_id, priority) for job_id, priority in self.session.execute(query)]

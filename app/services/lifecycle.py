@@ -32,9 +32,15 @@ def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
 
 
 def claim(unit: Unit, job_id: str, lease_seconds: float) -> JobRow | None:
-    """Give a queued job to the caller: one more attempt, a fresh lease. None when there is nothing to do."""
+    """Give a queued job to the caller: one more attempt, a fresh lease. None when there is nothing to do.
+
+    The message that woke the caller named a job. If that one is not queued any more, the next in the queue is taken, so
+    that a message that came twice, or late, is never a worker's time lost while others wait.
+    """
     job = unit.jobs.lock(job_id)
     if job is None or job.state != "queued":
+        job = unit.jobs.lock_next()
+    if job is None:
         return None
     now = unit.jobs.now()
     if job.deadline_at is not None and job.deadline_at < now:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
@@ -16,8 +17,8 @@ from app.services.backend import Backend
 log = structlog.get_logger()
 
 ROUND_SECONDS = 5.0
-UNHEARD_SECONDS = 10.0
-"""A job queued for so long is rung for again: workers may just be busy, and a message too many does nothing."""
+UNHEARD_SECONDS = 15.0
+"""A job that nobody has claimed for so long may have lost its message."""
 
 
 @asynccontextmanager
@@ -40,10 +41,22 @@ def reap(backend: Backend) -> None:
         _recover(backend, job_id)
     for job_id in overdue:
         _expire(backend, job_id)
+    _ring_again(backend)
+
+
+def _ring_again(backend: Backend) -> None:
+    """Jobs wait and the queue is empty: their messages are lost, or in the hands of workers that are busy.
+
+    While any message is left in the queue nothing is rung, so that messages never pile up behind busy workers.
+    """
     with backend.database.unit() as unit:
         waiting = unit.jobs.waiting(UNHEARD_SECONDS)
-    for job_id, priority in waiting:
-        backend.queue.enqueue(job_id, priority)
+    try:
+        if waiting and backend.queue.depth() == 0:
+            for job_id, priority in waiting:
+                backend.queue.enqueue(job_id, priority)
+    except (OperationalError, OSError) as error:
+        log.warning("broker_away", error=str(error))
 
 
 def _recover(backend: Backend, job_id: str) -> None:

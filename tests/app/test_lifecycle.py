@@ -63,6 +63,46 @@ def test_a_claim_of_an_unknown_or_finished_job_gives_nothing(backend: Backend) -
     assert Lease.claim(backend.database, backend.settings, "job_unknown") is None
 
 
+def test_a_message_for_a_job_that_is_taken_serves_the_next_in_the_queue(backend: Backend) -> None:
+    taken, low, high = submit(backend), submit(backend, priority="low"), submit(backend, priority="high")
+    claim(backend, taken)
+    assert claim(backend, taken).job_id == high
+    assert claim(backend, taken).job_id == low
+    assert Lease.claim(backend.database, backend.settings, taken) is None
+
+
+def wait_long(backend: Backend, *job_ids: str) -> None:
+    """As if the jobs had been queued an hour ago."""
+    with backend.database.unit() as unit:
+        for job_id in job_ids:
+            job = unit.jobs.lock(job_id)
+            assert job is not None
+            job.queued_at -= timedelta(hours=1)
+
+
+def test_lost_messages_are_rung_again_once_and_not_while_any_is_waiting(backend: Backend) -> None:
+    jobs = [submit(backend) for _ in range(3)]
+    with backend.queue.celery.connection_for_write() as connection:
+        connection.default_channel.queue_purge("microlith.jobs")
+    reap(backend)
+    assert backend.queue.depth() == 0, "they have not waited for long"
+    wait_long(backend, *jobs)
+    reap(backend)
+    assert backend.queue.depth() == 3
+    for _ in range(5):
+        reap(backend)
+    assert backend.queue.depth() == 3
+
+
+def test_a_broker_that_is_away_does_not_stop_the_reaper(backend: Backend) -> None:
+    from dataclasses import replace
+
+    from app.queue import Queue
+
+    wait_long(backend, submit(backend))
+    reap(replace(backend, queue=Queue("redis://127.0.0.1:9/0")))
+
+
 def test_a_stale_worker_writes_nothing(backend: Backend, tmp_path: Path) -> None:
     job_id = submit(backend)
     stale = claim(backend, job_id)
