@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import kombu
 import structlog
 from celery import Celery
+from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 RUN_JOB = "microlith.run_job"
@@ -58,7 +58,7 @@ class Queue:
     def depth(self) -> int:
         """Messages that no worker has taken yet. Raises when the broker does not answer."""
         with self.celery.connection_for_read() as connection:
-            queue = kombu.Queue(JOBS_QUEUE, channel=connection.default_channel)
+            queue = KombuQueue(JOBS_QUEUE, channel=connection.default_channel)
             return int(queue.queue_declare().message_count)
 
     def check(self) -> None:
