@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from microlith.contract import BaseResult, Concern, JobSpec, Report, Similarity
+from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Report, Similarity
+from worker.evaluation.binary import best_threshold, margins
+from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.report import exp_loss, report, score
-from worker.evaluation.runner import evenly, predict
-from worker.evaluation.similarity import HiddenStates, compare, hidden_states
+from worker.evaluation.runner import Logits, evenly, predict
+from worker.evaluation.similarity import HiddenStates, StatesWanted, compare, hidden_states
 from worker.evaluation.sparsity import base_size
 from worker.inputs import Checkpoint, Examples
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
@@ -23,10 +25,19 @@ SIMILARITY_SAMPLES = 256
 
 @dataclass(frozen=True)
 class Measures:
-    """What the bench says of a module."""
+    """What the bench says of a module; `binary` where its head is concern against rest."""
 
     report: Report
     similarity: Similarity | None
+    binary: BinaryScore | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's logits on both splits."""
+
+    test: Logits
+    validation: Logits
 
 
 @dataclass
@@ -67,7 +78,8 @@ class Bench:
 
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model, measured once per job."""
-        return BaseResult(parameters=base_size(model).parameters, report=self._report(model, checkpoint))
+        answers = self._ask(model, checkpoint)
+        return BaseResult(parameters=base_size(model).parameters, report=self._report(answers))
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
@@ -80,18 +92,31 @@ class Bench:
     def measure(
         self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
     ) -> Measures:
-        """A module on the same examples, and how close its states stayed to the base's."""
-        similarity = compare(base_states, self._states(module, concern)) if base_states else None
-        return Measures(self._report(module, checkpoint), similarity)
+        """A module on the same examples, and how close it stayed to the base."""
+        answers = self._ask(module, checkpoint)
+        return Measures(
+            report=self._report(answers),
+            similarity=compare(base_states, self._states(module, concern)) if base_states else None,
+            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+        )
 
-    def _report(self, model: nn.Module, checkpoint: Checkpoint) -> Report:
-        measured = score(predict(model, self.test, checkpoint=checkpoint), self.test.labels, self.labels)
+    def _ask(self, model: nn.Module, checkpoint: Checkpoint) -> Answers:
+        test = predict(model, self.test, checkpoint=checkpoint)
         done = len(self.test)
-        validation = predict(model, self.validation, checkpoint=lambda rows: checkpoint(done + rows))
-        return report(measured, exp_loss(validation, self.validation.labels))
+        return Answers(test, predict(model, self.validation, checkpoint=lambda rows: checkpoint(done + rows)))
+
+    def _report(self, answers: Answers) -> Report:
+        measured = score(answers.test, self.test.labels, self.labels)
+        return report(measured, exp_loss(answers.validation, self.validation.labels))
+
+    def _binary(self, answers: Answers, concern: int) -> BinaryScore:
+        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
+        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
+        return measure_binary(margins(answers.test, concern), self.test.labels == concern, threshold)
 
     def _states(self, model: nn.Module, concern: Concern) -> HiddenStates:
-        return hidden_states(model, self.sampled, self.samples[concern.id], self.spec.calibration.pads)
+        wanted = StatesWanted(self.spec.calibration.pads, self.spec.evaluation.similarity_layers)
+        return hidden_states(model, self.sampled, self.samples[concern.id], wanted)
 
 
 def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:
@@ -100,8 +125,9 @@ def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:
 
 
 def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:
-    """Drawn as the calibration's are; many more of them, except where the seed system is reproduced."""
+    """The rest evenly over the other classes; many more than calibrate, except where the seed system is reproduced."""
     exact = spec.calibration.pads == "include"
-    sampling = spec.sampling.model_copy(update={} if exact else {"per_concern": SIMILARITY_SAMPLES})
+    count = spec.sampling.per_concern if exact else SIMILARITY_SAMPLES
+    sampling = spec.sampling.model_copy(update={"per_concern": count, "negatives": "even"})
     labels, classes = sources.labels(spec.evaluation.validation_split), len(sources.model.labels)
     return {concern.id: draw_available(labels, concern.id, classes, sampling) for concern in sources.concerns}

@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
+from app.domain.errors import UnsupportedModel
 from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report
 from worker.bench import Measures
+from worker.drawing import Drawn
+from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.runner import predict
-from worker.evaluation.sparsity import BaseSize, size, sparsity
+from worker.evaluation.sparsity import base_size, size, sparsity
+from worker.families.anatomy import Anatomy
 from worker.inputs import Examples, device_of
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card
@@ -23,7 +28,6 @@ from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.portable import write_portable
 from worker.packaging.verify import Verifier
 from worker.pruning.masks import Mask
-from worker.sampling.concern import ConcernSamples
 from worker.sources.opening import Sources
 
 
@@ -34,8 +38,8 @@ class Exporter:
     spec: JobSpec
     sources: Sources
     base: BaseResult
-    base_size: BaseSize
-    samples: Mapping[int, ConcernSamples]
+    anatomy: Anatomy
+    drawn: Drawn
     probe: Examples
     scratch: Path
 
@@ -43,24 +47,38 @@ class Exporter:
         self, module: nn.Module, mask: Mask, concern: Concern, ratio: float, measures: Measures
     ) -> ModuleFacts:
         """Everything there is to say about a module: what was asked, what it was made of, how it measures."""
-        drawn = self.samples[concern.id]
+        drawn, whole = self.drawn.samples[concern.id], base_size(self.sources.model.model)
         return ModuleFacts(
             concern=concern,
             spec=self.spec,
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
-            sparsity=sparsity(module, self.base_size),
-            size=size(module, self.base_size),
+            sparsity=sparsity(module, whole),
+            size=size(module, whole),
             own=own_score(measures.report, concern),
             base_own=own_score(self.base.report, concern),
             report=measures.report,
             base_report=self.base.report,
             similarity=measures.similarity,
-            samples=SampleRows(list(drawn.positive), list(drawn.negative)),
+            binary=measures.binary,
+            samples=SampleRows(list(drawn.positive), list(drawn.negative), self.drawn.boundary),
             mask_sha256=mask.digest(),
             model_licence=self.sources.model.licence,
             dataset_licence=self.sources.data.licence,
         )
+
+    def delivered(self, module: nn.Module, concern: Concern, measures: Measures) -> nn.Module:
+        """The module as it is handed out: itself, or with a head that answers the concern against the rest."""
+        if measures.binary is None:
+            return module
+        classifier = self.anatomy.classifier
+        if classifier is None:
+            raise UnsupportedModel(
+                "Where this architecture keeps its classifier is not known.",
+                hint="Use `head: multiclass`.",
+                pointer="/head",
+            )
+        return with_binary_head(module, BinaryHead(classifier, concern.id, concern.label), measures.binary.threshold)
 
     def pack(self, module: nn.Module, facts: ModuleFacts) -> Archive:
         """The module as one zip; the folder it is made from is gone again."""
@@ -74,7 +92,10 @@ class Exporter:
 
     def verify(self, verifier: Verifier, package: Archive, module: nn.Module) -> None:
         """Raises VerificationFailed unless the archive, opened in a clean process, answers as the module does."""
-        verifier.check(package.path, self.probe.token_ids, predict(on_cpu(module), self.probe))
+        probe = self.probe
+        rows = np.arange(len(probe))
+        inputs = probe.collate(rows, int(probe.lengths(rows).max()))
+        verifier.check(package.path, inputs, predict(on_cpu(module), probe))
 
     def _name(self, facts: ModuleFacts) -> str:
         model = re.split(r"[:/@]", self.spec.model.rstrip("/"))[-1]
@@ -94,7 +115,7 @@ def own_score(report: Report, concern: Concern) -> OwnScore:
 
 def published(facts: ModuleFacts, timings: Mapping[str, float]) -> dict[str, object]:
     """The facts as the module's wire model holds them."""
-    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity")
+    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity", "binary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {

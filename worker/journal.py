@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.ids import new_id
 from app.storage import ObjectStore, content_key
-from microlith.contract import BaseResult, Concern, Phase, Progress, Resolved
+from microlith.contract import BaseResult, Concern, Overlap, Phase, Progress, Resolved
 from worker.lease import Lease
 from worker.packaging.archive import Archive
 
@@ -69,6 +69,10 @@ class Journal:
 
         return checkpoint
 
+    def alive(self, _rows: int) -> None:
+        """A checkpoint for work that progress does not count: it meets what must be met, and writes nothing."""
+        self.lease.checkpoint()
+
     def lap(self) -> dict[str, float]:
         """Seconds spent in each phase since the last lap: one module's share."""
         spent = {phase: seconds - self.lapped.get(phase, 0.0) for phase, seconds in self.timings.items()}
@@ -85,6 +89,11 @@ class Journal:
         """The base's own measures."""
         with self.lease.write() as (_, job):
             job.base = base.model_dump()
+
+    def publish_overlap(self, overlaps: Sequence[Overlap]) -> None:
+        """How much the modules share, at each ratio."""
+        with self.lease.write() as (_, job):
+            job.overlap = [overlap.model_dump() for overlap in overlaps]
 
     def published(self) -> set[tuple[int, float]]:
         """Concern and ratio of every module that is there already, made by earlier attempts."""

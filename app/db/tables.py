@@ -55,6 +55,7 @@ class JobRow(Table):
     concerns_failed: Mapped[int] = mapped_column(default=0)
     resolved: Mapped[dict[str, Any]]
     base: Mapped[dict[str, Any] | None]
+    overlap: Mapped[list[dict[str, Any]]]
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any]]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -1,11 +1,12 @@
-"""Which linear layers a job may prune: patterns on dotted names, the same rule in the API and in the worker."""
+"""Which linear layers and blocks a job may prune: patterns on dotted names, one rule for the API and the worker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from app.domain.errors import NoMatchingLayers, UnsupportedModel
-from app.domain.families import Family
+from app.domain.families import Attention, Family, FeedForward
+from app.domain.methods import parts_of
 from microlith.contract import LayerPatterns
 
 
@@ -28,26 +29,75 @@ def select_layers(linear_layers: Sequence[str], patterns: LayerPatterns | None, 
     return chosen
 
 
-def select_neuron_layers(linear_layers: Sequence[str], chosen: Sequence[str], family: Family | None) -> list[str]:
-    """For structure `neurons`: the chosen intermediate layers, whose neurons can go. Raises when there are none."""
+def select_feed_forwards(
+    linear_layers: Sequence[str], chosen: Iterable[str], family: Family | None
+) -> list[FeedForward]:
+    """The feed-forward parts whose neurons may go: those with a chosen writer.
+
+    Raises UnsupportedModel where the family is unknown and NoMatchingLayers where no writer is chosen.
+    """
+    parts = _known(family, "feed-forward neurons").feed_forwards(linear_layers)
+    wanted = set(chosen)
+    found = [part for part in parts if wanted.intersection(part.writers)]
+    if not found:
+        known = ", ".join(writer for part in parts for writer in part.writers)
+        raise NoMatchingLayers(f"None of the chosen layers writes neurons. These do: {known}.", pointer="/layers")
+    return found
+
+
+def select_attentions(
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, family: Family | None
+) -> list[Attention]:
+    """The attention parts whose heads may go: those with a layer that the patterns take, and all without patterns.
+
+    Raises UnsupportedModel where the family is unknown and NoMatchingLayers where the patterns take none of theirs.
+    """
+    parts = _known(family, "attention heads").attentions(linear_layers)
+    found = [part for part in parts if patterns is None or any(_matches(name, patterns) for name in part.layers)]
+    if not found:
+        known = ", ".join(name for part in parts for name in part.layers)
+        raise NoMatchingLayers(
+            f"None of the chosen layers belongs to attention heads. These do: {known}.",
+            hint="Leave `layers` out to take the heads of every block.",
+            pointer="/layers",
+        )
+    return found
+
+
+def layers_touched(
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, family: Family | None, structure: str
+) -> list[str]:
+    """Every linear layer that removing `structure` may change, in the model's order; parts of a chain select apart.
+
+    Raises what the selection of each part raises, so that what cannot be pruned is refused before anything is loaded.
+    """
+    touched: set[str] = set()
+    for part in parts_of(structure):
+        if part == "heads":
+            touched |= _members(select_attentions(linear_layers, patterns, family))
+            continue
+        chosen = select_layers(linear_layers, patterns, family)
+        touched |= set(chosen) if part == "weights" else _members(select_feed_forwards(linear_layers, chosen, family))
+    return [name for name in linear_layers if name in touched]
+
+
+def _known(family: Family | None, units: str) -> Family:
     if family is None:
         raise UnsupportedModel(
-            "Where this architecture keeps its feed-forward neurons is not known.",
+            f"Where this architecture keeps its {units} is not known.",
             hint="Use structure `weights`, which works on every linear layer.",
             pointer="/structure",
         )
-    pairs = family.feed_forwards(linear_layers)
-    intermediates = [pair.intermediate for pair in pairs if pair.intermediate in chosen]
-    if not intermediates:
-        known = ", ".join(pair.intermediate for pair in pairs)
-        raise NoMatchingLayers(f"None of the chosen layers writes neurons. These do: {known}.", pointer="/layers")
-    return intermediates
+    return family
 
 
 def _feed_forward(linear_layers: Sequence[str], family: Family | None) -> list[str]:
-    pairs = family.feed_forwards(linear_layers) if family else []
-    members = {name for pair in pairs for name in (pair.intermediate, pair.output)}
+    members = _members(family.feed_forwards(linear_layers)) if family else set()
     return [name for name in linear_layers if name in members]
+
+
+def _members(parts: Iterable[FeedForward | Attention]) -> set[str]:
+    return {name for part in parts for name in part.layers}
 
 
 def _matches(name: str, patterns: LayerPatterns) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.domain.errors import InvalidInput, NotFound, SourceUnavailable
+from app.domain.methods import structures_of
 from app.sources.datasets import describe_dataset, known_datasets
 from app.sources.models import describe_model, known_models
 from app.sources.splits import ROLES
@@ -17,48 +18,62 @@ from microlith.contract import (
     CiMethod,
     DatasetInfo,
     DatasetSpec,
+    HeadsMethod,
     JobSpec,
+    MagnitudeMethod,
     MethodInfo,
     Methods,
     ModelInfo,
     OptionInfo,
+    RandomMethod,
+    TaylorMethod,
+    WandaMethod,
+    ZscoreMethod,
 )
 from microlith.contract.catalog import StructureInfo
 
-METHODS: dict[type[BaseModel], dict[str, Any]] = {
-    CiMethod: {
-        "title": "Concern identification",
-        "structures": ["weights", "neurons"],
-        "source": "The seed system's notebook (form `sine`) and its later code (form `alpha`); activation norms after "
-        "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695).",
-    },
+METHODS: dict[type[BaseModel], tuple[str, str]] = {
+    CiMethod: (
+        "Concern identification",
+        "The seed system's notebook (form `sine`) and its later code (form `alpha`).",
+    ),
+    WandaMethod: (
+        "Weights and activations",
+        "Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models (arXiv:2306.11695).",
+    ),
+    MagnitudeMethod: (
+        "Magnitude",
+        "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks (arXiv:1506.02626).",
+    ),
+    ZscoreMethod: ("z-score of the row", "The seed system's `norm distribution` pruning."),
+    RandomMethod: ("By lot", "The control of every pruning study."),
+    TaylorMethod: (
+        "First-order Taylor expansion",
+        "Molchanov et al. 2019, Importance Estimation for Neural Network Pruning (arXiv:1906.10771).",
+    ),
+    HeadsMethod: (
+        "Gradient times context",
+        "Michel et al. 2019, Are Sixteen Heads Really Better than One? (arXiv:1905.10650).",
+    ),
 }
+"""Title and source of each method; everything else is told by its model and by app.domain.methods."""
 
 STRUCTURES = {
-    "weights": "Single weights: in every row of the chosen layers, the fraction with the lowest scores is zeroed.",
-    "neurons": "Feed-forward neurons: the given fraction with the lowest scores goes, with rows, biases and columns.",
+    "weights": "Single weights of the chosen layers: the lowest scores within each row, layer, model or N:M group are "
+    "zeroed.",
+    "neurons": "Feed-forward neurons: the lowest scores of each block go, with rows, biases and columns; files shrink.",
+    "heads": "Attention heads: the lowest scores of the model go, their rows and columns zeroed.",
+    "heads+neurons": "Heads first, then feed-forward neurons.",
+    "heads+weights": "Heads first, then single weights.",
 }
 
-OPTIONS = (
-    "concerns",
-    "structure",
-    "ratio",
-    "layers",
-    "sampling",
-    "calibration",
-    "evaluation",
-    "export",
-    "priority",
-    "deadline_seconds",
-    "reuse",
-    "labels",
-)
+OPTIONS = tuple(name for name in JobSpec.model_fields if name not in ("model", "dataset", "method"))
 
 
 def methods() -> Methods:
     """Every method, structure and option with its schema, its default and a sentence."""
     return Methods(
-        methods=[_method(model, facts) for model, facts in METHODS.items()],
+        methods=[_method(model, *facts) for model, facts in METHODS.items()],
         structures=[StructureInfo(name=name, description=text) for name, text in STRUCTURES.items()],
         options=[_option(name) for name in OPTIONS],
     )
@@ -108,14 +123,16 @@ def _unseen(ref: str) -> NoReturn:
     raise SourceUnavailable(f"{ref} is fetched by the worker when a job needs it.", hint="Submit a job with it.")
 
 
-def _method(model: type[BaseModel], facts: dict[str, Any]) -> MethodInfo:
+def _method(model: type[BaseModel], title: str, source: str) -> MethodInfo:
     defaults = model().model_dump(mode="json")
     return MethodInfo(
         name=defaults["name"],
+        title=title,
         description=inspect.getdoc(model) or "",
+        source=source,
+        structures=list(structures_of(defaults["name"])),
         json_schema=model.model_json_schema(),
         defaults=defaults,
-        **facts,
     )
 
 

@@ -153,6 +153,7 @@ class Jobs:
             progress=Progress().model_dump(),
             concerns_total=len(resolution.concerns or []),
             resolved=resolution.resolved.model_dump(),
+            overlap=[],
             timings={},
             last_seq=0,
             created_at=now,

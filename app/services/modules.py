@@ -16,6 +16,7 @@ from microlith.contract import (
     Comparison,
     Module,
     OthersOwn,
+    Overlap,
     Resolved,
     Results,
 )
@@ -53,6 +54,7 @@ class Modules:
             base=job.base and BaseResult.model_validate(job.base),
             modules=modules,
             comparison=[_compare(ratio, modules) for ratio in sorted({m.ratio.requested for m in modules})],
+            overlap=[Overlap.model_validate(overlap) for overlap in job.overlap],
         )
 
     def _job(self, job_id: str) -> JobRow:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import microlith
+from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import select_layers, select_neuron_layers
+from app.domain.layers import layers_touched
+from app.domain.methods import check_method, check_widths
 from app.sources.datasets import describe_dataset
 from app.sources.labels import check, find_concerns
 from app.sources.models import describe_model
@@ -72,8 +74,11 @@ class Resolution:
 
 def resolve(spec: JobSpec, *, allow_paths: bool) -> Resolution:
     """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
+    check_method(spec)
     model = describe_model(spec.model, allow_paths=allow_paths)
-    dataset = describe_dataset(spec.source, roles_of(spec), allow_paths=allow_paths)
+    dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths)
+    if model and model.task == "image" and spec.sampling.source == "boundary":
+        raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
     concerns = find_concerns(spec.concerns, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
@@ -90,16 +95,15 @@ def plan(resolution: Resolution) -> Plan:
 
 def roles_of(spec: JobSpec) -> list[str]:
     """The splits a job reads."""
-    return sorted({spec.sampling.split, spec.evaluation.split, spec.evaluation.validation_split})
+    sampled = spec.sampling.boundary.split if spec.sampling.source == "boundary" else spec.sampling.split
+    return sorted({sampled, spec.evaluation.split, spec.evaluation.validation_split})
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
     names = [layer.name for layer in model.layers]
-    family = family_named(model.family)
-    chosen = select_layers(names, spec.layers, family)
-    if spec.structure == "neurons":
-        select_neuron_layers(names, chosen, family)
-    return chosen
+    touched = layers_touched(names, spec.layers, family_named(model.family), spec.structure)
+    check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
+    return touched
 
 
 def _estimate(resolution: Resolution, modules: int) -> Estimate:

@@ -1,21 +1,112 @@
-"""Which columns hold the texts and the labels, and whether their types and values can serve."""
+"""Which columns hold the inputs and the labels, and whether their types and values can serve."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources.splits import POINTER
-from app.sources.tables import Schema
+from app.sources.tables import Schema, is_binary
+from microlith.contract import DatasetSpec, ModelInfo
+from microlith.contract.catalog import Task
 
 TEXT_COLUMNS = ("text", "sentence", "content")
+IMAGE_COLUMNS = ("image", "img", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
+_FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
 
-def choose_column(named: str | None, usual: Iterable[str], schema: Schema, field: str) -> str:
-    """The column named, or the first of its usual names; DatasetInvalid with the columns there are."""
+@dataclass(frozen=True)
+class Columns:
+    """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes."""
+
+    task: Task
+    input: str
+    label: str
+
+
+def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None) -> Columns:
+    """The columns the spec names, or those with usual names; DatasetInvalid with the columns there are.
+
+    Inputs are what the model reads. Without a model they are texts, unless only images can be found.
+    """
+    task = model.task if model else _task(source, schema)
+    field, usual = _FIELDS[task]
+    other = "image_column" if task == "text" else "text_column"
+    if getattr(source, other) is not None:
+        raise DatasetInvalid(
+            f"The model reads {task}s, so `{other}` cannot be used.",
+            hint=f"Name the column in `{field}`.",
+            pointer=f"{POINTER}/{other}",
+        )
+    return Columns(
+        task=task,
+        input=_choose(getattr(source, field), usual, schema, field),
+        label=_choose(source.label_column, LABEL_COLUMNS, schema, "label_column"),
+    )
+
+
+def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
+    """DatasetInvalid where a column is missing, or its type cannot be text, an image of that shape, or a label."""
+    for column in (columns.input, columns.label):
+        if column not in schema.types:
+            raise DatasetInvalid(f"A file has no column {column}. Columns: {', '.join(schema.types)}.", pointer=POINTER)
+    kind = schema.types[columns.input]
+    if columns.task == "image":
+        _check_image_type(kind, columns.input, image_shape)
+    # An untyped column holds nothing but nulls so far; counting says how many.
+    elif not (_is_text(kind) or pa.types.is_null(kind)):
+        raise DatasetInvalid(f"Column {columns.input} holds {kind}, not text.", pointer=f"{POINTER}/text_column")
+    kind = schema.types[columns.label]
+    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise DatasetInvalid(
+            f"Column {columns.label} holds {kind}. Labels are whole numbers (class ids) or names.",
+            pointer=f"{POINTER}/label_column",
+        )
+
+
+def check_pixels(values: pa.Array, column: str, image_shape: Sequence[int] | None) -> None:
+    """DatasetInvalid unless every list of numbers, nulls apart, is as long as the model's images are large.
+
+    Without a shape, unless all are equally long. Values that are no lists pass.
+    """
+    if not is_pixels(values.type):
+        return
+    for length in pc.unique(pc.list_value_length(values).drop_null()).to_pylist():
+        image_shape = image_shape or (1, 1, length)
+        _check_length(length, column, image_shape)
+
+
+def refuse_missing(missing: dict[str, int], where: str) -> None:
+    """DatasetInvalid with how many rows miss a value, where any does."""
+    for column, rows in missing.items():
+        if rows:
+            raise DatasetInvalid(
+                f"{rows} rows of {where} have no {column}.", hint="Drop these rows or fill them in.", pointer=POINTER
+            )
+
+
+def is_pixels(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds images as lists of numbers."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return False
+    inner = kind.value_type
+    return bool(pa.types.is_integer(inner) or pa.types.is_floating(inner))
+
+
+def is_encoded(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds image files: their bytes, alone or in the struct that `datasets` writes."""
+    if pa.types.is_struct(kind):
+        at = kind.get_field_index("bytes")
+        return at >= 0 and is_binary(kind.field(at).type)
+    return is_binary(kind)
+
+
+def _choose(named: str | None, usual: Iterable[str], schema: Schema, field: str) -> str:
     wanted = [named] if named else list(usual)
     for name in wanted:
         if name in schema.types:
@@ -27,30 +118,33 @@ def choose_column(named: str | None, usual: Iterable[str], schema: Schema, field
     )
 
 
-def check_types(schema: Schema, text: str, label: str) -> None:
-    """DatasetInvalid where a column is missing or its type cannot be text, or a label."""
-    for column in (text, label):
-        if column not in schema.types:
-            raise DatasetInvalid(f"A file has no column {column}. Columns: {', '.join(schema.types)}.", pointer=POINTER)
-    kind = schema.types[text]
-    # An untyped column holds nothing but nulls so far; counting says how many.
-    if not (_is_text(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(f"Column {text} holds {kind}, not text.", pointer=f"{POINTER}/text_column")
-    kind = schema.types[label]
-    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+def _task(source: DatasetSpec, schema: Schema) -> Task:
+    if source.image_column and not source.text_column:
+        return "image"
+    texts = source.text_column or any(name in schema.types for name in TEXT_COLUMNS)
+    images = any(name in schema.types for name in IMAGE_COLUMNS)
+    return "image" if images and not texts else "text"
+
+
+def _check_image_type(kind: pa.DataType, column: str, image_shape: Sequence[int] | None) -> None:
+    if not (is_pixels(kind) or is_encoded(kind)):
         raise DatasetInvalid(
-            f"Column {label} holds {kind}. Labels are whole numbers (class ids) or names.",
-            pointer=f"{POINTER}/label_column",
+            f"Column {column} holds {kind}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
+            hint="Parquet holds both, JSON Lines lists of numbers.",
+            pointer=f"{POINTER}/image_column",
         )
+    if pa.types.is_fixed_size_list(kind) and image_shape:
+        _check_length(kind.list_size, column, image_shape)
 
 
-def refuse_missing(missing: dict[str, int], where: str) -> None:
-    """DatasetInvalid with how many rows miss a value, where any does."""
-    for column, rows in missing.items():
-        if rows:
-            raise DatasetInvalid(
-                f"{rows} rows of {where} have no {column}.", hint="Drop these rows or fill them in.", pointer=POINTER
-            )
+def _check_length(length: int, column: str, shape: Sequence[int]) -> None:
+    channels, height, width = shape
+    if length != channels * height * width:
+        raise DatasetInvalid(
+            f"Column {column} has rows of {length} numbers; the model's images are {channels} × {height} × {width} "
+            f"(channels, height, width), which makes {channels * height * width}.",
+            pointer=f"{POINTER}/image_column",
+        )
 
 
 def _is_text(kind: pa.DataType) -> bool:

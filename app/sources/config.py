@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsafeModel, UnsupportedModel
+from app.domain.families import family_of
+from app.sources.images import task_of
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 VOCABULARIES = (
@@ -15,14 +17,15 @@ VOCABULARIES = (
     *("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
 )
 # Positions of these start after the padding id (transformers, create_position_ids_from_input_ids).
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
+_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
+_IMAGES = frozenset({"ViTForImageClassification"})
 
 
 def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
-    """The config of a text classifier that has a tokenizer and needs no code of its own.
+    """The config of a classifier that needs no code of its own: of texts, with a tokenizer, or of images.
 
     Raises UnsupportedModel for any other model and UnsafeModel where the config names code (`auto_map`).
     """
@@ -32,7 +35,8 @@ def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
     tokenizer = _read_json(folder / "tokenizer_config.json", pointer) or {}
     _refuse_code(config, tokenizer, pointer)
     _refuse_tasks(config, pointer)
-    if not any((folder / name).is_file() for name in VOCABULARIES):
+    reads_text = task_of(architecture_of(config)) == "text"
+    if reads_text and not any((folder / name).is_file() for name in VOCABULARIES):
         raise UnsupportedModel(
             f"The model has no tokenizer: none of {', '.join(VOCABULARIES)}.",
             hint="Save it beside the model with tokenizer.save_pretrained.",
@@ -82,14 +86,21 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
     architecture = architecture_of(config)
     if architecture is None:
         raise UnsupportedModel("config.json names no architecture.", pointer=pointer)
-    if architecture.endswith("ForImageClassification"):
-        raise UnsupportedModel(f"{architecture} reads images; only text classifiers are decomposed.", pointer=pointer)
-    if not architecture.endswith(_TASK):
+    if not architecture.endswith(_TASK) and architecture not in _IMAGES:
         raise UnsupportedModel(
-            f"{architecture} is no sequence classifier.", hint=f"Its architecture must end in {_TASK}.", pointer=pointer
+            f"{architecture} is neither a sequence classifier nor an image classifier that is known here.",
+            hint=f"Its architecture must end in {_TASK}, or be {' or '.join(sorted(_IMAGES))}.",
+            pointer=pointer,
         )
     if config.get("model_type") in _CONV1D:
         raise UnsupportedModel(f"{architecture} has Conv1D layers in place of linear ones.", pointer=pointer)
+    family = family_of(config.get("model_type"))
+    if family and family.decoder and not isinstance(config.get("pad_token_id"), int):
+        raise UnsupportedModel(
+            f"{architecture} answers at the last token before the pads, and config.json has no pad_token_id.",
+            hint="Set pad_token_id to the id that the model was fine-tuned with and save the config.",
+            pointer=pointer,
+        )
     task = config.get("problem_type")
     if task not in (None, "single_label_classification"):
         raise UnsupportedModel(f"The model's task is {task}; each input must have exactly one class.", pointer=pointer)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources import demo
-from app.sources.columns import LABEL_COLUMNS, TEXT_COLUMNS, check_types, choose_column, refuse_missing
+from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.licences import licence_of
 from app.sources.places import Stamp, dataset_place, stamp
 from app.sources.places import sha256 as file_sha256
 from app.sources.references import Reference, parse
 from app.sources.splits import POINTER, ROLES, split_files
-from app.sources.tables import Schema, read_rows, read_schema
-from microlith.contract import DatasetInfo, DatasetSpec
+from app.sources.tables import Schema, read_labels, read_rows, read_schema
+from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
 MAX_LABELS = 10_000
+_FIRST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,13 @@ class LocalDataset:
     ref: Reference
     place: Path
     files: dict[str, list[Path]]
-    text_column: str
-    label_column: str
+    columns: Columns
     schema: Schema
 
     @property
     def class_names(self) -> list[str] | None:
         """Names of the label column's ids, where the data states them."""
-        return self.schema.class_names.get(self.label_column)
+        return self.schema.class_names.get(self.columns.label)
 
     @property
     def sha256(self) -> str:
@@ -49,22 +51,30 @@ class LocalDataset:
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def describe_dataset(source: DatasetSpec, roles: Iterable[str], *, allow_paths: bool) -> DatasetInfo | None:
+def describe_dataset(
+    source: DatasetSpec, roles: Iterable[str], *, model: ModelInfo | None = None, allow_paths: bool
+) -> DatasetInfo | None:
     """The dataset behind a `demo:` or `path:` reference, with the splits of `roles`; None for `hub:`.
 
-    Raises DatasetInvalid, naming the columns, files or splits there are, for data that cannot be used.
+    Inputs are what `model` reads; without one they are texts, or images where there are no texts. Raises
+    DatasetInvalid, naming the columns, files or splits there are, for data that cannot be used.
     """
-    local = open_dataset(source, roles, allow_paths=allow_paths)
+    local = open_dataset(source, roles, model=model, allow_paths=allow_paths)
     if local is None:
         return None
+    columns = local.columns
+    if columns.task == "image":
+        for file in {file for files in local.files.values() for file in files}:
+            _check_first_rows(file, columns, model)
     licence = licence_of(local.ref, local.place)
     return DatasetInfo(
         id=source.ref,
         revision=None,
         sha256=local.sha256,
         columns={name: str(kind) for name, kind in local.schema.types.items()},
-        text_column=local.text_column,
-        label_column=local.label_column,
+        text_column=columns.input if columns.task == "text" else None,
+        image_column=columns.input if columns.task == "image" else None,
+        label_column=columns.label,
         class_names=local.class_names,
         splits={role: _split_info(local, role) for role in local.files},
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
@@ -72,7 +82,9 @@ def describe_dataset(source: DatasetSpec, roles: Iterable[str], *, allow_paths: 
     )
 
 
-def open_dataset(source: DatasetSpec, roles: Iterable[str], *, allow_paths: bool) -> LocalDataset | None:
+def open_dataset(
+    source: DatasetSpec, roles: Iterable[str], *, model: ModelInfo | None = None, allow_paths: bool
+) -> LocalDataset | None:
     """The files and columns of a dataset on this disk, checked by their schemas alone; None for `hub:`."""
     ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths)
     if ref.kind == "hub":
@@ -82,11 +94,10 @@ def open_dataset(source: DatasetSpec, roles: Iterable[str], *, allow_paths: bool
     schemas = [read_schema(file) for shards in files.values() for file in shards]
     if not schemas:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
-    text = choose_column(source.text_column, TEXT_COLUMNS, schemas[0], "text_column")
-    label = choose_column(source.label_column, LABEL_COLUMNS, schemas[0], "label_column")
+    columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
-        check_types(schema, text, label)
-    return LocalDataset(ref, place, files, text, label, schemas[0])
+        check_types(schema, columns, model.image_shape if model else None)
+    return LocalDataset(ref, place, files, columns, schemas[0])
 
 
 def known_datasets() -> list[DatasetInfo]:
@@ -99,7 +110,7 @@ def known_datasets() -> list[DatasetInfo]:
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
     for file in local.files[role]:
-        counts.update(_count(stamp(file), local.text_column, local.label_column))
+        counts.update(_count(stamp(file), local.columns))
     if not counts:
         raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
     order = local.class_names or _in_order(counts)
@@ -111,21 +122,38 @@ def _in_order(labels: Iterable[str]) -> list[str]:
     return sorted(labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
 
 
+def _check_first_rows(file: Path, columns: Columns, model: ModelInfo | None) -> None:
+    """DatasetInvalid where the first images of a file are not as large as the model's."""
+    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS)
+    for images, _ in itertools.islice(batches, 1):
+        check_pixels(images, columns.input, model.image_shape if model else None)
+
+
 @lru_cache(maxsize=64)
-def _count(file: Stamp, text_column: str, label_column: str) -> dict[str, int]:
-    """How many rows of each label; DatasetInvalid with the count where texts or labels are missing."""
+def _count(file: Stamp, columns: Columns) -> dict[str, int]:
+    """How many rows of each label; DatasetInvalid with the count where texts or labels are missing.
+
+    Images are not read for it; the worker, which reads them, says where they are missing.
+    """
     counts: Counter[str] = Counter()
-    missing = {text_column: 0, label_column: 0}
-    for texts, labels in read_rows(file.path, text_column, label_column):
-        missing[text_column] += texts.null_count
-        missing[label_column] += labels.null_count
+    missing = {columns.input: 0, columns.label: 0}
+    for inputs, labels in _read(file.path, columns):
+        missing[columns.input] += 0 if inputs is None else inputs.null_count
+        missing[columns.label] += labels.null_count
         for entry in pc.value_counts(labels.drop_null()).to_pylist():
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
             raise DatasetInvalid(
-                f"Column {label_column} of {file.path.name} has more than {MAX_LABELS} different values; "
+                f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS} different values; "
                 "is it the label column?",
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name)
     return dict(counts)
+
+
+def _read(file: Path, columns: Columns) -> Iterator[tuple[pa.Array | None, pa.Array]]:
+    if columns.task == "text":
+        yield from read_rows(file, columns.input, columns.label)
+    else:
+        yield from ((None, labels) for labels in read_labels(file, columns.label))

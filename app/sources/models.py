@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources import demo
 from app.sources.config import architecture_of, labels_of, max_length, read_config
+from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
 from app.sources.linear import linear_shapes
 from app.sources.places import model_place
@@ -35,22 +37,26 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
     labels = labels_of(config, pointer=POINTER)
-    linear = linear_shapes(weights.shapes)
-    _check_head(linear, labels)
     family = family_of(config.get("model_type"))
+    linear = linear_shapes(weights.shapes, family)
+    _check_head(linear, labels)
     licence = licence_of(ref, folder)
+    architecture = architecture_of(config)
+    task = task_of(architecture)
     return ModelInfo(
         id=str(ref),
         revision=ref.revision,
         sha256=weights.sha256,
-        architecture=architecture_of(config),
+        architecture=architecture,
         family=family.name if family else None,
+        task=task,
         labels=labels,
-        max_length=max_length(folder, config, weights.shapes),
+        max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
+        image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,
         parameters=weights.parameters,
         size_bytes=weights.size_bytes,
         layers=_layers(linear, family),
-        structures=["weights", "neurons"] if _neurons(linear, family) else ["weights"],
+        structures=structures_of(linear, family),
         licence=licence.name if licence else None,
     )
 
@@ -61,16 +67,19 @@ def known_models() -> list[ModelInfo]:
     return [info for info in found if info]
 
 
+def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:
+    """What can be removed from a model with these linear layers; of an unknown family, single weights only."""
+    names = list(linear_layers)
+    neurons = bool(family and family.feed_forwards(names))
+    heads = bool(family and family.attentions(names))
+    offered = {"neurons": neurons, "heads": heads, "heads+neurons": heads and neurons, "heads+weights": heads}
+    return ["weights", *(structure for structure, there in offered.items() if there)]
+
+
 def _layers(linear: dict[str, tuple[int, int]], family: Family | None) -> list[LayerInfo]:
-    feed_forward = _neurons(linear, family)
-    return [
-        LayerInfo(name=name, shape=list(shape), feed_forward=name in feed_forward) for name, shape in linear.items()
-    ]
-
-
-def _neurons(linear: dict[str, tuple[int, int]], family: Family | None) -> set[str]:
-    pairs = family.feed_forwards(linear) if family else []
-    return {name for pair in pairs for name in (pair.intermediate, pair.output)}
+    parts = family.feed_forwards(linear) if family else []
+    members = {name for part in parts for name in part.layers}
+    return [LayerInfo(name=name, shape=list(shape), feed_forward=name in members) for name, shape in linear.items()]
 
 
 def _check_head(linear: dict[str, tuple[int, int]], labels: list[str]) -> None:

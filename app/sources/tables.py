@@ -1,6 +1,6 @@
 """Data files, read by column with pyarrow: Parquet, CSV and JSON Lines give the same strings and the same errors.
 
-Only the text and the label column are read. A label is a string here, whatever it is in the file: an id as its digits.
+Only the columns asked for are read. A label is a string here, whatever it is in the file: an id as its digits.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from app.domain.errors import DatasetInvalid
 from app.sources.places import Stamp, stamp
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
+BATCH_ROWS = 4096
 _BLOCK_BYTES = 16 * 1024 * 1024
-_JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), list: pa.list_(pa.null())}
+_JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,25 @@ def read_schema(file: Path) -> Schema:
         return _schema(stamp(file))
 
 
-def read_rows(file: Path, text_column: str, label_column: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Texts and labels as string arrays, batch by batch in the file's order; nulls stay nulls."""
+def read_rows(
+    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS
+) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
+
+    Labels and texts are strings, images are as they are stored.
+    """
     with _reading(file):
         names = read_schema(file).class_names.get(label_column)
-        for batch in _batches(file, text_column, label_column):
-            yield batch.column(0).cast(pa.large_string()), label_names(batch.column(1), names)
+        for batch in _batches(file, [input_column, label_column], rows):
+            yield _inputs(batch.column(0)), label_names(batch.column(1), names)
+
+
+def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
+    """Labels alone, as strings, batch by batch."""
+    with _reading(file):
+        names = read_schema(file).class_names.get(label_column)
+        for batch in _batches(file, [label_column], BATCH_ROWS):
+            yield label_names(batch.column(0), names)
 
 
 def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
@@ -65,12 +79,21 @@ def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
     return pc.coalesce(pc.take(pa.array(names, pa.large_string()), ids), text)
 
 
-def _batches(file: Path, text_column: str, label_column: str) -> Iterator[pa.RecordBatch]:
-    columns = [text_column, label_column]
+def _inputs(column: pa.Array) -> pa.Array:
+    image = pa.types.is_nested(column.type) or is_binary(column.type)
+    return column if image else column.cast(pa.large_string())
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether values of this type are bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
     if form == "parquet":
         with pyarrow.parquet.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(columns=columns):
+            for batch in parquet.iter_batches(rows, columns=columns):
                 yield batch.select(columns)
         return
     reader = _open_csv(file, columns) if form == "csv" else _open_json(file, columns)
@@ -115,16 +138,20 @@ def _open_csv(file: Path, columns: list[str] | None) -> pyarrow.csv.CSVStreaming
 
 
 def _open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReader:
-    text, label = columns
+    """Whole numbers and lists of numbers are read as such, everything else as it is written."""
     kinds = _json_types(file)
-    label_type = pa.int64() if pa.types.is_integer(kinds[label]) else pa.string()
+    schema = pa.schema([(column, _json_reading(kinds[column])) for column in columns])
     return pyarrow.json.open_json(
         file,
         read_options=pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.json.ParseOptions(
-            explicit_schema=pa.schema([(text, pa.string()), (label, label_type)]), unexpected_field_behavior="ignore"
-        ),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
+
+
+def _json_reading(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(pa.float64())
+    return pa.int64() if pa.types.is_integer(kind) else pa.string()
 
 
 def _json_types(file: Path) -> dict[str, pa.DataType]:
@@ -133,7 +160,13 @@ def _json_types(file: Path) -> dict[str, pa.DataType]:
         record = json.loads(stream.readline(_BLOCK_BYTES) or b"null")
     if not isinstance(record, dict):
         raise ValueError("it must hold one JSON object per line")
-    return {name: _JSON_TYPES.get(type(value), pa.null()) for name, value in record.items()}
+    return {name: _json_type(value) for name, value in record.items()}
+
+
+def _json_type(value: object) -> pa.DataType:
+    if isinstance(value, list):
+        return pa.list_(_json_type(value[0] if value else None))
+    return _JSON_TYPES.get(type(value), pa.null())
 
 
 @contextmanager

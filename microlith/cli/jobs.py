@@ -29,6 +29,7 @@ def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
     ] = None,
     dataset: Annotated[str | None, typer.Option(metavar="REF", help="The same kinds of reference.")] = None,
     text_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of texts.")] = None,
+    image_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of images.")] = None,
     label_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of labels.")] = None,
     concern: Annotated[
         Texts, typer.Option(metavar="LABEL", help="A class by label or id; several times for several. Default: all.")
@@ -38,7 +39,8 @@ def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
         str | None, typer.Option(metavar="NAME", help="The formula of method ci: sine, alpha. Default: sine.")
     ] = None,
     structure: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What is removed: weights, neurons. Default: weights.")
+        str | None,
+        typer.Option(metavar="NAME", help="What is removed: weights, neurons, heads, … Default: weights."),
     ] = None,
     ratio: Annotated[
         list[float] | None,
@@ -67,6 +69,10 @@ def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
     limit: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Evaluate on at most so many examples. Default: all.")
     ] = None,
+    settings: Annotated[
+        Texts,
+        typer.Option("--set", metavar="PLACE=VALUE", help="Any other place of the spec: sampling.negatives=confusers."),
+    ] = None,
     label: Label = None,
     reuse: Annotated[bool | None, typer.Option(help="Take an identical finished job instead. Default: reuse.")] = None,
     spec: Annotated[str | None, typer.Option(metavar="FILE", help="A JSON spec, - for stdin; flags change it.")] = None,
@@ -85,6 +91,7 @@ def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
         "model": model,
         "dataset": dataset,
         "dataset.text_column": text_column,
+        "dataset.image_column": image_column,
         "dataset.label_column": label_column,
         "concerns": specs.concerns(concern),
         "method.name": method,
@@ -101,6 +108,7 @@ def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
         "evaluation.limit": limit,
         "labels": specs.labels(label),
         "reuse": reuse,
+        **specs.settings(settings),
     }
     _submit(context, specs.overlay(specs.read_spec(spec), flags), plan, watch, as_json)
 

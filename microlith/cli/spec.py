@@ -54,12 +54,26 @@ def ratio(given: Sequence[float] | None) -> float | list[float] | None:
     return None if not given else given[0] if len(given) == 1 else list(given)
 
 
+def settings(given: Sequence[str] | None) -> dict[str, Any]:
+    """`PLACE=VALUE` for any place of the spec; a value that is not JSON is a text."""
+    return {place: _json_or_text(value) for place, value in _pairs(given, "--set")}
+
+
 def labels(given: Sequence[str] | None) -> dict[str, str] | None:
     """`key=value` marks."""
-    if not given:
-        return None
-    pairs = [pair.partition("=") for pair in given]
+    return dict(_pairs(given, "--label")) or None
+
+
+def _pairs(given: Sequence[str] | None, flag: str) -> list[tuple[str, str]]:
+    pairs = [pair.partition("=") for pair in given or ()]
     for key, equals, _ in pairs:
         if not key or not equals:
-            raise typer.BadParameter(f"{key!r} is not of the form KEY=VALUE", param_hint="--label")
-    return {key: value for key, _, value in pairs}
+            raise typer.BadParameter(f"{key!r} is not of the form KEY=VALUE", param_hint=flag)
+    return [(key, value) for key, _, value in pairs]
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

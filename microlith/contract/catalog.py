@@ -6,6 +6,9 @@ from pydantic import Field
 
 from microlith.contract.base import Answer
 
+Task = Literal["text", "image"]
+"""What a classifier reads."""
+
 
 class MethodInfo(Answer):
     """A way to score importance: a sentence, its source, the structures it serves and the schema of its options."""
@@ -61,8 +64,10 @@ class ModelInfo(Answer):
     sha256: str | None
     architecture: str | None
     family: str | None
+    task: Task = Field("text", description="What the model reads.")
     labels: list[str]
     max_length: int | None
+    image_shape: list[int] | None = Field(None, description="Channels, height and width of an image it reads.")
     parameters: int
     size_bytes: int
     layers: list[LayerInfo]
@@ -85,7 +90,8 @@ class DatasetInfo(Answer):
     revision: str | None
     sha256: str | None = None
     columns: dict[str, str]
-    text_column: str
+    text_column: str | None = None
+    image_column: str | None = None
     label_column: str
     class_names: list[str] | None = Field(None, description="What the data itself calls the label column's ids.")
     splits: dict[str, SplitInfo]

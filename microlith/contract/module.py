@@ -75,11 +75,27 @@ class Report(Answer):
 
 
 class SimilarityValues(Answer):
-    """How close the module's last hidden states are to the base's: 1 is the same. Null where too few samples decide."""
+    """How close the module's hidden states are to the base's: 1 is the same. Null where too few samples decide.
+
+    CCA is the mean over the principal directions of `samples` points; `directions` is how many, base and module.
+    """
 
     cca: float | None
     linear_cka: float | None
     kernel_cka: float | None
+    samples: int | None = None
+    directions: list[int] | None = None
+
+
+class SideSimilarity(SimilarityValues):
+    """On one side, concern or rest: the last hidden states, the answers, and every layer where asked.
+
+    `agreement` is the fraction of samples with the same predicted class, `kl` the mean KL(base ‖ module) in nats.
+    """
+
+    agreement: float | None = None
+    kl: float | None = None
+    layers: list[SimilarityValues] | None = None
 
 
 class LegacySimilarity(Answer):
@@ -92,8 +108,8 @@ class LegacySimilarity(Answer):
 class Similarity(Answer):
     """Similarity to the base on samples of the concern and on the rest."""
 
-    concern: SimilarityValues
-    rest: SimilarityValues
+    concern: SideSimilarity
+    rest: SideSimilarity
     legacy: LegacySimilarity | None = None
 
 

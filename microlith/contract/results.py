@@ -24,6 +24,17 @@ class Comparison(Answer):
     change: float
 
 
+class Overlap(Answer):
+    """How much the modules of one ratio share: Jaccard index of their kept units, pair by pair in the order of
+    `concerns`; the fraction of all units that every module keeps (`core`), in all and per layer."""
+
+    ratio: float
+    concerns: list[int]
+    jaccard: list[list[float]]
+    core: float
+    layers: dict[str, float]
+
+
 class Results(Answer):
     """`base` is null until the base has been measured; `modules` grows while the job runs."""
 
@@ -34,3 +45,4 @@ class Results(Answer):
     base: BaseResult | None
     modules: list[Module]
     comparison: list[Comparison]
+    overlap: list[Overlap] = []

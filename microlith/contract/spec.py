@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, StringConstraints, field_validator
+from pydantic import Field, StrictInt, StringConstraints, field_validator, model_validator
 
 from microlith.contract.base import Request
 
@@ -33,6 +34,9 @@ class DatasetSpec(Request):
 
     ref: Reference
     text_column: Name | None = None
+    image_column: Name | None = Field(
+        None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
+    )
     label_column: Name | None = None
     splits: Splits = Splits()
 
@@ -51,6 +55,68 @@ class CiMethod(Request):
     )
 
 
+class WandaMethod(Request):
+    """Weights times the norm of their inputs: cheap and strong, the baseline to beat."""
+
+    name: Literal["wanda"] = "wanda"
+    samples: Literal["concern", "all"] = Field(
+        "concern",
+        description="Whose inputs count: the concern's, or every sample of the job (one mask for all concerns).",
+    )
+
+
+class MagnitudeMethod(Request):
+    """The smallest weights go, whatever the data: the same mask for every concern."""
+
+    name: Literal["magnitude"] = "magnitude"
+
+
+class ZscoreMethod(Request):
+    """Weights closest to the mean of their row go, in units of its standard deviation; no data is used."""
+
+    name: Literal["zscore"] = "zscore"
+    rule: Literal["rank", "quantile"] = Field(
+        "rank",
+        description="`rank` removes exactly the asked fraction; `quantile` cuts where a normal distribution would, as "
+        "the seed system does, so that the achieved ratio is only about the asked one.",
+    )
+
+
+class RandomMethod(Request):
+    """A control: units go by lot, drawn by the sampling seed, the concern and the layer."""
+
+    name: Literal["random"] = "random"
+
+
+class TaylorMethod(Request):
+    """First-order effect on the loss: |weight × gradient| over the concern's samples, from one backward pass."""
+
+    name: Literal["taylor"] = "taylor"
+
+
+class HeadsMethod(Request):
+    """Attention heads by |gradient × context| over the concern's samples; for structure `heads`."""
+
+    name: Literal["heads"] = "heads"
+
+
+Method = Annotated[
+    CiMethod | WandaMethod | MagnitudeMethod | ZscoreMethod | RandomMethod | TaylorMethod | HeadsMethod,
+    Field(discriminator="name"),
+]
+
+Structure = Literal["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
+Scope = Annotated[str, StringConstraints(pattern=r"^(row|layer|global|[1-9]\d?:[1-9]\d?)$")]
+
+
+class RatioRule(Request):
+    """Another ratio for some units: of one structure of a chain, of layers whose names hold a pattern, or both."""
+
+    structure: Literal["weights", "neurons", "heads"] | None = None
+    layers: Pattern | None = None
+    ratio: Fraction
+
+
 class LayerPatterns(Request):
     """Substrings of dotted layer names. An excluded name wins; an empty include list takes every linear layer."""
 
@@ -58,15 +124,33 @@ class LayerPatterns(Request):
     exclude: list[Pattern] = Field(default=[], max_length=100, description="A layer is left out if its name has one.")
 
 
-class Sampling(Request):
-    """Which examples calibrate: some of the concern (positive) and as many spread evenly over the rest (negative)."""
+class Boundary(Request):
+    """How samples at the decision boundary are generated: confident examples, moved along the sign of one gradient."""
 
-    source: Literal["dataset"] = "dataset"
+    split: Literal["train", "validation", "test"] = Field("train", description="The split they start from.")
+    top: StrictInt = Field(1, ge=0, le=256, description="Most confident correct examples of each class to start from.")
+    bottom: StrictInt = Field(1, ge=0, le=256, description="Least confident correct ones.")
+    step: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="Distance between the ε that are tried.")
+    max: Annotated[float, Field(gt=0, le=100)] = Field(10.0, description="The largest ε that is tried.")
+
+
+class Sampling(Request):
+    """Which examples calibrate: some of the concern (positive) and as many of the rest (negative)."""
+
+    source: Literal["dataset", "boundary"] = Field(
+        "dataset",
+        description="The data as it is, or embeddings generated at the model's decision boundary (then `order` and "
+        "`negatives` mean nothing).",
+    )
     split: Literal["train", "validation", "test"] = Field("train", description="The split samples are drawn from.")
     per_concern: StrictInt = Field(16, ge=1, le=4096, description="Positive samples of a concern, and negative ones.")
     order: Literal["first", "random"] = Field(
         "first", description="In the order of the split, or shuffled by the seed."
     )
+    negatives: Literal["even", "confusers"] = Field(
+        "even", description="The rest evenly over the other classes, or in proportion to the base's confusions."
+    )
+    boundary: Boundary = Boundary()
     seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Makes random order repeatable.")
 
 
@@ -92,6 +176,9 @@ class Evaluation(Request):
         None, description="At most this many examples of each split, spread evenly over it; null takes all."
     )
     similarity: bool = Field(True, strict=True, description="Measure how far hidden states moved from the base's.")
+    similarity_layers: Literal["last", "all"] = Field(
+        "last", description="Compare the last hidden states, or every layer's."
+    )
 
 
 class Export(Request):
@@ -115,12 +202,31 @@ class JobSpec(Request):
     concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = Field(
         "all", description="The classes to make modules of: `all`, or label names and ids."
     )
-    method: CiMethod = CiMethod()
-    structure: Literal["weights", "neurons"] = Field(
-        "weights", description="What is removed: single weights or whole feed-forward neurons."
+    method: Method = CiMethod()
+    structure: Structure = Field(
+        "weights",
+        description="What is removed: single weights, feed-forward neurons, attention heads, or heads and then others.",
+    )
+    scope: Scope | None = Field(
+        None,
+        description="Among which weights the lowest are found: `row` (each output row), `layer`, `global`, or N:M "
+        "(N of every M inputs go). Null is the method's own: `layer` for magnitude, `row` for the rest.",
     )
     ratio: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=MAX_RATIOS)] = Field(
         0.5, description="The fraction REMOVED, between 0 and 1; a list is a sweep."
+    )
+    ratio_rules: list[RatioRule] = Field(
+        default=[], max_length=64, description="Other ratios for some structures or layers; the first that fits counts."
+    )
+    recovery: Literal["none", "ti", "bias"] = Field(
+        "none",
+        description="What is mended after pruning: `ti` restores the weights that separate the concern from the rest, "
+        "`bias` folds the mean of what was removed into the following bias.",
+    )
+    head: Literal["multiclass", "binary"] = Field(
+        "multiclass",
+        description="What a module answers: every class, or the concern against the rest at a threshold chosen on the "
+        "validation split.",
     )
     layers: LayerPatterns | None = Field(None, description="Null takes the feed-forward layers of the model's family.")
     sampling: Sampling = Sampling()
@@ -135,6 +241,25 @@ class JobSpec(Request):
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = (
         Field(default={}, max_length=32, description="Your own marks, to filter lists by.")
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_that_follow(cls, spec: Any) -> Any:
+        """Heads are scored as heads, and a pattern N:M says its ratio, unless the caller says otherwise."""
+        if not isinstance(spec, dict):
+            return spec
+        follows: dict[str, Any] = {}
+        if spec.get("structure") == "heads":
+            follows["method"] = {"name": "heads"}
+        pattern = re.fullmatch(r"([1-9]\d?):([1-9]\d?)", str(spec.get("scope")))
+        if pattern and int(pattern[1]) < int(pattern[2]):
+            follows["ratio"] = int(pattern[1]) / int(pattern[2])
+        return follows | spec
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _ci_unless_named(cls, value: Any) -> Any:
+        return {"name": "ci", **value} if isinstance(value, dict) else value
 
     @field_validator("ratio", "concerns", mode="after")
     @classmethod

@@ -183,6 +183,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),
             "text": shown.text_column,
+            "image": shown.image_column,
             "label": shown.label_column,
             "size": figures.size(shown.size_bytes),
             "licence": shown.licence,

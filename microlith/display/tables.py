@@ -128,10 +128,10 @@ def models(found: Iterable[ModelInfo]) -> Table:
 
 
 def datasets(found: Iterable[DatasetInfo]) -> Table:
-    table = plain("reference", "rows", "text", "label", "size", "licence", right=("size",))
+    table = plain("reference", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in found:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
-        columns = (dataset.text_column, dataset.label_column)
+        columns = (dataset.text_column or dataset.image_column or figures.NOTHING, dataset.label_column)
         row(table, dataset.id, rows, *columns, figures.size(dataset.size_bytes), dataset.licence or "")
     return table
 

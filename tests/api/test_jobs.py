@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.services import lifecycle
 from app.services.backend import Backend
+from microlith.contract import Sampling
 from tests.work import DEMO, base_result, claim, finish, journal, publish, report, submit
 
 FRESH = DEMO | {"reuse": False}
@@ -31,13 +32,8 @@ def test_a_submitted_job_is_answered_whole_and_found_right_after(api: TestClient
 
 def test_the_spec_comes_back_with_every_default_filled_in(api: TestClient) -> None:
     spec = api.post("/v1/jobs", json=FRESH).json()["spec"]
-    assert spec["sampling"] == {
-        "source": "dataset",
-        "split": "train",
-        "per_concern": 16,
-        "order": "first",
-        "seed": 44,
-    }
+    assert spec["sampling"] == Sampling().model_dump()
+    assert (spec["sampling"]["per_concern"], spec["sampling"]["order"], spec["sampling"]["seed"]) == (16, "first", 44)
     assert spec["calibration"] == {"pads": "exclude", "pairing": "free"}
     assert (spec["ratio"], spec["structure"], spec["method"]["name"]) == (0.5, "weights", "ci")
 

@@ -79,8 +79,11 @@ def test_every_route_documents_its_errors_as_problems(api: TestClient) -> None:
 
 def test_methods_tells_every_option_with_schema_default_and_sentence(api: TestClient) -> None:
     answer = api.get("/v1/methods").json()
-    assert {method["name"] for method in answer["methods"]} == {"ci"}
-    assert {structure["name"] for structure in answer["structures"]} == {"weights", "neurons"}
+    names = {method["name"] for method in answer["methods"]}
+    assert names == {"ci", "wanda", "magnitude", "zscore", "random", "taylor", "heads"}
+    structures = {structure["name"] for structure in answer["structures"]}
+    assert structures == {"weights", "neurons", "heads", "heads+neurons", "heads+weights"}
+    assert all(set(method["structures"]) <= structures for method in answer["methods"])
     assert {option["name"] for option in answer["options"]} == set(JobSpec.model_fields) - {
         "model",
         "dataset",
@@ -95,7 +98,7 @@ def test_methods_tells_every_option_with_schema_default_and_sentence(api: TestCl
         Draft202012Validator(method["schema"]).validate(method["defaults"])
         assert method["source"]
     Methods.model_validate(answer)
-    assert len(METHODS) == 1
+    assert len(METHODS) == len(names)
     assert set(OPTIONS) == {option["name"] for option in answer["options"]}
 
 

@@ -146,8 +146,9 @@ def test_a_model_with_code_of_its_own_is_unsafe(folder, place):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"architectures": ["BertForMaskedLM"]}, "no sequence classifier"),
-        ({"architectures": ["ViTForImageClassification"]}, "reads images"),
+        ({"architectures": ["BertForMaskedLM"]}, "neither a sequence classifier nor an image"),
+        ({"architectures": ["SwinForImageClassification"]}, "nor an image classifier that is known"),
+        ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "no pad_token_id"),
         ({"architectures": None}, "names no architecture"),
         ({"problem_type": "multi_label_classification"}, "exactly one class"),
         ({"problem_type": "regression"}, "exactly one class"),
@@ -211,3 +212,45 @@ def test_sources_are_known_without_torch():
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_image_classifier_needs_no_tokenizer_and_its_layers_have_the_live_models_names(folder):
+    (folder / "vocab.txt").unlink()
+    configure(folder, model_type="vit", architectures=["ViTForImageClassification"], image_size=8, num_channels=1)
+    block = "vit.encoder.layer.0."
+    shapes = {
+        f"{block}output.dense.weight": [8, 16],
+        f"{block}intermediate.dense.weight": [16, 8],
+        f"{block}attention.output.dense.weight": [8, 8],
+        **{f"{block}attention.attention.{part}.weight": [8, 8] for part in ("key", "query", "value")},
+        "vit.embeddings.patch_embeddings.projection.weight": [8, 1, 4, 4],
+        "classifier.weight": [3, 8],
+    }
+    (folder / "model.safetensors").write_bytes(safetensors(shapes))
+    info = describe(folder)
+    assert [layer.name.removeprefix("vit.layers.0.") for layer in info.layers] == [
+        *("attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj", "mlp.fc1", "mlp.fc2"),
+        "classifier",
+    ]
+    assert (info.family, info.task, info.max_length, info.image_shape) == ("vit", "image", None, [1, 8, 8])
+    assert [layer.name for layer in info.layers if layer.feed_forward] == [
+        "vit.layers.0.mlp.fc1",
+        "vit.layers.0.mlp.fc2",
+    ]
+
+
+def test_mpnet_keeps_positions_for_itself_too(folder):
+    configure(folder, model_type="mpnet", max_position_embeddings=514)
+    assert describe(folder).max_length == 512
+
+
+def test_a_decoder_with_a_pad_token_is_described(folder):
+    configure(folder, model_type="llama", architectures=["LlamaForSequenceClassification"], pad_token_id=0)
+    assert describe(folder).family == "llama"
+
+
+def test_an_unknown_family_offers_single_weights_only(folder):
+    configure(folder, model_type="fnet", architectures=["FNetForSequenceClassification"])
+    info = describe(folder)
+    assert (info.family, info.structures) == (None, ["weights"])
+    assert not any(layer.feed_forward for layer in info.layers)

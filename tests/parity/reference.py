@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from app.domain.families import family_of
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
-from worker.families.layers import linear_layers
-from worker.inputs import Examples
+from worker.families.anatomy import anatomy
+from worker.inputs import Examples, TokenExamples
+from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
-from worker.pruning.prune import prune, scored_layers
-from worker.pruning.statistics import Statistics, calibrate
-from worker.sampling.concern import draw_samples
+from worker.pruning.prune import prune
+from worker.pruning.statistics import Statistics
+from worker.sampling.concern import ConcernSamples, draw_samples
 
 torch.set_num_threads(1)
 
@@ -53,12 +54,12 @@ def model() -> nn.Module:
 
 
 @cache
-def examples(split: str) -> Examples:
+def examples(split: str) -> TokenExamples:
     """A split as the seed system tokenised it."""
     stored = arrays("dataset")
     ends = np.cumsum(stored[f"{split}_len"].astype(np.int64))[:-1]
     token_ids = [ids.tolist() for ids in np.split(stored[f"{split}_ids"].astype(np.int64), ends)]
-    return Examples(token_ids, stored[f"{split}_labels"].astype(np.int64), pad_id=0, max_length=512)
+    return TokenExamples(token_ids, stored[f"{split}_labels"].astype(np.int64), pad_id=0, max_length=512)
 
 
 def spec(form: str, structure: str, ratios: list[float]) -> JobSpec:
@@ -77,12 +78,18 @@ def spec(form: str, structure: str, ratios: list[float]) -> JobSpec:
 @cache
 def masks(form: str, structure: str) -> tuple[Statistics, dict[tuple[int, float], Mask]]:
     """Our statistics and masks of the concerns in the files, by concern and ratio."""
-    asked = spec(form, structure, [0.3, 0.5, 0.9])
-    family = family_of("bert")
-    layers = select_layers(list(linear_layers(model())), asked.layers, family)
     train = examples("train")
+    asked = spec(form, structure, [0.3, 0.5, 0.9])
     samples = {concern: draw_samples(train.labels, concern, CLASSES, asked.sampling) for concern in CONCERNS}
-    scored = scored_layers(model(), family, asked, layers)
-    statistics = calibrate(model(), scored, train, samples, asked.calibration)
-    made = prune(model(), family, statistics, asked, layers, CONCERNS)
-    return statistics, {(concern, ratio): mask for concern, ratio, mask in made}
+    return masks_of(asked, train, samples)
+
+
+def masks_of(
+    asked: JobSpec, shown: Examples, samples: Mapping[int, ConcernSamples]
+) -> tuple[Statistics, dict[tuple[int, float], Mask]]:
+    """Statistics and masks of any spec on any samples."""
+    parts = anatomy(model())
+    layers = select_layers(list(parts.shapes), asked.layers, parts.family)
+    evidence = gather(model(), asked, layers, shown, samples, parts)
+    made = prune(model(), parts, evidence, asked, layers, list(samples))
+    return evidence.statistics, {(concern, ratio): mask for concern, ratio, mask in made}

@@ -11,8 +11,9 @@ from tests.parity.reference import CLASSES, arrays, examples, masks, model, numb
 from worker.evaluation.measures import canonical_correlations, cca, kernel_cka, linear_cka
 from worker.evaluation.report import exp_loss, score
 from worker.evaluation.runner import predict
-from worker.evaluation.similarity import compare, hidden_states
+from worker.evaluation.similarity import StatesWanted, compare, hidden_states
 from worker.evaluation.sparsity import base_size, sparsity
+from worker.families.anatomy import anatomy
 from worker.pruning.masks import applied
 from worker.sampling.concern import draw_samples
 
@@ -25,7 +26,7 @@ def test_a_whole_evaluation_is_the_seeds(subject):
     expected, test, valid = numbers("evaluate")[subject], examples("test"), examples("valid")
     base = base_size(model())
     mask = masks("alpha", "weights")[1][3, 0.5]
-    with nullcontext() if subject == "model" else applied(model(), mask):
+    with nullcontext() if subject == "model" else applied(model(), mask, anatomy(model())):
         logits, valid_logits = predict(model(), test), predict(model(), valid)
         gone = sparsity(model(), base)
     np.testing.assert_allclose(logits, arrays("logits")[f"{subject}/test_logits"], atol=5e-6)
@@ -49,9 +50,9 @@ def test_a_whole_evaluation_is_the_seeds(subject):
 def test_legacy_similarity_is_the_seeds(concern, ratio):
     expected, valid = numbers("similarity_module_vs_model")[f"c{concern}_r{ratio}"], examples("valid")
     samples = draw_samples(valid.labels, concern, CLASSES, Sampling())
-    base = hidden_states(model(), valid, samples, "include")
-    with applied(model(), masks("alpha", "weights")[1][concern, ratio]):
-        found = compare(base, hidden_states(model(), valid, samples, "include")).legacy
+    base = hidden_states(model(), valid, samples, StatesWanted(pads="include"))
+    with applied(model(), masks("alpha", "weights")[1][concern, ratio], anatomy(model())):
+        found = compare(base, hidden_states(model(), valid, samples, StatesWanted(pads="include"))).legacy
     for side, name in ((found.concern, "concern"), (found.rest, "non_concern")):
         assert side.cca == pytest.approx(expected[f"cca_{name}"]["mean"][0], rel=1e-4)
         assert side.linear_cka == pytest.approx(expected[f"linear_cka_{name}"], rel=1e-6)

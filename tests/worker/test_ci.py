@@ -10,8 +10,7 @@ from worker.pruning.scores.ci import (
     Contrast,
     coefficient,
     contrast,
-    neuron_scores_by_input,
-    neuron_scores_by_output,
+    tangled_coefficient,
     weight_scores,
 )
 from worker.pruning.statistics import LayerStatistics
@@ -41,7 +40,8 @@ def test_the_coefficient_follows_its_formula(form, expected):
 )
 def test_every_input_has_a_finite_coefficient(p, n, cos, form, dtype):
     """Defect 3: the seed's sine is NaN just over 1, its α infinite at 45°, its dead features 0/0."""
-    assert torch.isfinite(coefficient(features(p, n, cos, dtype), form)).all()
+    for found in (coefficient, tangled_coefficient):
+        assert torch.isfinite(found(features(p, n, cos, dtype), form)).all()
 
 
 def test_alpha_is_bounded_at_its_pole_on_both_sides():
@@ -67,9 +67,24 @@ def test_a_cosine_rounded_over_one_counts_as_one():
     assert over.item() == 1.0
 
 
-def test_scores_weigh_weights_by_their_input_and_neurons_by_either_side():
+@pytest.mark.parametrize(
+    ("form", "cos", "expected"),
+    [
+        ("sine", 0.6, 3 + 0.8 * 7 / 5),
+        ("sine", -0.6, 3 - 0.8 * 7 / 5),
+        ("alpha", -0.6, 3 + (-0.6 * -0.8) / (-0.6 + 0.8) * 4),
+    ],
+)
+def test_the_tangled_coefficient_takes_the_sign_of_the_cosine(form, cos, expected):
+    assert tangled_coefficient(features(3.0, 4.0, cos), form).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_scores_weigh_weights_by_their_input():
     weight = torch.tensor([[3.0, -1.0], [4.0, 0.5]])
     coefficients = torch.tensor([1.0, -2.0], dtype=torch.float64)
     assert weight_scores(weight, coefficients).tolist() == [[3.0, 2.0], [4.0, 1.0]]
-    assert neuron_scores_by_input(weight, coefficients).tolist() == pytest.approx([math.sqrt(13), math.sqrt(17)])
-    assert neuron_scores_by_output(weight, coefficients).tolist() == pytest.approx([5.0, math.sqrt(5)])
+
+
+def test_a_score_beyond_the_largest_number_is_the_largest_number():
+    largest = torch.finfo(torch.float32).max
+    assert weight_scores(torch.full((1, 1), largest), torch.full((1,), largest)).item() == largest

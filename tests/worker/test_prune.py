@@ -2,29 +2,41 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain.errors import NoMatchingLayers, UnsupportedModel
+from app.domain.errors import InvalidInput, NoMatchingLayers, UnsupportedModel
 from app.domain.layers import select_layers
+from app.domain.methods import STRUCTURES
 from microlith.contract import JobSpec
-from tests.builders import tiny_bert, tiny_examples
-from worker.families.layers import family_of_model, linear, linear_layers
-from worker.pruning.prune import prune, scored_layers
+from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
+from worker.evaluation.runner import predict
+from worker.families.anatomy import anatomy
+from worker.families.layers import linear, linear_layers
+from worker.pruning.evidence import calibrated_layers, evidence_rows, gather
+from worker.pruning.masks import applied
+from worker.pruning.prune import prune
 from worker.pruning.scores.ci import coefficient, contrast
-from worker.pruning.statistics import calibrate
-from worker.sampling.concern import draw_samples
+from worker.pruning.targets import targets_of
+from worker.sampling.concern import ConcernSamples, draw_samples
+
+COMBINATIONS = [(name, structure) for name, structures in STRUCTURES.items() for structure in structures]
 
 
-def spec_of(**given):
-    return JobSpec(model="demo:m", dataset="demo:d", **{"sampling": {"per_concern": 6}, **given})
+def spec_of(method=None, **given):
+    method = {"name": method} if isinstance(method, str) else method or {}
+    return JobSpec(model="demo:m", dataset="demo:d", method=method, **{"sampling": {"per_concern": 6}, **given})
 
 
-def pruned(spec, model=None, concerns=(0, 2), examples=None):
-    """Statistics of concerns 0, 1 and 2, and the masks of `concerns`."""
+def pruned(spec, model=None, concerns=(0, 2), examples=None, samples=None):
+    """The evidence of concerns 0, 1 and 2, and the masks of `concerns`."""
     model, examples = model or tiny_bert(), examples or tiny_examples()
-    family = family_of_model(model)
-    layers = select_layers(list(linear_layers(model)), spec.layers, family)
-    samples = {c: draw_samples(examples.labels, c, 4, spec.sampling) for c in (0, 1, 2)}
-    statistics = calibrate(model, scored_layers(model, family, spec, layers), examples, samples, spec.calibration)
-    return statistics, list(prune(model, family, statistics, spec, layers, concerns))
+    parts = anatomy(model)
+    layers = select_layers(list(parts.shapes), spec.layers, parts.family)
+    samples = samples or {c: draw_samples(examples.labels, c, 4, spec.sampling) for c in (0, 1, 2)}
+    evidence = gather(model, spec, layers, examples, samples, parts)
+    return evidence, list(prune(model, parts, evidence, spec, layers, concerns))
+
+
+def digests(masks):
+    return [mask.digest() for _, _, mask in masks]
 
 
 def test_all_ratios_of_a_concern_come_before_the_next_concern():
@@ -32,24 +44,61 @@ def test_all_ratios_of_a_concern_come_before_the_next_concern():
     assert [(concern, ratio) for concern, ratio, _ in masks] == [(0, 0.5), (0, 0.25), (2, 0.5), (2, 0.25)]
 
 
+@pytest.mark.parametrize(("method", "structure"), COMBINATIONS)
+def test_every_method_removes_the_asked_fraction_of_every_structure_it_knows(method, structure):
+    _, masks = pruned(spec_of(method, structure=structure, ratio=[0.25, 0.5]))
+    for _, ratio, mask in masks:
+        for part in structure.split("+"):
+            units = mask.parts[part].values()
+            assert units
+            removed = 1 - sum(bits.kept for bits in units) / sum(bits.size for bits in units)
+            assert removed == ratio
+        assert {part for part, units in mask.parts.items() if units} == set(structure.split("+"))
+        assert mask.achieved == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("recovery", ["ti", "bias"])
+@pytest.mark.parametrize(("method", "structure"), COMBINATIONS)
+def test_recovery_leaves_the_ratio_as_asked(method, structure, recovery):
+    if recovery == "ti" and structure == "heads":
+        return
+    _, masks = pruned(spec_of(method, structure=structure, recovery=recovery))
+    assert all(mask.achieved == pytest.approx(0.5) for _, _, mask in masks)
+
+
+@pytest.mark.parametrize("family", ["albert", "modernbert", "qwen2", "deberta-v2", "vit"])
+@pytest.mark.parametrize(
+    ("method", "structure"),
+    [("ci", "heads+neurons"), ("taylor", "heads+weights"), ("wanda", "weights"), ("zscore", "neurons")],
+)
+def test_every_family_is_pruned(family, method, structure):
+    model, examples = tiny_model(family), examples_for(family, 48)
+    layers = {} if structure == "weights" else None
+    _, masks = pruned(spec_of(method, structure=structure, layers=layers), model, examples=examples)
+    for _, _, mask in masks:
+        with applied(model, mask, anatomy(model)):
+            assert np.isfinite(predict(model, examples)).all()
+
+
 @pytest.mark.parametrize("form", ["sine", "alpha"])
 @pytest.mark.parametrize("pairing", ["free", "position"])
 def test_every_row_of_every_layer_loses_exactly_the_asked_number(form, pairing):
     ratios = [0.01, 0.3, 0.5, 0.99]
-    spec = spec_of(method={"form": form}, ratio=ratios, layers={}, calibration={"pairing": pairing})
+    spec = spec_of({"name": "ci", "form": form}, ratio=ratios, layers={}, calibration={"pairing": pairing})
     _, masks = pruned(spec)
     for _, ratio, mask in masks:
-        assert list(mask.layers) == list(linear_layers(tiny_bert()))
-        for bits in mask.layers.values():
+        assert list(mask.weights) == list(linear_layers(tiny_bert()))
+        for bits in mask.weights.values():
             rows, width = bits.shape
             assert (~bits.unpack()).sum(axis=1).tolist() == [int(width * ratio)] * rows
 
 
 def test_removed_weights_score_no_higher_than_kept_ones():
     model = tiny_bert()
-    statistics, masks = pruned(spec_of(), model)
-    for name, bits in masks[1][2].layers.items():
-        scores = linear(model, name).weight.abs() * coefficient(contrast(statistics.layers[name], 2), "sine").abs()
+    evidence, masks = pruned(spec_of(), model)
+    for name, bits in masks[1][2].weights.items():
+        features = contrast(evidence.statistics.layers[name], 2)
+        scores = linear(model, name).weight.abs() * coefficient(features, "sine").abs()
         kept = torch.from_numpy(bits.unpack())
         lowest_kept = scores.masked_fill(~kept, torch.inf).amin(1)
         assert (scores.masked_fill(kept, -torch.inf).amax(1) <= lowest_kept).all()
@@ -66,48 +115,145 @@ def test_removed_weights_score_no_higher_than_kept_ones():
 )
 def test_neurons_are_judged_by_output_except_where_the_seed_is_reproduced(calibration, neurons_by, scored):
     model = tiny_bert()
-    spec = spec_of(structure="neurons", calibration=calibration, method={"neurons_by": neurons_by})
-    family = family_of_model(model)
-    layers = select_layers(list(linear_layers(model)), None, family)
-    assert scored_layers(model, family, spec, layers) == [f"bert.encoder.layer.{i}.{scored}.dense" for i in (0, 1)]
+    spec = spec_of({"name": "ci", "neurons_by": neurons_by}, structure="neurons", calibration=calibration)
+    parts = anatomy(model)
+    layers = select_layers(list(parts.shapes), None, parts.family)
+    asked = calibrated_layers(spec, targets_of(parts, spec, layers))
+    assert asked == [f"bert.encoder.layer.{i}.{scored}.dense" for i in (0, 1)]
     _, masks = pruned(spec, model)
     for _, _, mask in masks:
-        assert [bits.kept for bits in mask.layers.values()] == [12, 12]
-        assert mask.achieved == 0.5
+        assert [bits.kept for bits in mask.neurons.values()] == [12, 12]
 
 
 def test_a_neuron_whose_activation_is_large_but_is_hardly_read_goes_first():
     """Defect 6: the seed looks at a neuron's input side only."""
     model = tiny_bert()
-    reader = linear(model, "bert.encoder.layer.0.output.dense")
-    reader.weight.data[:, 5] *= 1e-6
-    for neurons_by, kept in (("output", False), ("input", True)):
-        linear(model, "bert.encoder.layer.0.intermediate.dense").weight.data[5] = 2.0
-        spec = spec_of(structure="neurons", ratio=0.1, method={"neurons_by": neurons_by})
-        _, masks = pruned(spec, model)
-        assert masks[0][2].layers["bert.encoder.layer.0.intermediate.dense"].unpack()[5] == kept
+    linear(model, "bert.encoder.layer.0.output.dense").weight.data[:, 5] *= 1e-6
+    linear(model, "bert.encoder.layer.0.intermediate.dense").weight.data[5] = 2.0
+    for method, kept in (
+        ({"name": "ci", "neurons_by": "output"}, False),
+        ({"name": "ci", "neurons_by": "input"}, True),
+        ({"name": "wanda"}, False),
+        ({"name": "magnitude"}, False),
+        ({"name": "taylor"}, False),
+    ):
+        _, masks = pruned(spec_of(method, structure="neurons", ratio=0.1), model)
+        assert masks[0][2].neurons["bert.encoder.layer.0"].unpack()[5] == kept
 
 
-def test_a_concern_has_the_same_masks_whichever_others_are_asked_for():
-    _, both = pruned(spec_of())
-    _, alone = pruned(spec_of(), concerns=(2,))
-    assert alone[0][2].digest() == both[1][2].digest()
+def test_every_sample_counts_for_wanda():
+    """Defect 4: the seed lets each batch of 4 overwrite the statistics of the one before."""
+    examples = tiny_examples()
+    own = draw_samples(examples.labels, 0, 4, spec_of().sampling).positive
+    last = own[-2:]
+    masks = {}
+    for order in (own, own[::-1], last):
+        samples = {0: ConcernSamples(order, ())}
+        masks[order] = digests(pruned(spec_of("wanda", layers={}), concerns=(0,), samples=samples)[1])
+    assert masks[own] == masks[own[::-1]] != masks[last]
 
 
-def test_the_same_spec_gives_the_same_bytes():
-    assert pruned(spec_of())[1][0][2].digest() == pruned(spec_of())[1][0][2].digest()
+def test_data_free_methods_and_wanda_of_all_samples_have_one_mask_for_all_concerns():
+    for method in ("magnitude", "zscore", {"name": "wanda", "samples": "all"}):
+        first, second = digests(pruned(spec_of(method))[1])
+        assert first == second
 
 
-def test_concerns_differ():
-    _, masks = pruned(spec_of())
-    left, right = (mask.layers["bert.encoder.layer.1.output.dense"].unpack() for _, _, mask in masks)
-    assert not np.array_equal(left, right)
+@pytest.mark.parametrize("method", ["ci", "wanda", "random", "taylor"])
+def test_other_methods_tell_concerns_apart(method):
+    first, second = digests(pruned(spec_of(method))[1])
+    assert first != second
 
 
-def test_neurons_need_a_known_family_and_an_intermediate_layer():
-    model = tiny_bert()
-    spec = spec_of(structure="neurons")
-    with pytest.raises(UnsupportedModel):
-        scored_layers(model, None, spec, list(linear_layers(model)))
-    with pytest.raises(NoMatchingLayers):
-        scored_layers(model, family_of_model(model), spec, ["classifier"])
+@pytest.mark.parametrize("method", ["ci", "wanda", "random", "taylor"])
+def test_a_concern_has_the_same_masks_whichever_others_are_asked_for(method):
+    spec = spec_of(method, structure="heads+neurons")
+    assert digests(pruned(spec, concerns=(2,))[1]) == digests(pruned(spec)[1])[1:]
+
+
+def test_lots_of_a_layer_do_not_hang_on_the_other_layers():
+    name = "bert.encoder.layer.1.output.dense"
+    _, alone = pruned(spec_of("random", layers={"include": [name]}))
+    _, among = pruned(spec_of("random", layers={}))
+    assert alone[0][2].weights[name] == among[0][2].weights[name]
+
+
+@pytest.mark.parametrize("method", ["ci", "wanda", "zscore", "taylor", "random"])
+def test_the_same_spec_gives_the_same_bytes(method):
+    assert digests(pruned(spec_of(method))[1]) == digests(pruned(spec_of(method))[1])
+
+
+def test_a_sequence_of_structures_removes_what_each_of_them_removes_alone():
+    _, chain = pruned(spec_of("ci", structure="heads+neurons"))
+    _, heads = pruned(spec_of("heads", structure="heads"))
+    _, neurons = pruned(spec_of("ci", structure="neurons"))
+    assert [mask.heads for _, _, mask in chain] == [mask.heads for _, _, mask in heads]
+    assert [mask.neurons for _, _, mask in chain] == [mask.neurons for _, _, mask in neurons]
+
+
+def test_nothing_is_run_for_methods_that_look_at_no_data():
+    seen = []
+    model, examples, spec = tiny_bert(), tiny_examples(), spec_of("magnitude")
+    samples = {0: draw_samples(examples.labels, 0, 4, spec.sampling)}
+    layers = ["bert.encoder.layer.0.output.dense"]
+    evidence = gather(model, spec, layers, examples, samples, anatomy(model), checkpoint=seen.append)
+    assert (evidence.statistics, seen, evidence_rows(spec, samples)) == (None, [], 0)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        spec_of(),
+        spec_of(calibration={"pairing": "position"}),
+        spec_of("wanda", calibration={"pairing": "position"}),
+        spec_of("taylor", recovery="bias", structure="heads+weights"),
+        spec_of("heads", structure="heads"),
+    ],
+    ids=["ci", "paired", "wanda", "chain", "heads"],
+)
+def test_the_checkpoint_counts_up_to_the_rows_announced(spec):
+    seen = []
+    model, examples = tiny_bert(), tiny_examples()
+    samples = {c: draw_samples(examples.labels, c, 4, spec.sampling) for c in (0, 1)}
+    layers = ["bert.encoder.layer.0.output.dense"]
+    gather(model, spec, layers, examples, samples, anatomy(model), checkpoint=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == evidence_rows(spec, samples)
+
+
+@pytest.mark.parametrize("method", ["ci", "wanda", "taylor"])
+def test_twelve_concerns_and_many_ratios_run_every_sample_once(method):
+    """The model sees a row no more often for twelve concerns on the same samples than for one."""
+    examples = tiny_examples(96, classes=12)
+    model = tiny_bert(classes=12)
+    rows = []
+    model.register_forward_pre_hook(lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True)
+    everything = {c: draw_samples(examples.labels, c, 12, spec_of().sampling) for c in range(12)}
+    union = sorted({row for sides in everything.values() for row in (*sides.positive, *sides.negative)})
+    one = {0: ConcernSamples(tuple(union), tuple(union))}
+    ran = []
+    for samples in (one, everything):
+        rows.clear()
+        pruned(spec_of(method, ratio=[0.3, 0.5, 0.7]), model, tuple(samples), examples, samples)
+        ran.append(sum(rows))
+    assert ran[1] <= 1.5 * ran[0]
+    assert ran[1] <= len(union)
+
+
+def test_neurons_and_heads_need_a_known_family_and_a_layer_of_theirs():
+    parts, unknown = anatomy(tiny_bert()), anatomy(torch.nn.Sequential(torch.nn.Linear(4, 4)))
+    for structure, method in (("neurons", "ci"), ("heads", "heads")):
+        spec = spec_of(method, structure=structure, layers={"include": ["classifier"]})
+        with pytest.raises(UnsupportedModel):
+            targets_of(unknown, spec, ["0"])
+        with pytest.raises(NoMatchingLayers):
+            targets_of(parts, spec, ["classifier"])
+    assert targets_of(unknown, spec_of(), ["0"]).weights == ("0",)
+
+
+def test_options_that_do_not_fit_are_refused_before_anything_runs():
+    parts = anatomy(tiny_bert())
+    with pytest.raises(InvalidInput):
+        targets_of(parts, spec_of("heads", structure="weights"), list(parts.shapes))
+    with pytest.raises(InvalidInput, match="multiple of 5"):
+        targets_of(parts, spec_of(scope="1:5", ratio=0.2), list(parts.shapes))

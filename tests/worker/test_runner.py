@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from app.domain.errors import UnsupportedModel
 from tests.builders import tiny_bert, tiny_examples
 from worker.evaluation.runner import evenly, predict
+from worker.families.anatomy import anatomy
 from worker.families.layers import linear
 from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
@@ -35,7 +36,7 @@ def test_a_module_is_evaluated_not_its_base():
     model, examples = tiny_bert(), tiny_examples()
     name = "bert.encoder.layer.0.output.dense"
     base = predict(model, examples)
-    with applied(model, Mask("weights", {name: Bits.pack(np.zeros((16, 24), bool))})):
+    with applied(model, Mask("weights", {name: Bits.pack(np.zeros((16, 24), bool))}), anatomy(model)):
         module = predict(model, examples)
     linear(model, name).weight.data.zero_()
     np.testing.assert_array_equal(module, predict(model, examples))

@@ -12,7 +12,8 @@ from worker.evaluation.measures import (
     linear_cka,
     svcca,
 )
-from worker.evaluation.similarity import compare, hidden_states
+from worker.evaluation.similarity import StatesWanted, agreement, compare, divergence, hidden_states
+from worker.families.anatomy import anatomy
 from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
 from worker.sampling.concern import ConcernSamples
@@ -87,12 +88,12 @@ def test_too_few_or_equal_points_decide_nothing():
 @pytest.mark.parametrize("model", [tiny_bert(), tiny_distilbert()], ids=["bert", "distilbert"])
 def test_states_are_the_means_over_real_tokens_in_the_order_of_the_samples(model):
     examples = tiny_examples()
-    found = hidden_states(model, examples, SAMPLES, "exclude").concern
+    found = hidden_states(model, examples, SAMPLES).concern
     for place, row in enumerate(SAMPLES.positive):
         batch = pad(examples, np.array([row]), len(examples.token_ids[row]), "cpu")
         with torch.inference_mode():
             last = forward(model, batch, output_hidden_states=True).hidden_states[-1][0]
-        np.testing.assert_allclose(found.pooled[place], last.mean(0), atol=1e-5)
+        np.testing.assert_allclose(found.pooled[-1][place], last.mean(0), atol=1e-5)
     assert found.tokens is None
 
 
@@ -101,9 +102,9 @@ def test_pads_add_the_seeds_measures_and_leave_the_default_ones_alone():
     mask = Mask("weights", {"bert.encoder.layer.1.output.dense": Bits.pack(np.arange(16 * 24).reshape(16, 24) % 2 > 0)})
     answers = []
     for pads in ("exclude", "include"):
-        base = hidden_states(model, examples, SAMPLES, pads)
-        with applied(model, mask):
-            answers.append(compare(base, hidden_states(model, examples, SAMPLES, pads)))
+        base = hidden_states(model, examples, SAMPLES, StatesWanted(pads=pads))
+        with applied(model, mask, anatomy(model)):
+            answers.append(compare(base, hidden_states(model, examples, SAMPLES, StatesWanted(pads=pads))))
     plain, seed = answers
     assert plain.legacy is None
     assert base.rest.tokens.shape == (5 * MAX_LENGTH, 16)
@@ -118,7 +119,35 @@ def test_a_class_without_samples_has_no_similarity():
     model, examples = tiny_bert(), tiny_examples()
     none = ConcernSamples((), SAMPLES.negative)
     for pads in ("exclude", "include"):
-        states = hidden_states(model, examples, none, pads)
+        states = hidden_states(model, examples, none, StatesWanted(pads=pads))
         found = compare(states, states)
-        assert found.concern.model_dump() == {"cca": None, "linear_cka": None, "kernel_cka": None}
+        assert (found.concern.cca, found.concern.linear_cka, found.concern.kernel_cka) == (None, None, None)
+        assert (found.concern.samples, found.concern.agreement) == (0, None)
         assert found.rest.linear_cka == pytest.approx(1.0)
+
+
+def test_agreement_is_the_share_of_equal_answers():
+    base = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
+    assert agreement(base, base) == 1.0
+    assert agreement(base, base[:, ::-1]) == 0.0
+    assert agreement(base, np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])) == pytest.approx(2 / 3)
+
+
+def test_divergence_is_the_mean_kl_in_nats():
+    base, module = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
+    expected = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
+    assert divergence(base, module) == pytest.approx(expected)
+    assert divergence(base, base + 3.0) == pytest.approx(0.0, abs=1e-12)
+    assert divergence(base, module) != pytest.approx(divergence(module, base))
+
+
+def test_every_layer_is_compared_where_asked():
+    model, examples = tiny_bert(), tiny_examples()
+    wanted = StatesWanted(layers="all")
+    base = hidden_states(model, examples, SAMPLES, wanted)
+    found = compare(base, hidden_states(model, examples, SAMPLES, wanted)).concern
+    assert found.layers is not None
+    assert len(found.layers) == model.config.num_hidden_layers
+    assert found.layers[-1].linear_cka == found.linear_cka
+    assert found.samples == len(SAMPLES.positive)
+    assert compare(hidden_states(model, examples, SAMPLES), hidden_states(model, examples, SAMPLES)).rest.layers is None

@@ -3,7 +3,8 @@ import pytest
 
 from tests.builders import tiny_bert
 from worker.evaluation.sparsity import base_size, size, sparsity
-from worker.families.layers import family_of_model, linear_layers
+from worker.families.anatomy import anatomy
+from worker.families.layers import linear_layers
 from worker.pruning.masks import Bits, Mask, applied
 from worker.pruning.surgery import shrink
 
@@ -16,11 +17,7 @@ LINEAR = 2 * (4 * (16 * 16 + 16) + (24 * 16 + 24) + (16 * 24 + 16)) + (16 * 16 +
 def neurons_mask(kept=15):
     bits = Bits.pack(np.arange(24) < kept)
     blocks = (BLOCK, OTHER)
-    return Mask(
-        "neurons",
-        {f"{block}.intermediate.dense": bits for block in blocks},
-        {f"{block}.intermediate.dense": f"{block}.output.dense" for block in blocks},
-    )
+    return Mask("neurons", neurons=dict.fromkeys(blocks, bits))
 
 
 def test_the_base_counts_every_linear_layer_with_its_bias():
@@ -36,7 +33,7 @@ def test_zeroed_weights_count_against_all_linear_layers():
     base = base_size(model)
     kept = np.ones((24, 16), bool)
     kept[:, :8] = False
-    with applied(model, Mask("weights", {WRITER: Bits.pack(kept)})):
+    with applied(model, Mask("weights", {WRITER: Bits.pack(kept)}), anatomy(model)):
         found, measured = sparsity(model, base), size(model, base)
     assert found.overall == pytest.approx(24 * 8 / LINEAR)
     assert found.layers[WRITER] == pytest.approx(24 * 8 / (24 * 16 + 24))
@@ -54,8 +51,8 @@ def test_removed_neurons_count_like_zeroed_ones():
     """Defect 11: the seed counts zeros only, so a squeezed model shows 0.0."""
     model = tiny_bert()
     base, mask = base_size(model), neurons_mask()
-    shrunk = shrink(model, mask, family_of_model(model))
-    with applied(model, mask):
+    shrunk = shrink(model, mask, anatomy(model))
+    with applied(model, mask, anatomy(model)):
         masked = sparsity(model, base)
     gone = 2 * 9 * (16 + 1 + 16)
     assert sparsity(shrunk, base) == masked

@@ -8,8 +8,9 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration, Sampling
-from tests.builders import MAX_LENGTH, tiny_bert, tiny_examples
+from tests.builders import MAX_LENGTH, examples_for, tiny_bert, tiny_examples, tiny_model
 from worker import inputs
+from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
 from worker.inputs import pad
 from worker.pruning import statistics
@@ -169,3 +170,24 @@ def test_a_layer_that_sees_neither_tokens_nor_examples_is_refused():
     examples = tiny_examples()
     with pytest.raises(UnsupportedModel, match="neither tokens nor examples"):
         calibrate(Odd(), ["odd"], examples, drawn(examples), FREE)
+
+
+def test_images_have_no_pads_so_every_position_counts():
+    model, examples = tiny_model("vit"), examples_for("vit", 16)
+    name = anatomy(model).feed_forwards[0].output
+    for calibration in (FREE, SEED):
+        found = calibrate(model, [name], examples, drawn(examples, per_concern=3), calibration).layers[name]
+        positions = int(examples.lengths(np.arange(1))[0])
+        assert found.count.tolist() == [[3 * positions] * 2] * 2
+
+
+def test_what_all_examples_share_counts_for_each_of_them():
+    """DeBERTa projects relative positions by the layers that project tokens, once for a whole batch."""
+    model, examples = tiny_model("deberta-v2"), examples_for("deberta-v2", 32)
+    part = anatomy(model).attentions[0]
+    samples = drawn(examples, per_concern=3)
+    alone, shared = (name for name in (part.value, part.key))
+    found = calibrate(model, [alone, shared], examples, samples, FREE).layers
+    extra = found[shared].count - found[alone].count
+    assert extra.unique().numel() == 1
+    assert not extra.remainder(3).any()

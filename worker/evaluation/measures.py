@@ -84,6 +84,11 @@ def svcca(x: Matrix, y: Matrix) -> float | None:
     return float(np.linalg.svd(left.T @ right, compute_uv=False).clip(max=1.0).mean())
 
 
+def principal_directions(points: Matrix) -> int:
+    """How many directions hold 99 % of the points' variance: what `svcca` compares of one side."""
+    return int(_principal(points).shape[1])
+
+
 def _principal(points: Matrix) -> Matrix:
     """An orthonormal basis [n, k] of the centred points' leading directions."""
     basis, lengths, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)

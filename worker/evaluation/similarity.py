@@ -1,4 +1,4 @@
-"""How far a module's last hidden states moved from the base's, on the concern and on the rest.
+"""How far a module moved from the base, on samples of the concern and on the rest: hidden states and answers.
 
 Default: one pooled state per sample (the mean over its real tokens, which every architecture has), compared over
 samples. Legacy: the seed system's measures, every position of inputs padded to the maximum length, over neurons.
@@ -13,31 +13,41 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import log_softmax
 from torch import nn
 
-from microlith.contract import Similarity, SimilarityValues
+from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
 from worker.evaluation.measures import (
-    LEAST_POINTS,
     cca,
     debiased_kernel_cka,
     debiased_linear_cka,
     kernel_cka,
     linear_cka,
+    principal_directions,
     svcca,
 )
-from worker.inputs import Examples, batches, device_of, forward
+from worker.inputs import Examples, batches, device_of, forward, mean_over_positions
 from worker.sampling.concern import ConcernSamples
 
 Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class States:
-    """Last hidden states of some samples; float64."""
+class StatesWanted:
+    """What to keep of a forward pass: pads in, as the seed system does, and every layer or the last alone."""
 
-    pooled: Matrix  # [samples, hidden]
-    tokens: Matrix | None  # [samples · positions, hidden], pads in; only where pads are included
+    pads: Literal["exclude", "include"] = "exclude"
+    layers: Literal["last", "all"] = "last"
+
+
+@dataclass(frozen=True)
+class States:
+    """A model's states and answers on some samples; float64."""
+
+    pooled: list[Matrix]  # per layer, the last one last: [samples, hidden]
+    tokens: Matrix | None  # [samples · positions, hidden] of the last layer, pads in; only where pads are included
+    logits: Matrix  # [samples, classes]
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,13 @@ class HiddenStates:
 
 
 def hidden_states(
-    model: nn.Module, examples: Examples, samples: ConcernSamples, pads: Literal["exclude", "include"]
+    model: nn.Module, examples: Examples, samples: ConcernSamples, wanted: StatesWanted | None = None
 ) -> HiddenStates:
     """The states to compare: of the base once per concern, of a module once. The model is left in eval mode."""
+    wanted = wanted or StatesWanted()
     return HiddenStates(
-        concern=_states(model, examples, samples.positive, pads), rest=_states(model, examples, samples.negative, pads)
+        concern=_states(model, examples, samples.positive, wanted),
+        rest=_states(model, examples, samples.negative, wanted),
     )
 
 
@@ -64,37 +76,65 @@ def compare(base: HiddenStates, module: HiddenStates) -> Similarity:
         legacy = LegacySimilarity(
             concern=_over_neurons(base.concern, module.concern), rest=_over_neurons(base.rest, module.rest)
         )
-    return Similarity(
-        concern=_over_samples(base.concern, module.concern),
-        rest=_over_samples(base.rest, module.rest),
-        legacy=legacy,
-    )
+    return Similarity(concern=_side(base.concern, module.concern), rest=_side(base.rest, module.rest), legacy=legacy)
 
 
-def _states(model: nn.Module, examples: Examples, rows: Sequence[int], pads: str) -> States:
+def agreement(base: Matrix, module: Matrix) -> float:
+    """The fraction of samples that logits [samples, classes] give the same class."""
+    return float((base.argmax(axis=1) == module.argmax(axis=1)).mean())
+
+
+def divergence(base: Matrix, module: Matrix) -> float:
+    """Mean KL(base ‖ module) of the softmax of logits [samples, classes], in nats; 0 is the same."""
+    p, q = log_softmax(base, axis=1), log_softmax(module, axis=1)
+    return max(0.0, float((np.exp(p) * (p - q)).sum(axis=1).mean()))
+
+
+def _states(model: nn.Module, examples: Examples, rows: Sequence[int], wanted: StatesWanted) -> States:
     model.eval()
-    pad_to = examples.max_length if pads == "include" else None
-    pooled: dict[int, Matrix] = {}
+    pad_to = examples.max_length if wanted.pads == "include" else None
+    places = {row: place for place, row in enumerate(rows)}
+    pooled: list[list[Matrix]] = []
     tokens: list[Matrix] = []
+    logits: list[Matrix] = []
+    order: list[int] = []
     with torch.inference_mode():
         for batch in batches(examples, rows, pad_to=pad_to, device=device_of(model)):
-            last = forward(model, batch, output_hidden_states=True).hidden_states[-1].double()  # [b, t, hidden]
-            real = batch.attention_mask.unsqueeze(-1)
-            means = ((last * real).sum(1) / real.sum(1)).cpu().numpy()
-            pooled.update(zip(batch.rows.tolist(), means, strict=True))
-            if pad_to:
-                tokens.append(last.flatten(0, 1).cpu().numpy())
+            answer = forward(model, batch, output_hidden_states=True)
+            kept = answer.hidden_states[1:] if wanted.layers == "all" else answer.hidden_states[-1:]
+            pooled.append([mean_over_positions(states.double(), batch).cpu().numpy() for states in kept])
+            logits.append(answer.logits.double().cpu().numpy())
+            order += [places[row] for row in batch.rows.tolist()]
+            if wanted.pads == "include":
+                tokens.append(kept[-1].double().flatten(0, 1).cpu().numpy())
+    back = np.argsort(order)
     return States(
-        pooled=np.stack([pooled[row] for row in rows]) if rows else np.empty((0, 0)),
+        pooled=[np.concatenate(layer)[back] for layer in zip(*pooled, strict=True)],
         tokens=np.concatenate(tokens) if tokens else None,
+        logits=np.concatenate(logits)[back] if logits else np.empty((0, 0)),
     )
 
 
-def _over_samples(base: States, module: States) -> SimilarityValues:
-    x, y = base.pooled, module.pooled
-    if len(x) < LEAST_POINTS:
-        return SimilarityValues(cca=None, linear_cka=None, kernel_cka=None)
-    return SimilarityValues(cca=svcca(x, y), linear_cka=debiased_linear_cka(x, y), kernel_cka=debiased_kernel_cka(x, y))
+def _side(base: States, module: States) -> SideSimilarity:
+    if not base.pooled:
+        return SideSimilarity(cca=None, linear_cka=None, kernel_cka=None, samples=0)
+    layers = [_over_samples(x, y) for x, y in zip(base.pooled, module.pooled, strict=True)]
+    return SideSimilarity(
+        **layers[-1].model_dump(),
+        agreement=agreement(base.logits, module.logits),
+        kl=divergence(base.logits, module.logits),
+        layers=layers if len(layers) > 1 else None,
+    )
+
+
+def _over_samples(x: Matrix, y: Matrix) -> SimilarityValues:
+    return SimilarityValues(
+        cca=svcca(x, y),
+        linear_cka=debiased_linear_cka(x, y),
+        kernel_cka=debiased_kernel_cka(x, y),
+        samples=len(x),
+        directions=[principal_directions(x), principal_directions(y)],
+    )
 
 
 def _over_neurons(base: States, module: States) -> SimilarityValues:

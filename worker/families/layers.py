@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from app.domain.families import Family, FeedForward, family_of
-
-WIDTH_SETTINGS = {"bert": "intermediate_size", "distilbert": "hidden_dim"}
-"""The config setting that holds the feed-forward width, by family name."""
+from app.domain.families import Family, family_of
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
@@ -26,8 +23,3 @@ def linear(model: nn.Module, name: str) -> nn.Linear:
 def family_of_model(model: nn.Module) -> Family | None:
     """The family that a loaded model's config names."""
     return family_of(getattr(getattr(model, "config", None), "model_type", None))
-
-
-def feed_forwards(model: nn.Module, family: Family) -> list[FeedForward]:
-    """The feed-forward pairs of every block, first block first."""
-    return family.feed_forwards(linear_layers(model))

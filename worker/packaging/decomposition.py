@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +21,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "concern": facts.concern.model_dump(mode="json"),
         "ratio": facts.ratio.model_dump(mode="json"),
         "seed": facts.spec.sampling.seed,
-        "samples": {"split": facts.spec.sampling.split, **asdict(facts.samples)},
+        "samples": _samples(facts),
         "mask": {"sha256": facts.mask_sha256},
         "sparsity": facts.sparsity.model_dump(mode="json"),
         "size": facts.size.model_dump(mode="json"),
@@ -31,6 +30,15 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
             "base_own": facts.base_own.model_dump(mode="json"),
             "report": facts.report.model_dump(mode="json"),
             "similarity": facts.similarity and facts.similarity.model_dump(mode="json"),
+            "binary": facts.binary and facts.binary.model_dump(mode="json"),
             "base_report": facts.base_report.model_dump(mode="json"),
         },
     }
+
+
+def _samples(facts: ModuleFacts) -> dict[str, Any]:
+    """Which rows, and of what: a split, or a set made at the decision boundary."""
+    rows = {"positive": facts.samples.positive, "negative": facts.samples.negative}
+    if facts.samples.boundary is not None:
+        return {"boundary": facts.samples.boundary, **rows}
+    return {"split": facts.spec.sampling.split, **rows}

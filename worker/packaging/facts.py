@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.sources.demo import Licence
-from microlith.contract import Concern, JobSpec, OwnScore, Ratio, Report, Resolved, Similarity, Size, Sparsity
+from microlith.contract import (
+    BinaryScore,
+    Concern,
+    JobSpec,
+    OwnScore,
+    Ratio,
+    Report,
+    Resolved,
+    Similarity,
+    Size,
+    Sparsity,
+)
 
 
 @dataclass(frozen=True)
 class SampleRows:
-    """Row numbers, in the sampling split, of the samples that calibrated the module."""
+    """Row numbers of the samples that calibrated the module: in the sampling split, or in the set `boundary` names."""
 
     positive: list[int]
     negative: list[int]
+    boundary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class ModuleFacts:
     report: Report
     base_report: Report
     similarity: Similarity | None
+    binary: BinaryScore | None
     samples: SampleRows
     mask_sha256: str
     model_licence: Licence | None = None

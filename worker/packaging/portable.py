@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.sources.config import VOCABULARIES
+from app.sources.images import PREPROCESSOR
 from worker.sources.models import LoadedModel
 
 TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -20,13 +21,16 @@ def write_portable(
 ) -> list[str]:
     """Writes the module into the empty `folder` and returns the names of its files, sorted.
 
-    The tokenizer's files are the base's own, byte for byte: a tokenizer in use carries the padding of its last call.
+    The files of the tokenizer or image processor are the base's own, byte for byte: a tokenizer in use carries the
+    padding of its last call. Where the base has no preprocessor, the one that its images were prepared with is written.
     The notices of the base's licence travel along in `licenses/`. `SHA256SUMS` can be checked with `sha256sum -c`.
     """
     model.save_pretrained(folder, safe_serialization=True)
-    for name in TOKENIZER_FILES:
+    for name in (*TOKENIZER_FILES, PREPROCESSOR):
         if (loaded.folder / name).is_file():
             shutil.copyfile(loaded.folder / name, folder / name)
+    if loaded.processor is not None and not (folder / PREPROCESSOR).is_file():
+        loaded.processor.save_pretrained(folder)
     _write_notices(folder, loaded)
     (folder / "README.md").write_text(card, encoding="utf-8")
     document = json.dumps(decomposition, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -1,7 +1,7 @@
 """Opens archives as a stranger would, in a process of its own: run as a script, it imports nothing of this project.
 
-One JSON object per line in (`archive`, `token_ids`), one per line out (`logits`, or `fault`). When its input ends,
-because the parent is done or dead, it ends at once.
+One JSON object per line in (`archive`, and `inputs`, a safetensors file of the model's arguments), one per line out
+(`logits`, or `fault`). When its input ends, because the parent is done or dead, it ends at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+_READS_TEXTS: tuple[Any, Any] = (AutoModelForSequenceClassification, AutoTokenizer)
+_READS_IMAGES: tuple[Any, Any] = (AutoModelForImageClassification, AutoImageProcessor)
 
 
 def serve() -> None:
@@ -52,7 +61,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             with zipfile.ZipFile(request["archive"]) as zipped:
                 zipped.extractall(folder)
             _check_sums(folder)
-            return {"logits": _logits(folder, request["token_ids"])}
+            return {"logits": _logits(folder, load_file(request["inputs"]))}
     except Exception as error:  # whatever is wrong with the archive is the answer
         return {"fault": f"{type(error).__name__}: {error}"}
 
@@ -71,15 +80,12 @@ def _check_sums(folder: Path) -> None:
 
 
 @torch.inference_mode()
-def _logits(folder: Path, token_ids: list[list[int]]) -> list[list[float]]:
-    """Logits [examples, labels] of the module on the CPU in float32; shorter examples are padded and masked."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    longest = max(len(ids) for ids in token_ids)
-    pad = tokenizer.pad_token_id or 0
-    inputs = torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in token_ids])
-    mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in token_ids])
-    rows: list[list[float]] = model(input_ids=inputs, attention_mask=mask).logits.tolist()
+def _logits(folder: Path, inputs: dict[str, torch.Tensor]) -> list[list[float]]:
+    """Logits [examples, labels] of the module on the CPU in float32. What prepares its inputs must open too."""
+    model_class, preparing_class = _READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS
+    preparing_class.from_pretrained(folder)
+    model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
+    rows: list[list[float]] = model(**inputs).logits.tolist()
     return rows
 
 

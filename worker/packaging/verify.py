@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save_file
 
 from app.domain.errors import VerificationFailed
 
@@ -25,6 +26,9 @@ SCRIPT = Path(__file__).with_name("reopen.py")
 _STDERR_BYTES = 2000
 _GRACE_SECONDS = 1
 
+Inputs = Mapping[str, npt.NDArray[Any]]
+"""A model's arguments by name, examples first: `input_ids` and `attention_mask`, or `pixel_values`."""
+
 
 class Verifier:
     """One clean process for all modules of a job, killed on leaving. It starts up while the caller goes on.
@@ -32,7 +36,7 @@ class Verifier:
     It has no network, no GPU, no home folder and, run with `python -I`, nothing of the caller's environment.
 
         with Verifier() as verifier:
-            verifier.check(archive.path, token_ids, logits)
+            verifier.check(archive.path, {"input_ids": ids, "attention_mask": mask}, logits)
     """
 
     def __init__(self, *, threads: int = 1, timeout_seconds: float = 300, command: Sequence[str] | None = None) -> None:
@@ -60,23 +64,27 @@ class Verifier:
             self._stdin.close()
         self._resources.close()
 
-    def check(
-        self, archive: Path, token_ids: Sequence[Sequence[int]], expected: npt.NDArray[np.floating[Any]]
-    ) -> float:
+    def check(self, archive: Path, inputs: Inputs, expected: npt.NDArray[np.floating[Any]]) -> float:
         """The largest deviation of the re-opened module's logits from `expected` [examples, labels].
 
-        `token_ids` are unpadded. `expected` come from the CPU in float32. Raises VerificationFailed beyond
-        TOLERANCE (relative to the largest logit where that is above 1), and when the archive does not open.
+        `inputs` are what the module in memory was given. `expected` come from the CPU in float32. Raises
+        VerificationFailed beyond TOLERANCE (relative to the largest logit where that is above 1), and when the archive
+        does not open.
         """
         if not self._ready:
             self._receive()
             self._ready = True
-        ids = [[int(token) for token in example] for example in token_ids]
-        self._send({"archive": str(archive.absolute()), "token_ids": ids})
+        self._send({"archive": str(archive.absolute()), "inputs": self._stored(inputs)})
         answer = self._receive()
         if "logits" not in answer:
             raise VerificationFailed(f"{archive.name} does not open: {answer.get('fault', 'no logits came back')}.")
         return _deviation(np.asarray(answer["logits"], dtype=np.float64), np.asarray(expected), archive.name)
+
+    def _stored(self, inputs: Inputs) -> str:
+        """The inputs as a file: images as JSON would be many times their size."""
+        file = Path(self._folder) / "inputs.safetensors"
+        save_file({name: np.ascontiguousarray(values) for name, values in inputs.items()}, file)
+        return str(file)
 
     @property
     def _stdin(self) -> IO[str]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from microlith.contract.spec import Structure
+from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 
 Kept = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
+Bias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,75 +51,112 @@ class Bits:
 
 @dataclass(frozen=True)
 class Mask:
-    """What is kept, per layer.
+    """What is kept, by layer or block. What it does not name is kept whole.
 
-    Structure `weights`: [out, in] of each pruned layer. Structure `neurons`: [neurons] of each intermediate layer,
-    with `readers` naming the output layer that reads them.
+    `weights`: [out, in] of a layer. `neurons` and `heads`: one bit each, of a block's feed-forward or attention part.
+    `biases`: what recovery put in the place of a layer's bias [out], float32.
     """
 
-    structure: Literal["weights", "neurons"]
-    layers: Mapping[str, Bits]
-    readers: Mapping[str, str] = field(default_factory=dict)
+    structure: Structure
+    weights: Mapping[str, Bits] = field(default_factory=dict)
+    neurons: Mapping[str, Bits] = field(default_factory=dict)
+    heads: Mapping[str, Bits] = field(default_factory=dict)
+    biases: Mapping[str, Bias] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Mapping[str, Bits]]:
+        """The bits of every kind of unit, by its name."""
+        return {"weights": self.weights, "neurons": self.neurons, "heads": self.heads}
 
     @property
     def achieved(self) -> float:
-        """The fraction of units removed, over all layers of the mask."""
-        size = sum(bits.size for bits in self.layers.values())
-        return 1.0 - sum(bits.kept for bits in self.layers.values()) / size
+        """The fraction of units removed, over all units of the mask: a head or a neuron of a chain counts as one."""
+        units = [bits for part in self.parts.values() for bits in part.values()]
+        return 1.0 - sum(bits.kept for bits in units) / sum(bits.size for bits in units)
 
     def digest(self) -> str:
         """sha256 of the canonical bytes: equal masks have equal digests, in whatever order their layers stand."""
-        shapes = {name: self.layers[name].shape for name in sorted(self.layers)}
-        header = json.dumps([self.structure, shapes, dict(self.readers)], sort_keys=True, separators=(",", ":"))
-        sha256 = hashlib.sha256(header.encode())
-        for name in sorted(self.layers):
-            sha256.update(self.layers[name].packed)
+        shapes = {kind: {name: part[name].shape for name in sorted(part)} for kind, part in self.parts.items()}
+        header = [self.structure, shapes, {name: len(self.biases[name]) for name in sorted(self.biases)}]
+        sha256 = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
+        for part in self.parts.values():
+            for name in sorted(part):
+                sha256.update(part[name].packed)
+        for name in sorted(self.biases):
+            sha256.update(self.biases[name].astype("<f4").tobytes())
         return sha256.hexdigest()
 
 
-def lowest(scores: Scores, counts: Sequence[int]) -> list[Kept]:
-    """For each count: what is kept [rows, in] when every row loses its `count` lowest scores, ties by lower index.
-
-    The same as a stable ascending sort of every row. One sort of the values serves all counts, ten times faster than
-    sorting indices.
-    """
-    ascending = np.sort(scores, axis=1)
-    return [_above(scores, ascending[:, count - 1 : count], count) for count in counts]
-
-
-def _above(scores: Scores, threshold: Scores, count: int) -> Kept:
-    if count == 0:
-        return np.ones_like(scores, dtype=bool)
-    kept = scores > threshold  # [rows, in]
-    tied = np.flatnonzero((~kept).sum(axis=1) > count)
-    for row in tied:
-        equal = np.flatnonzero(scores[row] == threshold[row])
-        kept[row, equal[count - int((scores[row] < threshold[row]).sum()) :]] = True
-    return kept
-
-
 @contextmanager
-def applied(model: nn.Module, mask: Mask) -> Iterator[nn.Module]:
+def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
     """The live model with the mask's weights at zero. On leaving, its own tensors are back, never having been written.
 
-    Removed neurons lose the rows and biases of the layer that writes them and the columns of the one that reads them.
+    Removed neurons and heads lose the rows and biases of the layers that write them and the columns of the one that
+    reads them.
     """
     with ExitStack() as restore:
-        for name, bits in mask.layers.items():
-            kept = torch.from_numpy(bits.unpack())
-            writer = linear(model, name)
-            if mask.structure == "weights":
-                _swap(writer.weight, kept, restore)
-                continue
-            _swap(writer.weight, kept.unsqueeze(1), restore)
-            if writer.bias is not None:
-                _swap(writer.bias, kept, restore)
-            _swap(linear(model, mask.readers[name]).weight, kept, restore)
+        for name, kept in keeping(model, mask, anatomy).items():
+            layer = linear(model, name)
+            _swap(layer.weight, layer.weight.data.masked_fill(~kept.to(layer.weight.device), 0.0), restore)
+        for name, rows in kept_rows(model, mask, anatomy).items():
+            if (bias := linear(model, name).bias) is not None:
+                _swap(bias, bias.data.masked_fill(~rows.to(bias.device), 0.0), restore)
+        for name, mended in mask.biases.items():
+            bias = linear(model, name).bias
+            _swap(bias, torch.from_numpy(mended).to(bias.device, bias.dtype), restore)
         yield model
 
 
-def _swap(parameter: Tensor, kept: Tensor, restore: ExitStack) -> None:
-    """Puts a masked copy in the parameter's place until `restore` unwinds; `kept` broadcasts over it."""
-    own = parameter.data
-    restore.callback(setattr, parameter, "data", own)
-    parameter.data = own.masked_fill(~kept.to(own.device), 0.0)
+def keeping(model: nn.Module, mask: Mask, anatomy: Anatomy) -> dict[str, Tensor]:
+    """Every layer that loses weights, with those it keeps: boolean, shaped so as to broadcast over [out, in]."""
+    kept = {name: torch.from_numpy(bits.unpack()) for name, bits in mask.weights.items()}
+    for name, rows in kept_rows(model, mask, anatomy).items():
+        kept[name] = kept.get(name, _ALL) & rows.unsqueeze(1)
+    for name, columns in kept_columns(model, mask, anatomy).items():
+        kept[name] = kept.get(name, _ALL) & columns
+    return kept
+
+
+def kept_rows(model: nn.Module, mask: Mask, anatomy: Anatomy) -> dict[str, Tensor]:
+    """The rows [out] that the layers which write neurons and heads keep."""
+    rows: dict[str, Tensor] = {}
+    for part in anatomy.feed_forwards:
+        if part.block in mask.neurons:
+            kept = torch.from_numpy(mask.neurons[part.block].unpack())
+            for name, offset in anatomy.neuron_rows(part):
+                rows.setdefault(name, _every(linear(model, name).out_features))[offset : offset + len(kept)] &= kept
+    for attention in anatomy.attentions:
+        if attention.block in mask.heads:
+            removed = np.flatnonzero(~mask.heads[attention.block].unpack()).tolist()
+            for name, gone in anatomy.head_rows(attention, *removed):
+                rows.setdefault(name, _every(linear(model, name).out_features))[gone] = False
+    return rows
+
+
+def kept_columns(model: nn.Module, mask: Mask, anatomy: Anatomy) -> dict[str, Tensor]:
+    """The columns [in] that the layers which read neurons and heads keep."""
+    columns = {
+        part.output: torch.from_numpy(mask.neurons[part.block].unpack())
+        for part in anatomy.feed_forwards
+        if part.block in mask.neurons
+    }
+    for attention in anatomy.attentions:
+        if attention.block in mask.heads:
+            kept = _every(linear(model, attention.output).in_features)
+            for head in np.flatnonzero(~mask.heads[attention.block].unpack()).tolist():
+                kept[anatomy.head_columns(attention, head)] = False
+            columns[attention.output] = kept
+    return columns
+
+
+_ALL = torch.tensor(True)
+
+
+def _every(count: int) -> Tensor:
+    return torch.ones(count, dtype=torch.bool)
+
+
+def _swap(parameter: Tensor, value: Tensor, restore: ExitStack) -> None:
+    """Puts `value` in the parameter's place until `restore` unwinds."""
+    restore.callback(setattr, parameter, "data", parameter.data)
+    parameter.data = value

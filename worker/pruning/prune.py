@@ -1,109 +1,171 @@
-"""From statistics to masks: every concern at every ratio."""
+"""From evidence to masks: every concern at every ratio.
+
+A chain removes its heads and its neurons or weights by the same evidence, that of the whole model: one pass serves
+both, and neither choice waits for the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
-from app.domain.families import Family, FeedForward
-from app.domain.layers import select_neuron_layers
-from microlith.contract import JobSpec
-from worker.families.layers import linear, linear_layers
-from worker.pruning.masks import Bits, Mask, Scores, lowest
-from worker.pruning.scores.ci import (
-    coefficient,
-    contrast,
-    neuron_scores_by_input,
-    neuron_scores_by_output,
-    weight_scores,
-)
+from app.domain.families import FeedForward
+from app.domain.methods import ratios_for
+from microlith.contract import CiMethod, JobSpec, WandaMethod, ZscoreMethod
+from worker.families.anatomy import Anatomy
+from worker.families.layers import linear
+from worker.pruning.evidence import Evidence, by_output
+from worker.pruning.masks import Bits, Mask
+from worker.pruning.recovery import mended_biases, weight_restorer
+from worker.pruning.scores import ci, plain, wanda
+from worker.pruning.selection import Scorer, Units, select
 from worker.pruning.statistics import Statistics
+from worker.pruning.targets import Targets, targets_of
 
-
-def scored_layers(model: nn.Module, family: Family | None, spec: JobSpec, layers: Sequence[str]) -> list[str]:
-    """The layers whose inputs must be calibrated so that `layers` can be pruned."""
-    if spec.structure == "weights":
-        return list(layers)
-    pairs = _neuron_pairs(model, family, layers)
-    return [pair.output if _by_output(spec) else pair.intermediate for pair in pairs]
+_PARTS = ("weights", "neurons", "heads")
 
 
 def prune(
     model: nn.Module,
-    family: Family | None,
-    statistics: Statistics,
+    anatomy: Anatomy,
+    evidence: Evidence,
     spec: JobSpec,
     layers: Sequence[str],
     concerns: Sequence[int],
 ) -> Iterator[tuple[int, float, Mask]]:
     """One mask per concern and ratio, all ratios of a concern before the next concern, each made when it is asked for.
 
-    Every output row of a layer loses its int(in · ratio) lowest weights, or every intermediate layer its
-    int(neurons · ratio) lowest neurons. The model is only read. Raises as `select_neuron_layers` does.
+    Every pool of units (see `selection`) loses exactly its count of lowest scores, except under z-score's rule
+    `quantile`. The model is only read. Raises as `targets_of` and `mended_biases` do.
     """
-    pairs = _neuron_pairs(model, family, layers) if spec.structure == "neurons" else []
+    targets = targets_of(anatomy, spec, layers)
     for concern in concerns:
-        if spec.structure == "weights":
-            masks = _weight_masks(model, statistics, spec, layers, concern)
-        else:
-            masks = _neuron_masks(model, statistics, spec, pairs, concern)
-        for ratio, mask in zip(spec.ratios, masks, strict=True):
+        kept = _Concern(model, anatomy, evidence, spec, targets, concern).kept()
+        for place, ratio in enumerate(spec.ratios):
+            weights, neurons, heads = (kept[part][place] if part in kept else {} for part in _PARTS)
+            mask = Mask(spec.structure, weights, neurons, heads)
+            if spec.recovery == "bias" and evidence.statistics is not None:
+                mask = replace(mask, biases=mended_biases(model, mask, anatomy, evidence.statistics, concern))
             yield concern, ratio, mask
 
 
-def _weight_masks(
-    model: nn.Module, statistics: Statistics, spec: JobSpec, layers: Sequence[str], concern: int
-) -> list[Mask]:
-    kept: list[dict[str, Bits]] = [{} for _ in spec.ratios]
-    for name in layers:
-        weight = linear(model, name).weight.detach().cpu()
-        scores = weight_scores(weight, _coefficients(statistics, spec, name, concern)).numpy()
-        for by_name, bits in zip(kept, _masked(scores, spec.ratios), strict=True):
-            by_name[name] = bits
-    return [Mask("weights", by_name) for by_name in kept]
+@dataclass(frozen=True)
+class _Concern:
+    """The scores of every unit for one concern."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    evidence: Evidence
+    spec: JobSpec
+    targets: Targets
+    concern: int
+
+    def kept(self) -> dict[str, Sequence[dict[str, Bits]]]:
+        """What is kept of each part of the structure, once for each ratio."""
+        kept: dict[str, Sequence[dict[str, Bits]]] = {}
+        if self.targets.heads:
+            kept["heads"] = select(self.spec, self.targets.units("heads"), self._heads)
+        if self.targets.neurons:
+            kept["neurons"] = select(self.spec, self.targets.units("neurons"), self._neurons, self._neuron_restorer())
+        if self.targets.weights:
+            kept["weights"] = self._kept_weights(self.targets.units("weights"))
+        return kept
+
+    def _kept_weights(self, units: Units) -> Sequence[dict[str, Bits]]:
+        if self.concern in self.evidence.weights:
+            return self.evidence.weights[self.concern]
+        if isinstance(self.spec.method, ZscoreMethod) and self.spec.method.rule == "quantile":
+            return self._within_quantiles(units)
+        restorer = weight_restorer(self.model, self.evidence.statistics, self.spec, self.concern)
+        return select(self.spec, units, self._weights, restorer)
+
+    def _within_quantiles(self, units: Units) -> list[dict[str, Bits]]:
+        kept: list[dict[str, Bits]] = [{} for _ in self.spec.ratios]
+        for name, known_as in units.known_as.items():
+            scores = plain.zscore(self._weight(name))
+            for by_name, ratio in zip(kept, ratios_for(self.spec, "weights", known_as), strict=True):
+                by_name[name] = Bits.pack(plain.quantile_kept(scores, ratio).numpy())
+        return kept
+
+    def _weights(self, name: str) -> Tensor:
+        """Scores of a layer's weights [out, in]."""
+        weight, method = self._weight(name), self.spec.method
+        match method.name:
+            case "ci":
+                return ci.weight_scores(weight, self._coefficients(name))
+            case "wanda":
+                return wanda.weight_scores(weight, self._norms(name))
+            case "magnitude":
+                return plain.magnitude(weight)
+            case "zscore":
+                return plain.zscore(weight).abs()
+            case _:
+                return self._lots(weight.shape, f"weights of {name}")
+
+    def _neurons(self, block: str) -> Tensor:
+        """Scores of a block's neurons [neurons].
+
+        The norm of a neuron's column of weight scores in the layer that reads it; CI can judge by the layers that
+        write it; Taylor has effects of the activations themselves.
+        """
+        part = self._part(block)
+        if self.concern in self.evidence.neurons:
+            return self.evidence.neurons[self.concern][part.output]
+        if self.spec.method.name == "random":
+            return self._lots((self.anatomy.neurons(part),), f"neurons of {block}")
+        if by_output(self.spec):
+            return _norms(self._weights(part.output).double(), dim=0)
+        neurons = self.anatomy.neurons(part)
+        rows = [self._weights(writer)[offset : offset + neurons] for writer, offset in self.anatomy.neuron_rows(part)]
+        return _norms(torch.cat(rows, dim=1), dim=1)
+
+    def _neuron_restorer(self) -> Scorer | None:
+        weights = weight_restorer(self.model, self.evidence.statistics, self.spec, self.concern)
+        return None if weights is None else partial(self._restored_neurons, weights)
+
+    def _restored_neurons(self, weights: Scorer, block: str) -> Tensor:
+        return _norms(weights(self._part(block).output), dim=0)
+
+    def _heads(self, block: str) -> Tensor:
+        """Scores of a block's heads [heads]."""
+        places = {part.block: place for place, part in enumerate(self.anatomy.attentions)}
+        if self.concern in self.evidence.heads:
+            return self.evidence.heads[self.concern][places[block]]
+        return self._lots((self.anatomy.heads(self.anatomy.attentions[places[block]]),), f"heads of {block}")
+
+    def _coefficients(self, name: str) -> Tensor:
+        statistics, method = self._statistics, self.spec.method
+        assert isinstance(method, CiMethod)
+        return ci.coefficient(
+            ci.contrast(statistics.layers[name], statistics.concerns.index(self.concern)), method.form
+        )
+
+    def _norms(self, name: str) -> Tensor:
+        method, samples = self.spec.method, self.evidence.samples
+        if isinstance(method, WandaMethod) and method.samples == "all":
+            return wanda.pooled_norms(self._statistics, samples, name)
+        return wanda.concern_norms(self._statistics, samples, name, self.concern)
+
+    def _lots(self, shape: Sequence[int], units: str) -> Tensor:
+        return plain.lots(shape, self.spec.sampling.seed, self.concern, units)
+
+    def _part(self, block: str) -> FeedForward:
+        return next(part for part in self.targets.neurons if part.block == block)
+
+    def _weight(self, name: str) -> Tensor:
+        return linear(self.model, name).weight.detach().cpu()
+
+    @property
+    def _statistics(self) -> Statistics:
+        assert self.evidence.statistics is not None
+        return self.evidence.statistics
 
 
-def _neuron_masks(
-    model: nn.Module, statistics: Statistics, spec: JobSpec, pairs: Sequence[FeedForward], concern: int
-) -> list[Mask]:
-    kept: list[dict[str, Bits]] = [{} for _ in spec.ratios]
-    for pair in pairs:
-        scores = _neuron_scores(model, statistics, spec, pair, concern)[np.newaxis]  # [1, neurons]
-        for by_name, bits in zip(kept, _masked(scores, spec.ratios), strict=True):
-            by_name[pair.intermediate] = Bits(scores.shape[1:], bits.packed)
-    readers = {pair.intermediate: pair.output for pair in pairs}
-    return [Mask("neurons", by_name, readers) for by_name in kept]
-
-
-def _neuron_scores(model: nn.Module, statistics: Statistics, spec: JobSpec, pair: FeedForward, concern: int) -> Scores:
-    name, score = (
-        (pair.output, neuron_scores_by_output) if _by_output(spec) else (pair.intermediate, neuron_scores_by_input)
-    )
-    weight = linear(model, name).weight.detach().cpu()
-    scores: Scores = score(weight, _coefficients(statistics, spec, name, concern)).numpy()
-    return scores
-
-
-def _coefficients(statistics: Statistics, spec: JobSpec, layer: str, concern: int) -> Tensor:
-    place = statistics.concerns.index(concern)
-    return coefficient(contrast(statistics.layers[layer], place), spec.method.form)
-
-
-def _masked(scores: Scores, ratios: Sequence[float]) -> list[Bits]:
-    return [Bits.pack(kept) for kept in lowest(scores, [int(scores.shape[1] * ratio) for ratio in ratios])]
-
-
-def _by_output(spec: JobSpec) -> bool:
-    """Whether neurons are judged by what they write. `auto` does, except where the seed system is reproduced."""
-    if spec.method.neurons_by == "auto":
-        return spec.calibration.pairing != "position"
-    return spec.method.neurons_by == "output"
-
-
-def _neuron_pairs(model: nn.Module, family: Family | None, layers: Sequence[str]) -> list[FeedForward]:
-    names = list(linear_layers(model))
-    chosen = select_neuron_layers(names, layers, family)
-    pairs = family.feed_forwards(names) if family else []
-    return [pair for pair in pairs if pair.intermediate in chosen]
+def _norms(scores: Tensor, dim: int) -> Tensor:
+    """L2 norms along a dimension, finite."""
+    norms: Tensor = torch.linalg.vector_norm(scores, dim=dim)
+    return norms.clamp(max=torch.finfo(norms.dtype).max)

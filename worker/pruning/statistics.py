@@ -132,9 +132,25 @@ def _pair_chunks(pairs: Rows, examples: Examples, calibration: Calibration) -> l
 
 
 def _padded_length(examples: Examples, rows: Rows, calibration: Calibration) -> int:
-    if calibration.pads == "include":
+    if calibration.pads == "include" and examples.max_length is not None:
         return examples.max_length
-    return max(len(examples.token_ids[row]) for row in rows)
+    return int(examples.lengths(rows).max())
+
+
+def by_example(x: Tensor, batch: Batch) -> Tensor:
+    """A layer's inputs or outputs by example: [b, t, features], or [b, 1, features] of one vector per example.
+
+    What all examples share, as relative positions are, stays [1, positions, features]. Raises UnsupportedModel for
+    anything else.
+    """
+    examples, width, mask = len(batch), x.shape[-1], batch.attention_mask
+    tokens = x.shape[1] if mask is None and x.dim() == 3 else 1 if mask is None else mask.shape[1]
+    if x.dim() == 3 and len(x) == 1 and (examples > 1 or x.shape[1] not in (1, tokens)):
+        return x
+    for positions in (tokens, 1):
+        if x.numel() == examples * positions * width:
+            return x.reshape(examples, positions, width)
+    raise UnsupportedModel(f"A linear layer sees neither tokens nor examples, but inputs of shape {list(x.shape)}.")
 
 
 class _Sums:
@@ -153,14 +169,16 @@ class _Sums:
 
     def expect(self, step: _Step, *, count_pads: bool) -> None:
         """The step that runs next."""
-        mask = step.batch.attention_mask.to(torch.float64)
         self._step = step
-        self._counted = torch.ones_like(mask) if count_pads else mask  # [b, t]
+        self._counted = None if count_pads else step.batch.attention_mask  # [b, t]; None where every position counts
 
     def observe(self, name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Adds one layer's inputs: [b, t, in], or [b, in] where a layer sees one vector per example."""
-        x, counted = self._by_token(inputs[0])
         membership = self._step.membership
+        x = by_example(inputs[0], self._step.batch).expand(len(self._step.batch), -1, -1)
+        counted = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
+        if self._counted is not None and self._counted.shape == counted.shape:
+            counted = self._counted.to(counted)
         x = x.to(torch.float32 if self._product else torch.float64) * counted.to(x.dtype).unsqueeze(-1)
         self._count[name] += membership @ counted.sum(1)
         self._total[name] += membership @ x.sum(1, dtype=torch.float64)
@@ -176,14 +194,6 @@ class _Sums:
         cosine = F.cosine_similarity(positive, negative, dim=0).double()
         self._square[name][2 * place : 2 * place + 2] += norms.square()
         self._product[name][place] += cosine * norms[POSITIVE] * norms[NEGATIVE]
-
-    def _by_token(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        examples, tokens = self._counted.shape
-        if x.numel() == examples * tokens * x.shape[-1]:
-            return x.reshape(examples, tokens, -1), self._counted
-        if x.numel() == examples * x.shape[-1]:
-            return x.reshape(examples, 1, -1), torch.ones_like(self._counted[:, :1])
-        raise UnsupportedModel(f"A linear layer sees neither tokens nor examples, but inputs of shape {list(x.shape)}.")
 
     def statistics(self) -> dict[str, LayerStatistics]:
         """The sums by concern and side, on the CPU. Raises UnsupportedModel when they are not finite."""

@@ -9,52 +9,77 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from app.domain.families import Family
-from worker.families.layers import WIDTH_SETTINGS, feed_forwards, linear
+from app.domain.families import FeedForward
+from worker.families.anatomy import Anatomy
+from worker.families.layers import linear
 from worker.pruning.masks import Mask, applied
 
 
 @contextmanager
-def realised(model: nn.Module, mask: Mask, family: Family | None) -> Iterator[nn.Module]:
-    """The module a mask stands for, as an ordinary model: the base itself with weights at zero, unchanged again on
+def realised(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
+    """The module a mask stands for, as an ordinary model: the base itself with weights and heads at zero, unchanged
 
-    leaving, or a smaller model of its own where neurons are gone.
+    again on leaving, or a smaller model of its own where neurons are gone.
     """
-    if mask.structure == "weights" or family is None:
-        with applied(model, mask) as module:
-            yield module
+    if mask.neurons:
+        yield shrink(model, mask, anatomy)
     else:
-        yield shrink(model, mask, family)
+        with applied(model, mask, anatomy) as module:
+            yield module
 
 
-def shrink(model: nn.Module, mask: Mask, family: Family) -> nn.Module:
+def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """A new model of the same class without the mask's neurons, with the logits of the masked one.
 
     Hugging Face models have one feed-forward width, so it becomes the widest that any block keeps; blocks that keep
     fewer are filled up with neurons of zeros. What is kept goes by index: a neuron that happens to be zero stays.
-    The base is only read. The new model shares every tensor that surgery leaves alone, so it costs its feed-forward
+    Heads and weights that the mask removes are zeros, and biases that recovery changed are the new ones.
+    The base is only read. The new model shares every tensor that the mask leaves alone, so it costs its feed-forward
     layers only; train a deep copy of it.
     """
-    shrunk = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
-    pairs = feed_forwards(model, family)
-    kept = {pair.intermediate: _kept_indices(model, mask, pair.intermediate) for pair in pairs}
+    if anatomy.family is None:
+        raise ValueError("neurons were removed from a model of no known family")
+    shrunk = _masked_copy(model, mask, anatomy)
+    kept = {part.block: _kept_indices(mask, part, anatomy) for part in anatomy.feed_forwards}
     width = max(len(indices) for indices in kept.values())
-    for pair in pairs:
-        indices = kept[pair.intermediate]
-        writer, reader = linear(model, pair.intermediate), linear(model, pair.output)
-        bias = None if writer.bias is None else _filled(writer.bias[indices], 0, width)
-        _replace(shrunk, pair.intermediate, _filled(writer.weight[indices], 0, width), bias)
-        _replace(shrunk, pair.output, _filled(reader.weight[:, indices], 1, width), reader.bias)
-    setattr(shrunk.config, WIDTH_SETTINGS[family.name], width)
+    for part in anatomy.feed_forwards:
+        _shrink_block(shrunk, part, anatomy, kept[part.block], width)
+    setattr(shrunk.config, anatomy.family.width, width)
     return shrunk
 
 
-def _kept_indices(model: nn.Module, mask: Mask, intermediate: str) -> Tensor:
+def _masked_copy(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
+    """The masked model as a new one, which shares with the base what the mask does not change."""
+    own = {id(parameter): parameter.data_ptr() for parameter in model.parameters()}
+    with applied(model, mask, anatomy):
+        shared = {
+            id(parameter): parameter if own.get(id(parameter)) == parameter.data_ptr() else _parameter(parameter.data)
+            for parameter in model.parameters()
+        }
+        return copy.deepcopy(model, shared)
+
+
+def _shrink_block(shrunk: nn.Module, part: FeedForward, anatomy: Anatomy, indices: Tensor, width: int) -> None:
+    """Takes all but the neurons `indices` out of the layers that write and read them."""
+    for writer in part.writers:
+        layer = linear(shrunk, writer)
+        starts = [offset for name, offset in anatomy.neuron_rows(part) if name == writer]
+        weight = torch.cat([_filled(layer.weight[_at(layer, indices, start)], 0, width) for start in starts])
+        bias = [_filled(layer.bias[_at(layer, indices, start)], 0, width) for start in starts if layer.bias is not None]
+        _replace(shrunk, writer, weight, torch.cat(bias) if bias else None)
+    reader = linear(shrunk, part.output)
+    _replace(shrunk, part.output, _filled(reader.weight[:, _at(reader, indices, 0)], 1, width), reader.bias)
+
+
+def _at(layer: nn.Linear, indices: Tensor, start: int) -> Tensor:
+    return indices.to(layer.weight.device) + start
+
+
+def _kept_indices(mask: Mask, part: FeedForward, anatomy: Anatomy) -> Tensor:
     """The kept neurons of a block, all of them where the mask says nothing of it."""
-    weight = linear(model, intermediate).weight
-    if intermediate not in mask.layers:
-        return torch.arange(weight.shape[0], device=weight.device)
-    return torch.from_numpy(mask.layers[intermediate].unpack()).nonzero().flatten().to(weight.device)
+    if part.block not in mask.neurons:
+        return torch.arange(anatomy.neurons(part))
+    return torch.from_numpy(mask.neurons[part.block].unpack()).nonzero().flatten()
 
 
 def _filled(tensor: Tensor, dim: int, width: int) -> Tensor:
@@ -64,12 +89,16 @@ def _filled(tensor: Tensor, dim: int, width: int) -> Tensor:
     return torch.cat([tensor.detach(), tensor.new_zeros(missing)], dim)
 
 
+def _parameter(data: Tensor) -> nn.Parameter:
+    return nn.Parameter(data, requires_grad=False)
+
+
 def _replace(model: nn.Module, name: str, weight: Tensor, bias: Tensor | None) -> None:
     """Puts a linear layer with these values in the place of the one of that name."""
     outputs, inputs = weight.shape
     layer = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(weight)
+    layer.weight = _parameter(weight)
     if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
+        layer.bias = _parameter(bias.detach().clone())
     layer.train(model.training)
     model.set_submodule(name, layer)

@@ -1,4 +1,4 @@
-"""Which examples calibrate a concern: some of it (positive), and as many spread evenly over the rest (negative)."""
+"""Which examples calibrate a concern: some of it (positive), and as many spread over the rest (negative)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
+from worker.sampling.confusers import Confusion, confusers
+from worker.sampling.shares import proportional, spread
 
 Labels = npt.NDArray[np.int64]
 
@@ -29,16 +31,25 @@ class ConcernSamples:
 
 
 def draw_samples(
-    labels: Labels, concern: int | None, classes: int, sampling: Sampling, *, scan: int = SCAN
+    labels: Labels,
+    concern: int | None,
+    classes: int,
+    sampling: Sampling,
+    *,
+    confusion: Confusion | None = None,
+    scan: int = SCAN,
 ) -> ConcernSamples:
     """`per_concern` rows of the concern and as many of the rest, the same for the same labels and sampling.
 
     The rest is spread evenly over the other classes, what does not divide going one each to the lowest ids; what a
-    class cannot give, the others do. Within a class the first found are taken. The order is that of finding, in
-    windows of `scan` rows, class by class inside a window. Order `random` looks through the split shuffled by the
-    seed. Raises NotEnoughSamples.
+    class cannot give, the others do. Negatives `confusers` share it out in proportion to `confusion` [true, predicted]
+    instead, which they need. Within a class the first found are taken. The order is that of finding, in windows of
+    `scan` rows, class by class inside a window. Order `random` looks through the split shuffled by the seed. Raises
+    NotEnoughSamples.
     """
-    drawn = draw_available(labels, concern, classes, sampling, scan=scan)
+    if concern is not None and sampling.negatives == "confusers" and confusion is None:
+        raise ValueError("negatives `confusers` are drawn from the base's confusion matrix, and there is none")
+    drawn = draw_available(labels, concern, classes, sampling, confusion=confusion, scan=scan)
     wanted = sampling.per_concern
     if concern is not None and len(drawn.positive) < wanted:
         raise _not_enough(f"class {concern}", len(drawn.positive), sampling)
@@ -48,12 +59,24 @@ def draw_samples(
 
 
 def draw_available(
-    labels: Labels, concern: int | None, classes: int, sampling: Sampling, *, scan: int = SCAN
+    labels: Labels,
+    concern: int | None,
+    classes: int,
+    sampling: Sampling,
+    *,
+    confusion: Confusion | None = None,
+    scan: int = SCAN,
 ) -> ConcernSamples:
-    """As `draw_samples`, but with what there is where there is too little: for measures that bear with fewer."""
+    """As `draw_samples`, but with what there is where there is too little: for measures that bear with fewer.
+
+    Without a confusion matrix the rest is spread evenly.
+    """
     found = np.bincount(labels, minlength=classes)
     rest = {label: int(found[label]) for label in range(classes) if label != concern}
-    wanted = spread(sampling.per_concern, rest)
+    if concern is not None and sampling.negatives == "confusers" and confusion is not None:
+        wanted = proportional(sampling.per_concern, rest, confusers(confusion, concern))
+    else:
+        wanted = spread(sampling.per_concern, rest)
     if concern is not None:
         wanted[concern] = sampling.per_concern
     return _take(labels, concern, wanted, _order(len(labels), sampling), scan)
@@ -62,16 +85,6 @@ def draw_available(
 def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
     """Every row that some concern's samples name."""
     return {row for drawn in samples.values() for row in (*drawn.positive, *drawn.negative)}
-
-
-def spread(samples: int, available: Mapping[int, int]) -> dict[int, int]:
-    """How many of `samples` each class gives: evenly, the remainder one each to the first, never more than it has."""
-    given = dict.fromkeys(available, 0)
-    while (left := samples - sum(given.values())) and (able := [c for c in available if given[c] < available[c]]):
-        each, extra = divmod(left, len(able))
-        for place, label in enumerate(able):
-            given[label] = min(available[label], given[label] + each + (place < extra))
-    return given
 
 
 def _order(rows: int, sampling: Sampling) -> Labels:

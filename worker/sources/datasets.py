@@ -1,9 +1,9 @@
-"""Datasets by reference, loaded: texts and class ids per role, whatever the source calls its labels and columns."""
+"""Datasets by reference, loaded: inputs and class ids per role, whatever the source calls its labels and columns."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from app.domain.errors import DatasetInvalid
-from app.sources.columns import LABEL_COLUMNS, TEXT_COLUMNS, check_types, choose_column, refuse_missing
+from app.sources.columns import Columns, check_types, choose_columns, refuse_missing
 from app.sources.datasets import LocalDataset, open_dataset
 from app.sources.demo import Licence
 from app.sources.labels import match_labels
@@ -22,10 +22,13 @@ from app.sources.licences import licence_of
 from app.sources.references import parse
 from app.sources.splits import POINTER
 from app.sources.tables import label_names, read_rows, schema_of
-from microlith.contract import DatasetFacts, DatasetSpec
+from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
 from worker.sources.hub import fetch
+from worker.sources.images import Images, joined, stored_images
 
 Labels = npt.NDArray[np.int64]
+Inputs = list[str] | Images
+"""Texts, or images as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,18 @@ class LoadedDataset:
 
     facts: DatasetFacts
     licence: Licence | None
-    rows: dict[str, tuple[list[str], Labels]]
+    rows: dict[str, tuple[Inputs, Labels]]
 
-    def split(self, role: str) -> tuple[list[str], Labels]:
-        """Texts and class ids [rows] of the split that plays `role`."""
+    def split(self, role: str) -> tuple[Inputs, Labels]:
+        """Inputs and class ids [rows] of the split that plays `role`."""
         return self.rows[role]
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Texts and label strings per role, before the labels have met the model."""
+    """Inputs and label strings per role, before the labels have met the model."""
 
-    columns: dict[str, tuple[list[str], list[str]]]
+    columns: dict[str, tuple[Inputs, list[str]]]
     names: dict[str, str]
     class_names: list[str] | None
     licence: Licence | None
@@ -53,43 +56,45 @@ class _Source:
     sha256: str | None = None
 
 
-def load_dataset(
-    source: DatasetSpec, model_labels: Sequence[str], roles: Iterable[str], *, allow_paths: bool
-) -> LoadedDataset:
-    """The data behind any reference, for `roles`.
+def load_dataset(source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: bool) -> LoadedDataset:
+    """The data behind any reference, for `roles`, with the inputs that the model reads.
 
     Raises DatasetInvalid for data that cannot be used, UnknownLabels for labels that fit no class of the model, and
     SourceUnavailable for the hub.
     """
-    local = open_dataset(source, roles, allow_paths=allow_paths)
-    found = _from_files(local) if local else _from_hub(source, roles)
+    local = open_dataset(source, roles, model=model, allow_paths=allow_paths)
+    found = _from_files(local, model) if local else _from_hub(source, roles, model)
     used = sorted({label for _, labels in found.columns.values() for label in labels})
-    ids = match_labels(used, model_labels, found.class_names)
+    ids = match_labels(used, model.labels, found.class_names)
     facts = DatasetFacts(
         ref=source.ref,
         revision=found.revision,
         sha256=found.sha256,
         splits=found.names,
-        rows={role: len(texts) for role, (texts, _) in found.columns.items()},
+        rows={role: len(inputs) for role, (inputs, _) in found.columns.items()},
     )
     rows = {
-        role: (texts, np.array([ids[label] for label in labels], dtype=np.int64))
-        for role, (texts, labels) in found.columns.items()
+        role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
+        for role, (inputs, labels) in found.columns.items()
     }
     return LoadedDataset(facts, found.licence, rows)
 
 
-def _from_files(local: LocalDataset) -> _Source:
-    text, label = local.text_column, local.label_column
-    columns = {
-        role: _collect((batch for file in files for batch in read_rows(file, text, label)), (text, label), role)
+def _from_files(local: LocalDataset, model: ModelInfo) -> _Source:
+    columns = local.columns
+    folder = local.place if local.place.is_dir() else local.place.parent
+    found = {
+        role: _collect(
+            (batch for file in files for batch in read_rows(file, columns.input, columns.label)),
+            _Reading(columns, role, model, folder),
+        )
         for role, files in local.files.items()
     }
     names = {role: ", ".join(file.name for file in files) for role, files in local.files.items()}
-    return _Source(columns, names, local.class_names, licence_of(local.ref, local.place), sha256=local.sha256)
+    return _Source(found, names, local.class_names, licence_of(local.ref, local.place), sha256=local.sha256)
 
 
-def _from_hub(source: DatasetSpec, roles: Iterable[str]) -> _Source:
+def _from_hub(source: DatasetSpec, roles: Iterable[str], model: ModelInfo) -> _Source:
     """By `datasets`, from a pinned snapshot; its Arrow cache lives and dies with this call."""
     ref = parse(source.ref, pointer=POINTER, allow_paths=False)
     folder, commit = fetch(ref, "dataset")
@@ -97,15 +102,15 @@ def _from_hub(source: DatasetSpec, roles: Iterable[str]) -> _Source:
     with tempfile.TemporaryDirectory(prefix="microlith-data-") as cache:
         found = _prepared(folder, cache, names)
         schema = schema_of(next(iter(found.values())).features.arrow_schema)
-        text = choose_column(source.text_column, TEXT_COLUMNS, schema, "text_column")
-        label = choose_column(source.label_column, LABEL_COLUMNS, schema, "label_column")
-        check_types(schema, text, label)
-        class_names = schema.class_names.get(label)
-        columns = {
-            role: _collect(_arrow_rows(found[role], text, label, class_names), (text, label), role) for role in names
+        columns = choose_columns(source, schema, model)
+        check_types(schema, columns, model.image_shape)
+        class_names = schema.class_names.get(columns.label)
+        rows = {
+            role: _collect(_arrow_rows(found[role], columns, class_names), _Reading(columns, role, model, folder))
+            for role in names
         }
         del found
-    return _Source(columns, names, class_names, licence_of(ref, folder), revision=commit)
+    return _Source(rows, names, class_names, licence_of(ref, folder), revision=commit)
 
 
 def _prepared(folder: Path, cache: str, names: dict[str, str]) -> dict[str, Any]:
@@ -126,26 +131,40 @@ def _prepared(folder: Path, cache: str, names: dict[str, str]) -> dict[str, Any]
     return {role: splits[name] for role, name in names.items()}
 
 
-def _arrow_rows(
-    split: Any, text: str, label: str, class_names: list[str] | None
-) -> Iterator[tuple[pa.Array, pa.Array]]:
-    for batch in split.data.table.select([text, label]).to_batches():
+def _arrow_rows(split: Any, columns: Columns, class_names: list[str] | None) -> Iterator[tuple[pa.Array, pa.Array]]:
+    for batch in split.data.table.select([columns.input, columns.label]).to_batches():
         yield batch.column(0), label_names(batch.column(1), class_names)
 
 
-def _collect(
-    batches: Iterable[tuple[pa.Array, pa.Array]], columns: tuple[str, str], role: str
-) -> tuple[list[str], list[str]]:
-    """All texts and labels; DatasetInvalid for a split without rows or with gaps."""
+@dataclass(frozen=True)
+class _Reading:
+    """How the batches of a split become inputs."""
+
+    columns: Columns
+    role: str
+    model: ModelInfo
+    folder: Path
+
+    def images(self, batch: pa.Array) -> Images:
+        return stored_images(batch, self.columns.input, self.model.image_shape or [], self.folder)
+
+
+def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[Inputs, list[str]]:
+    """All inputs and labels; DatasetInvalid for a split without rows or with gaps."""
+    columns = reading.columns
     texts: list[str] = []
+    images: list[Images] = []
     labels: list[str] = []
-    missing = dict.fromkeys(columns, 0)
-    for text, label in batches:
-        missing[columns[0]] += text.null_count
-        missing[columns[1]] += label.null_count
-        texts += text.to_pylist()
+    missing = {columns.input: 0, columns.label: 0}
+    for inputs, label in batches:
+        missing[columns.input] += inputs.null_count
+        missing[columns.label] += label.null_count
+        if columns.task == "text":
+            texts += inputs.to_pylist()
+        else:
+            images.append(reading.images(inputs.drop_null()))
         labels += label.to_pylist()
-    refuse_missing(missing, f"the {role} split")
-    if not texts:
-        raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
-    return texts, labels
+    refuse_missing(missing, f"the {reading.role} split")
+    if not labels:
+        raise DatasetInvalid(f"The {reading.role} split has no rows.", pointer=f"{POINTER}/splits/{reading.role}")
+    return (texts if columns.task == "text" else joined(images, columns.input)), labels

@@ -10,6 +10,7 @@ from typing import Literal
 from huggingface_hub import HfApi, errors, snapshot_download
 
 from app.domain.errors import SourceUnavailable
+from app.sources.images import PREPROCESSOR
 from app.sources.references import Reference
 from app.sources.weights import refuse_pickles
 
@@ -18,6 +19,7 @@ _HTTPError = errors.HTTPError  # type: ignore[attr-defined]  # of whichever HTTP
 MODEL_FILES = [
     *("config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    PREPROCESSOR,
     *("vocab.txt", "vocab.json", "merges.txt", "*.model", "README.md", "LICENSE*", "NOTICE*"),
 ]
 DATA_FILES = ["*.parquet", "*.csv", "*.json", "*.jsonl", "README.md", "LICENSE*", "NOTICE*"]

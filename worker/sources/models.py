@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import UnsupportedModel
@@ -19,17 +19,25 @@ from app.sources.models import POINTER, describe_folder
 from app.sources.places import model_place
 from app.sources.references import parse
 from microlith.contract import ModelFacts, ModelInfo
+from microlith.contract.catalog import Task
 from worker.sources.hub import fetch
+from worker.sources.images import load_processor
 
 DEFAULT_LENGTH = 512
+_OPENERS: dict[Task, Any] = {"text": AutoModelForSequenceClassification, "image": AutoModelForImageClassification}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A classifier ready to be measured: float32, in evaluation mode, without gradients, on the device asked for."""
+    """A classifier ready to be measured: float32, in evaluation mode, without gradients, on the device asked for.
+
+    What reads texts has a tokenizer, what reads images an image processor; the other is None.
+    """
 
     model: nn.Module
+    info: ModelInfo
     tokenizer: Any
+    processor: Any
     folder: Path
     facts: ModelFacts
     labels: list[str]
@@ -47,11 +55,12 @@ def load_model(ref: str, *, allow_paths: bool, device: torch.device | str = "cpu
     folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
     info = describe_folder(known, folder)
     model = _load_weights(folder, info)
-    tokenizer = _load_tokenizer(folder, model)
     facts = ModelFacts(ref=ref, revision=commit, sha256=info.sha256, architecture=info.architecture, labels=info.labels)
     return LoadedModel(
         model=model.to(device),
-        tokenizer=tokenizer,
+        info=info,
+        tokenizer=_load_tokenizer(folder, model) if info.task == "text" else None,
+        processor=load_processor(folder, info.image_shape) if info.image_shape else None,
         folder=folder,
         facts=facts,
         labels=info.labels,
@@ -64,7 +73,7 @@ def load_model(ref: str, *, allow_paths: bool, device: torch.device | str = "cpu
 def _load_weights(folder: Path, info: ModelInfo) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = _OPENERS[info.task].from_pretrained(
             folder,
             trust_remote_code=False,
             use_safetensors=True,

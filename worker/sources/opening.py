@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 
-from app.domain.layers import select_layers
+from app.domain.layers import layers_touched, select_layers
 from app.services.planning import roles_of
+from app.sources.images import PREPROCESSOR
 from app.sources.labels import find_concerns
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.families.layers import linear_layers
-from worker.inputs import Examples, encode
+from worker.inputs import Examples, PixelExamples, TokenExamples, encode
 from worker.sources.datasets import Labels, LoadedDataset, load_dataset
+from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
 
 
@@ -34,28 +37,55 @@ class Sources:
     def encode(self, role: str, rows: Iterable[int]) -> Examples:
         """A split under its own row numbers, of which only `rows` are read: encoding the rest would cost and serve
 
-        nothing, so they are left empty.
+        nothing, so they are left empty, or zero.
         """
-        texts, labels = self.data.split(role)
+        inputs, labels = self.data.split(role)
         wanted = sorted(set(rows))
+        if self.model.info.task == "image":
+            return self._pixels(cast(Images, inputs), labels, wanted)
+        return self._tokens(cast(list[str], inputs), labels, wanted)
+
+    def _tokens(self, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
         encoded = encode([texts[row] for row in wanted], labels[wanted], self.model.tokenizer, self.model.max_length)
         token_ids: list[Sequence[int]] = [()] * len(texts)
         for row, tokens in zip(wanted, encoded.token_ids, strict=True):
             token_ids[row] = tokens
-        return replace(encoded, token_ids=token_ids, labels=labels)
+        pad_id = getattr(self.model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
+        return replace(encoded, token_ids=token_ids, labels=labels, pad_id=encoded.pad_id if pad_id is None else pad_id)
+
+    def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
+        pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
+        return PixelExamples(pixels, labels, _patch(self.model))
 
 
 def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows."""
     model = load_model(spec.model, allow_paths=allow_paths, device=device)
-    data = load_dataset(spec.source, model.labels, roles_of(spec), allow_paths=allow_paths)
-    layers = select_layers(list(linear_layers(model.model)), spec.layers, model.family)
+    data = load_dataset(spec.source, model.info, roles_of(spec), allow_paths=allow_paths)
+    names = list(linear_layers(model.model))
+    touched = layers_touched(names, spec.layers, model.family, spec.structure)
+    layers = select_layers(names, spec.layers, model.family)
     return Sources(
-        model=model,
+        model=_scaled_to(data, model),
         data=data,
         concerns=find_concerns(spec.concerns, model.labels),
         layers=layers,
         resolved=Resolved(
-            model=model.facts, dataset=data.facts, layers=layers, seed=spec.sampling.seed, device=str(device)
+            model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
         ),
     )
+
+
+def _scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
+    """An image model that brings no preprocessor, with the one that fits all the splits of the job."""
+    if model.info.image_shape is None or (model.folder / PREPROCESSOR).is_file():
+        return model
+    white = white_level([cast(Images, inputs) for inputs, _ in data.rows.values()])
+    return replace(model, processor=usual_processor(model.info.image_shape, white))
+
+
+def _patch(model: LoadedModel) -> int:
+    """Pixels along the side of one position of the model; all of the image where it has no patches."""
+    height = (model.info.image_shape or [0])[1]
+    size = getattr(model.model.config, "patch_size", height)
+    return int(size if isinstance(size, int) else size[0])

@@ -11,8 +11,8 @@ from microlith.contract import (
     Ratio,
     Report,
     Resolved,
+    SideSimilarity,
     Similarity,
-    SimilarityValues,
     Size,
     Sparsity,
 )
@@ -61,9 +61,10 @@ def facts(**spec):
         report=report(0.5),
         base_report=report(0.7),
         similarity=Similarity(
-            concern=SimilarityValues(cca=0.91, linear_cka=0.92, kernel_cka=None),
-            rest=SimilarityValues(cca=0.81, linear_cka=0.82, kernel_cka=0.83),
+            concern=SideSimilarity(cca=0.91, linear_cka=0.92, kernel_cka=None),
+            rest=SideSimilarity(cca=0.81, linear_cka=0.82, kernel_cka=0.83),
         ),
+        binary=None,
         samples=SampleRows(positive=[3, 1], negative=[0, 2]),
         mask_sha256="cd" * 32,
         model_licence=BERT_TINY,

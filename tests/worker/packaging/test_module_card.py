@@ -94,3 +94,15 @@ def test_the_history_has_what_makes_the_module_again():
 @pytest.mark.parametrize("make", [model_card, decomposition])
 def test_equal_facts_are_told_equally(make):
     assert make(facts()) == make(facts(labels={"a": "b"}, reuse=False, deadline_seconds=5))
+
+
+def test_the_card_of_an_image_module_names_the_classes_that_open_it():
+    made = facts()
+    model = made.resolved.model.model_copy(update={"architecture": "ViTForImageClassification"})
+    made = replace(made, resolved=made.resolved.model_copy(update={"model": model}))
+    card = model_card(made)
+    assert 'AutoModelForImageClassification.from_pretrained("this-folder")' in card
+    assert 'image processor opens with `AutoImageProcessor.from_pretrained("this-folder")`' in card
+    assert "tokenizer" not in card
+    data = ModelCard(card).data
+    assert (data.pipeline_tag, data.eval_results[0].task_type) == ("image-classification", "image-classification")

@@ -15,8 +15,10 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from app.domain.families import family_of
 from app.sources.linear import linear_shapes
 from app.sources.models import describe_model
+from tests.builders import KINDS, tiny_model
 from worker.families.layers import linear_layers
 
 SIZES = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12, "num_hidden_layers": 11}
@@ -45,12 +47,14 @@ def test_names_shapes_and_order_are_the_live_models(model, tmp_path):
     assert [layer.name for layer in info.layers] == list(live)
     assert [layer.shape for layer in info.layers] == [list(layer.weight.shape) for layer in live.values()]
     assert info.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert info.structures == ["weights", "neurons"]
     assert sum(layer.feed_forward for layer in info.layers) == 2 * 11
 
 
-def test_the_order_of_the_header_does_not_matter(model):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_the_header_does_not_matter(kind):
+    model = tiny_model(kind)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     names = list(shapes)
     random.Random(1).shuffle(names)
-    assert list(linear_shapes({name: shapes[name] for name in names})) == list(linear_layers(model))
+    shuffled = {name: shapes[name] for name in names}
+    assert list(linear_shapes(shuffled, family_of(kind))) == list(linear_layers(model))

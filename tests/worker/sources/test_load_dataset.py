@@ -11,11 +11,14 @@ from huggingface_hub import constants
 
 from app.domain.errors import DatasetInvalid, SourceUnavailable, UnknownLabels
 from app.sources.demo import FOLDER
+from app.sources.models import describe_model
 from microlith.contract import DatasetSpec, Splits
+from tests.builders import tiny_model
 from worker.sources.datasets import load_dataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LABELS = ["neg", "pos"]
+READER = describe_model("demo:bert-tiny-wordnet", allow_paths=False)
 
 
 @pytest.fixture
@@ -36,8 +39,18 @@ def kept(cache, name):
     return repository / "snapshots" / COMMIT
 
 
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory):
+    """A tiny reader of 1 × 8 × 8 images."""
+    folder = tmp_path_factory.mktemp("vit")
+    tiny_model("vit").save_pretrained(folder)
+    return describe_model(f"path:{folder}", allow_paths=True)
+
+
 def load(ref, roles=("train",), labels=LABELS, **fields):
-    return load_dataset(DatasetSpec(ref=ref, **fields), labels, roles, allow_paths=True)
+    return load_dataset(
+        DatasetSpec(ref=ref, **fields), READER.model_copy(update={"labels": labels}), roles, allow_paths=True
+    )
 
 
 def test_the_demo_data_is_texts_and_class_ids_in_the_order_of_the_file():
@@ -94,3 +107,28 @@ def test_an_unknown_split_of_hub_data_is_answered_with_the_known(cache):
     with pytest.raises(DatasetInvalid, match=r"no split 'holdout' for test\. Splits: test\.") as refusal:
         load("hub:some/data", ["test"], splits=Splits(test="holdout"))
     assert refusal.value.pointer == "/dataset/splits/test"
+
+
+def test_hub_images_come_as_their_files_undecoded(cache, vit):
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=vit.labels)})
+    rows = datasets.Dataset.from_dict({"image": [{"bytes": b"not decoded"}] * 2, "label": [1, 0]}, features=features)
+    rows.to_parquet(kept(cache, "some/digits") / "train-00000-of-00001.parquet")
+    loaded = load_dataset(DatasetSpec(ref="hub:some/digits"), vit, ["train"], allow_paths=True)
+    images, labels = loaded.split("train")
+    assert (images, labels.tolist()) == ([b"not decoded"] * 2, [1, 0])
+
+
+def test_the_worker_checks_every_image_and_counts_those_that_are_missing(tmp_path, vit):
+    def load_pixels(values):
+        pq.write_table(
+            pa.table({"pixels": values, "label": ["LABEL_0"] * len(values)}),
+            tmp_path / "train.parquet",
+            row_group_size=2,
+        )
+        return load_dataset(DatasetSpec(ref=f"path:{tmp_path}"), vit, ["train"], allow_paths=True)
+
+    assert load_pixels([[1] * 64] * 5).split("train")[0].shape == (5, 1, 8, 8)
+    with pytest.raises(DatasetInvalid, match="2 rows of the train split have no pixels"):
+        load_pixels([[1] * 64] * 3 + [None] * 2)
+    with pytest.raises(DatasetInvalid, match="rows of 63 numbers"):
+        load_pixels([[1] * 64] * 30 + [[1] * 63])

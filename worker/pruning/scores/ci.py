@@ -55,8 +55,18 @@ def coefficient(features: Contrast, form: Form) -> Tensor:
 
     sine:  p + sin · (p + n) / √(p² + n²)        alpha:  p + α n,  α = cos · sin / (cos − sin)
     """
-    p, n, cos = features.concern_norm, features.rest_norm, features.cosine.clamp(-1.0, 1.0)
-    sin = torch.sqrt(1.0 - cos.square())
+    cos = features.cosine.clamp(-1.0, 1.0)
+    return _joined(features, cos, torch.sqrt(1.0 - cos.square()), form)
+
+
+def tangled_coefficient(features: Contrast, form: Form) -> Tensor:
+    """The coefficient of tangling identification: with sign(cos) · sin in the place of sin [in], finite."""
+    cos = features.cosine.clamp(-1.0, 1.0)
+    return _joined(features, cos, cos.sign() * torch.sqrt(1.0 - cos.square()), form)
+
+
+def _joined(features: Contrast, cos: Tensor, sin: Tensor, form: Form) -> Tensor:
+    p, n = features.concern_norm, features.rest_norm
     if form == "sine":
         quarters = p / 4, n / 4  # exact, and keeps huge norms from overflowing
         found = p + sin * _ratio(quarters[0] + quarters[1], torch.hypot(*quarters))
@@ -69,23 +79,9 @@ def coefficient(features: Contrast, form: Form) -> Tensor:
 
 
 def weight_scores(weight: Tensor, coefficients: Tensor) -> Tensor:
-    """|W_ij| · |coef_j|, [out, in], at least as precise as the coefficients."""
-    return weight.abs() * coefficients.abs()
-
-
-def neuron_scores_by_input(weight: Tensor, coefficients: Tensor) -> Tensor:
-    """A neuron's L2 norm of its row of weight scores [neurons], from the layer that writes it, as the seed judges."""
-    scores: Tensor = torch.linalg.vector_norm(weight_scores(weight, coefficients), dim=1)
-    return scores
-
-
-def neuron_scores_by_output(weight: Tensor, coefficients: Tensor) -> Tensor:
-    """A neuron's activation coefficient times the L2 norm of its outgoing column [neurons].
-
-    `weight` [out, neurons] and `coefficients` [neurons] are those of the layer that reads the neurons.
-    """
-    scores: Tensor = torch.linalg.vector_norm(weight_scores(weight, coefficients), dim=0)
-    return scores
+    """|W_ij| · |coef_j|, [out, in], at least as precise as the coefficients, and finite."""
+    scores = weight.abs() * coefficients.abs()
+    return scores.clamp(max=torch.finfo(scores.dtype).max)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -1,0 +1,172 @@
+"""Which options of a job go together, and which ratio a unit falls under: the same rules in the API and in the worker.
+
+| method | weights | neurons | heads | heads+neurons, heads+weights |
+|---|---|---|---|---|
+| ci, wanda, magnitude, zscore, taylor | yes | yes | – | heads by `heads`, then the rest by the method |
+| random | yes | yes | yes | all by lot |
+| heads | – | – | yes | – |
+
+Scopes are those of single weights; neurons and heads are compared within a block (`layer`) or over the model
+(`global`). With a scope N:M the ratio is N/M, and has to say so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
+
+from app.domain.errors import InvalidInput
+from microlith.contract import JobSpec
+
+Part = Literal["weights", "neurons", "heads"]
+"""What one step of a structure removes; a chain has two, `heads` first."""
+
+_CHAINS = ("heads+neurons", "heads+weights")
+_SCORED = ("weights", "neurons", *_CHAINS)
+STRUCTURES: Mapping[str, tuple[str, ...]] = {
+    "ci": _SCORED,
+    "wanda": _SCORED,
+    "magnitude": _SCORED,
+    "zscore": _SCORED,
+    "random": ("weights", "neurons", "heads", *_CHAINS),
+    "taylor": _SCORED,
+    "heads": ("heads",),
+}
+
+
+def structures_of(method_name: str) -> tuple[str, ...]:
+    """The structures that a method can remove."""
+    return STRUCTURES[method_name]
+
+
+def parts_of(structure: str) -> tuple[Part, ...]:
+    """What is removed, first part first."""
+    known: tuple[Part, ...] = ("heads", "neurons", "weights")
+    return tuple(part for part in known if part in structure.split("+"))
+
+
+def pattern_of(scope: str | None) -> tuple[int, int] | None:
+    """N and M of a scope N:M; None for the others."""
+    if scope is None or ":" not in scope:
+        return None
+    removed, group = scope.split(":")
+    return int(removed), int(group)
+
+
+def scope_of(spec: JobSpec, part: Part) -> str:
+    """The scope among which the lowest units of a part are found.
+
+    By default weights are compared within an output row (magnitude: within a matrix), neurons within a block, heads
+    over the model. A scope of weights leaves the heads of a chain at theirs.
+    """
+    if part == "weights":
+        return spec.scope or ("layer" if spec.method.name == "magnitude" else "row")
+    if spec.scope in ("layer", "global"):
+        return spec.scope
+    return "global" if part == "heads" else "layer"
+
+
+def rule_for(spec: JobSpec, part: Part, layers: Collection[str]) -> int | None:
+    """The place of the first ratio rule that fits a unit of `part` whose layers have these names; None for none."""
+    for place, rule in enumerate(spec.ratio_rules):
+        named = rule.layers is None or any(rule.layers in layer for layer in layers)
+        if named and rule.structure in (None, part):
+            return place
+    return None
+
+
+def ratios_for(spec: JobSpec, part: Part, layers: Collection[str]) -> list[float]:
+    """The fraction removed at each ratio of the sweep: that ratio, or the same of the first rule that fits."""
+    place = rule_for(spec, part, layers)
+    return spec.ratios if place is None else [spec.ratio_rules[place].ratio] * len(spec.ratios)
+
+
+def check_method(spec: JobSpec) -> None:
+    """Raises InvalidInput, with the place and what to do, unless method, structure, scope, ratios and recovery fit."""
+    allowed = structures_of(spec.method.name)
+    if spec.structure not in allowed:
+        raise InvalidInput(
+            f"Method `{spec.method.name}` does not score structure `{spec.structure}`.",
+            hint=f"It scores: {', '.join(allowed)}.",
+            pointer="/structure",
+        )
+    _check_scope(spec)
+    _check_rules(spec)
+    _check_quantile(spec)
+    if spec.recovery == "ti" and (spec.structure == "heads" or pattern_of(spec.scope)):
+        raise InvalidInput(
+            "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
+            hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+
+
+def check_widths(spec: JobSpec, inputs: Mapping[str, int]) -> None:
+    """Raises InvalidInput where a scope N:M does not divide the inputs of a layer, given by name."""
+    pattern = pattern_of(spec.scope)
+    uneven = [f"{name} ({width})" for name, width in inputs.items() if pattern and width % pattern[1]]
+    if pattern and uneven:
+        raise InvalidInput(
+            f"Scope `{spec.scope}` needs layers whose inputs are a multiple of {pattern[1]}; these are not: "
+            f"{_few(uneven)}.",
+            hint="Leave them out with `layers`, or choose another M.",
+            pointer="/scope",
+        )
+
+
+def _check_scope(spec: JobSpec) -> None:
+    if spec.scope in (None, "layer", "global"):
+        return
+    if "weights" not in parts_of(spec.structure):
+        raise InvalidInput(
+            f"Scope `{spec.scope}` compares single weights; structure `{spec.structure}` removes none.",
+            hint="Neurons and heads take the scopes `layer` and `global`.",
+            pointer="/scope",
+        )
+    if pattern := pattern_of(spec.scope):
+        _check_pattern(spec, *pattern)
+
+
+def _check_pattern(spec: JobSpec, removed: int, group: int) -> None:
+    if removed >= group:
+        raise InvalidInput(f"Scope `{spec.scope}` would remove every weight; N must be less than M.", pointer="/scope")
+    ratio = removed / group
+    if not all(math.isclose(asked, ratio, abs_tol=1e-9) for asked in spec.ratios):
+        raise InvalidInput(
+            f"Scope `{spec.scope}` removes the fraction {ratio:.12g}; another ratio contradicts it.",
+            hint=f"Ask for ratio {ratio:.12g}, or leave the scope out.",
+            pointer="/ratio",
+        )
+    for place, rule in enumerate(spec.ratio_rules):
+        if rule.structure in (None, "weights") and not math.isclose(rule.ratio, ratio, abs_tol=1e-9):
+            raise InvalidInput(
+                f"Scope `{spec.scope}` fixes the ratio of weights at {ratio:.12g}.", pointer=f"/ratio_rules/{place}"
+            )
+
+
+def _check_rules(spec: JobSpec) -> None:
+    parts = parts_of(spec.structure)
+    for place, rule in enumerate(spec.ratio_rules):
+        if rule.structure is not None and rule.structure not in parts:
+            raise InvalidInput(
+                f"Structure `{spec.structure}` removes no {rule.structure}, so this rule never fits.",
+                pointer=f"/ratio_rules/{place}/structure",
+            )
+
+
+def _check_quantile(spec: JobSpec) -> None:
+    if spec.method.name != "zscore" or spec.method.rule != "quantile":
+        return
+    if "weights" not in parts_of(spec.structure) or spec.scope not in (None, "row") or spec.recovery == "ti":
+        raise InvalidInput(
+            "Rule `quantile` cuts the rows of single weights at fixed bounds.",
+            hint="Use it with weights, scope `row` and recovery `none` or `bias`; or rule `rank`.",
+            pointer="/method/rule",
+        )
+
+
+def _few(names: Iterable[str], shown: int = 5) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more

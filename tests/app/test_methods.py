@@ -1,0 +1,109 @@
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from app.domain.errors import InvalidInput
+from app.domain.methods import STRUCTURES, check_method, check_widths, parts_of, scope_of, structures_of
+from microlith.contract import JobSpec
+from microlith.contract.spec import Method, Structure
+
+METHODS = {kind.model_fields["name"].default for kind in get_args(get_args(Method)[0])}
+
+
+def spec_of(method="ci", **given):
+    method = method if isinstance(method, dict) else {"name": method}
+    return JobSpec(model="demo:m", dataset="demo:d", method=method, **given)
+
+
+def test_every_method_of_the_contract_has_its_structures():
+    assert set(STRUCTURES) == METHODS
+    assert all(set(structures) <= set(get_args(Structure)) for structures in STRUCTURES.values())
+    assert set(get_args(Structure)) == {structure for name in STRUCTURES for structure in structures_of(name)}
+
+
+@pytest.mark.parametrize(("method", "structure"), list(product(sorted(METHODS), get_args(Structure))))
+def test_a_combination_is_accepted_or_refused_as_the_table_says(method, structure):
+    spec = spec_of(method, structure=structure)
+    if structure in structures_of(method):
+        check_method(spec)
+    else:
+        with pytest.raises(InvalidInput, match=method) as refused:
+            check_method(spec)
+        assert refused.value.pointer == "/structure"
+        assert refused.value.hint.startswith("It scores: ")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"scope": "2:4"},
+        {"scope": "1:4"},
+        {"scope": "1:4", "ratio": 0.25},
+        {"scope": "1:3", "ratio": 1 / 3},
+        {"scope": "2:4", "structure": "heads+weights", "ratio_rules": [{"structure": "heads", "ratio": 0.25}]},
+        {"structure": "neurons", "scope": "global"},
+        {"structure": "heads", "method": "heads", "scope": "layer"},
+        {"structure": "heads+neurons", "recovery": "ti"},
+        {"structure": "heads", "method": "heads", "recovery": "bias"},
+        {"method": {"name": "zscore", "rule": "quantile"}, "recovery": "bias"},
+        {"ratio_rules": [{"layers": "layer.0", "ratio": 0.1}, {"structure": "weights", "ratio": 0.2}]},
+    ],
+)
+def test_options_that_go_together_pass(given):
+    check_method(spec_of(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"scope": "1:4", "ratio": 0.5}, "/ratio"),
+        ({"scope": "2:4", "ratio": [0.5, 0.25]}, "/ratio"),
+        ({"scope": "4:4"}, "/scope"),
+        ({"scope": "2:4", "ratio_rules": [{"layers": "layer.0", "ratio": 0.3}]}, "/ratio_rules/0"),
+        ({"structure": "neurons", "scope": "row"}, "/scope"),
+        ({"structure": "heads+neurons", "scope": "2:4"}, "/scope"),
+        ({"structure": "heads", "method": "heads", "recovery": "ti"}, "/recovery"),
+        ({"scope": "2:4", "recovery": "ti"}, "/recovery"),
+        ({"method": {"name": "zscore", "rule": "quantile"}, "structure": "neurons"}, "/method/rule"),
+        ({"method": {"name": "zscore", "rule": "quantile"}, "scope": "layer"}, "/method/rule"),
+        ({"method": {"name": "zscore", "rule": "quantile"}, "recovery": "ti"}, "/method/rule"),
+        ({"ratio_rules": [{"structure": "heads", "ratio": 0.3}]}, "/ratio_rules/0/structure"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_where_they_stand(given, pointer):
+    with pytest.raises(InvalidInput) as refused:
+        check_method(spec_of(**given))
+    assert refused.value.pointer == pointer
+
+
+def test_defaults_follow_from_what_the_caller_says():
+    sources = {"model": "demo:m", "dataset": "demo:d"}
+    assert JobSpec(**sources, structure="heads").method.name == "heads"
+    assert JobSpec(**sources, scope="1:4").ratio == 0.25
+    assert JobSpec(**sources, method={"form": "alpha"}).method.name == "ci"
+
+
+def test_a_pattern_that_does_not_divide_a_layer_names_the_layer():
+    with pytest.raises(InvalidInput, match=r"classifier \(130\)"):
+        check_widths(spec_of(scope="2:4"), {"dense": 128, "classifier": 130})
+    check_widths(spec_of(scope="2:4"), {"dense": 128})
+    check_widths(spec_of(), {"classifier": 130})
+
+
+@pytest.mark.parametrize(
+    ("given", "scopes"),
+    [
+        ({}, ["row"]),
+        ({"method": "magnitude"}, ["layer"]),
+        ({"method": "magnitude", "scope": "row"}, ["row"]),
+        ({"structure": "neurons"}, ["layer"]),
+        ({"structure": "heads", "method": "heads"}, ["global"]),
+        ({"structure": "heads+weights"}, ["global", "row"]),
+        ({"structure": "heads+weights", "scope": "2:4"}, ["global", "2:4"]),
+        ({"structure": "heads+neurons", "scope": "layer"}, ["layer", "layer"]),
+    ],
+)
+def test_scopes_default_to_what_is_natural_to_each_part(given, scopes):
+    spec = spec_of(**given)
+    assert [scope_of(spec, part) for part in parts_of(spec.structure)] == scopes

@@ -1,0 +1,65 @@
+"""The whole way of a job in this process: through the API, a worker's attempt, and the artifact opened again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.services.backend import Backend
+from microlith.contract import Job, Module, Results
+from worker.packaging.verify import Verifier
+from worker.run import run
+
+
+@dataclass(frozen=True)
+class Product:
+    """Jobs asked for over HTTP and run here, so that none waits for a fresh process to import torch."""
+
+    api: TestClient
+    backend: Backend
+    folder: Path
+
+    def decompose(self, spec: dict[str, Any]) -> tuple[Job, list[Module]]:
+        """The finished job and its modules; a job that does not succeed fails the test with its error."""
+        answer = self.api.post("/v1/jobs", json={"reuse": False, **spec})
+        assert answer.status_code == 202, answer.text
+        url = answer.json()["urls"]["self"]
+        run(self.backend, answer.json()["id"])
+        job = Job.model_validate(self.api.get(url).json())
+        assert job.state == "succeeded", job.error
+        page = self.api.get(f"{url}/modules?limit=100").json()
+        return job, [Module.model_validate(module) for module in page["data"]]
+
+    def results(self, job: Job) -> Results:
+        return Results.model_validate(self.api.get(job.urls.results).json())
+
+    def unpack(self, module: Module) -> Path:
+        """The module's folder."""
+        target = self.folder / module.id
+        content = self.api.get(module.artifacts[0].urls.content).content
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(target)
+        return target
+
+
+@pytest.fixture(scope="session")
+def warm_verifier() -> Iterator[Verifier]:
+    """The real clean process, started once for many jobs."""
+    with Verifier() as verifier:
+        yield verifier
+
+
+@pytest.fixture
+def product(
+    api: TestClient, backend: Backend, tmp_path: Path, warm_verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> Product:
+    monkeypatch.setattr("worker.pipeline.Verifier", lambda: nullcontext(warm_verifier))
+    return Product(api, backend, tmp_path / "modules")

@@ -1,0 +1,102 @@
+"""A module's head as concern against rest, and how well it decides.
+
+The classifier's rows become two: the concern's own and the mean of the others', so that the answer is a difference of
+two logits that any transformers pipeline can read. The threshold on that difference is the one with the best F1 on
+validation data; where the classifier has a bias it is folded in, so that the ordinary argmax decides by it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support, roc_auc_score
+from torch import nn
+
+from app.domain.errors import UnsupportedModel
+from microlith.contract import BinaryScore
+from worker.families.layers import linear
+
+Scores = npt.NDArray[np.float64]
+Members = npt.NDArray[np.bool_]
+
+REST, CONCERN = 0, 1
+
+
+@dataclass(frozen=True)
+class BinaryHead:
+    """Where a model's classifier is and which of its classes is the concern."""
+
+    classifier: str
+    concern: int
+    label: str
+
+
+def margins(logits: npt.NDArray[np.floating], concern: int) -> Scores:
+    """The concern's logit less the mean of the others' [rows]: what the two-row head answers by."""
+    values = logits.astype(np.float64)
+    rest = (values.sum(axis=1) - values[:, concern]) / (values.shape[1] - 1)
+    margin: Scores = values[:, concern] - rest
+    return margin
+
+
+def best_threshold(scores: Scores, members: Members) -> float:
+    """The threshold with the highest F1 of `score >= threshold`; 0 where one side has no example.
+
+    It lies half-way to the next lower score, so that rounding does not decide.
+    """
+    if members.all() or not members.any():
+        return 0.0
+    precision, recall, thresholds = precision_recall_curve(members, scores)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)[:-1]
+    chosen = float(thresholds[int(f1.argmax())])
+    below = scores[scores < chosen]
+    return chosen if not below.size else (chosen + float(below.max())) / 2
+
+
+def measure(scores: Scores, members: Members, threshold: float) -> BinaryScore:
+    """Precision, recall and F1 of `score >= threshold`, 0 where undefined; AUROC is 0.5 where one side is empty."""
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        members, scores >= threshold, average="binary", zero_division=0
+    )
+    one_sided = members.all() or not members.any()
+    auroc = 0.5 if one_sided else float(roc_auc_score(members, scores))
+    return BinaryScore(threshold=threshold, precision=float(precision), recall=float(recall), f1=float(f1), auroc=auroc)
+
+
+def with_binary_head(model: nn.Module, head: BinaryHead, threshold: float) -> nn.Module:
+    """A new model that answers `rest` or the concern; it shares every tensor but the head's with `model`.
+
+    Raises UnsupportedModel where the classifier has no bias to fold the threshold into.
+    """
+    classifier = linear(model, head.classifier)
+    if classifier.bias is None:
+        raise UnsupportedModel(
+            f"{head.classifier} has no bias, so a binary head cannot carry its threshold.",
+            hint="Use `head: multiclass`; this architecture's modules keep every class.",
+            pointer="/head",
+        )
+    binary: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
+    layer = nn.Linear(classifier.in_features, 2, device="meta")
+    layer.weight = nn.Parameter(_two_rows(classifier.weight, head.concern), requires_grad=False)
+    bias = _two_rows(classifier.bias.unsqueeze(1), head.concern).squeeze(1)
+    bias[CONCERN] -= threshold
+    layer.bias = nn.Parameter(bias, requires_grad=False)
+    binary.set_submodule(head.classifier, layer.train(model.training))
+    labels = {REST: "rest", CONCERN: head.label}
+    binary.config.id2label = labels
+    binary.config.label2id = {label: number for number, label in labels.items()}
+    binary.num_labels = 2
+    return cast("nn.Module", binary)
+
+
+def _two_rows(rows: torch.Tensor, concern: int) -> torch.Tensor:
+    """[classes, n] to [2, n]: the mean of the others, then the concern's own; float64 in between."""
+    values = rows.detach().double()
+    rest = (values.sum(0) - values[concern]) / (len(values) - 1)
+    return torch.stack([rest, values[concern]]).to(rows.dtype)

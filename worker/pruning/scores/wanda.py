@@ -1,0 +1,34 @@
+"""Wanda: a weight matters as much as it and the norm of its input do.
+
+Source: Sun et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models". The seed system let each
+batch overwrite the one before; here the statistics are sums over all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from worker.pruning.statistics import POSITIVE, Statistics
+from worker.sampling.concern import ConcernSamples
+
+
+def concern_norms(statistics: Statistics, samples: Mapping[int, ConcernSamples], layer: str, concern: int) -> Tensor:
+    """√(Σ x² / samples) of each input feature over the tokens of the concern's positive samples [in]."""
+    square = statistics.layers[layer].square[statistics.concerns.index(concern), POSITIVE]
+    return (square / max(1, len(samples[concern].positive))).sqrt()
+
+
+def pooled_norms(statistics: Statistics, samples: Mapping[int, ConcernSamples], layer: str) -> Tensor:
+    """The same over the samples of all concerns, positive and negative [in].
+
+    A row that serves several concerns counts for each.
+    """
+    drawn = sum(len(sides.positive) + len(sides.negative) for sides in samples.values())
+    return (statistics.layers[layer].square.sum(dim=(0, 1)) / max(1, drawn)).sqrt()
+
+
+def weight_scores(weight: Tensor, norms: Tensor) -> Tensor:
+    """|W_ij| · norm_j, [out, in], in float64, where no product of finite float32 values overflows."""
+    return weight.double().abs() * norms

@@ -1,0 +1,182 @@
+"""Samples generated at the model's decision boundary: confident examples, moved until the answer is about to change.
+
+From correctly answered examples of every class, one step along the sign of one gradient leads towards every other
+class. How far the boundary is, a scan finds; samples are made just before it (positive: still the class) and just
+behind it (negative: now another).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from app.domain.errors import DatasetInvalid, NotEnoughSamples
+from microlith.contract import Sampling
+from worker.inputs import TOKEN_BUDGET, Checkpoint, EmbeddedExamples, Examples, Floats, Rows, TokenExamples, unwatched
+from worker.sampling.concern import ConcernSamples, draw_available
+from worker.sampling.crossings import Crossing, Start, crossings
+from worker.sampling.draws import Draw, even_draws
+from worker.sampling.embedded import EmbeddedModel, Logits, Mode, tokens_of
+from worker.sampling.plan import BoundaryPlan
+from worker.sampling.seed_draws import seed_draws
+
+
+@dataclass(frozen=True)
+class BoundarySet:
+    """Generated samples of all classes. A label is what a sample is answered, in mode `seed` its source."""
+
+    examples: EmbeddedExamples
+    positive: npt.NDArray[np.bool_]  # [rows], before the boundary
+    sources: Rows  # [rows], the class a sample was moved from
+    targets: Rows  # [rows], the class it was moved towards
+    epsilons: npt.NDArray[np.float64]  # [rows], how far
+    classes: int  # of the model
+    mode: Mode = "inputs"
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+def generate(
+    model: nn.Module,
+    examples: Examples,
+    logits: Logits,
+    plan: BoundaryPlan,
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    checkpoint: Checkpoint = unwatched,
+) -> BoundarySet:
+    """The samples of a plan, from `examples` that the model answers with `logits` [rows, classes].
+
+    In mode `inputs` every sample is run again: a positive is answered with its source, a negative with its target. A
+    class without correct examples gives no samples. The model is left in eval mode. `checkpoint` hears how many of
+    `scans(...)` are done and may raise. Raises UnsupportedModel for images and for models that cannot take embeddings.
+    """
+    embedded, classes = EmbeddedModel(model.eval(), token_budget), logits.shape[1]
+    found = []
+    for crossing in find_crossings(embedded, tokens_of(model, examples), logits, plan):
+        found.append(crossing)
+        checkpoint(len(found))
+    drawn = (even_draws if plan.mode == "inputs" else seed_draws)(found, classes, plan)
+    return _made(embedded, drawn, classes, plan)
+
+
+def find_crossings(
+    model: EmbeddedModel, examples: TokenExamples, logits: Logits, plan: BoundaryPlan
+) -> Iterator[Crossing]:
+    """Every start's way to every other class, start by start. Raises UnsupportedModel as `generate` does."""
+    for rank, source, row in choose_starts(examples.labels, logits, plan):
+        start = Start(row, source, rank, model.embed(examples, row, plan.mode))
+        if plan.mode == "inputs":
+            model.check(start.text, logits[row])
+        yield from crossings(model, start, logits.shape[1], plan.boundary, plan.stride)
+
+
+def scans(labels: Rows, logits: Logits, plan: BoundaryPlan) -> int:
+    """How many scans `generate` will run: one from every start to every other class."""
+    return len(choose_starts(labels, logits, plan)) * int(logits.shape[1] - 1)
+
+
+def choose_starts(labels: Rows, logits: Logits, plan: BoundaryPlan) -> list[tuple[int, int, int]]:
+    """Rank, class and row of every start, rank by rank; a class of few correct examples fills fewer ranks.
+
+    Confidence is the probability of the answer, in the seed's way its logit.
+    """
+    scores = logits if plan.mode == "seed" else torch.from_numpy(logits).double().log_softmax(1).numpy()
+    right = logits.argmax(axis=1) == labels
+    chosen = []
+    for label in range(logits.shape[1]):
+        rows = np.flatnonzero(right & (labels == label))
+        ranked = rows[np.argsort(-scores[rows, label], kind="stable")]
+        top, bottom = min(plan.boundary.top, len(ranked)), plan.boundary.bottom
+        chosen += [(rank, label, int(row)) for rank, row in enumerate(ranked[:top])]
+        least = ranked[top:][::-1][:bottom]
+        chosen += [(plan.boundary.top + rank, label, int(row)) for rank, row in enumerate(least)]
+    return sorted(chosen)
+
+
+def samples_of(boundary_set: BoundarySet, concern: int, per_concern: int) -> ConcernSamples:
+    """The concern's samples, as rows of the set's examples: those before its boundary, and as many of the rest.
+
+    The rest are samples that have crossed a boundary and are answered with other classes now; in mode `seed` samples
+    before the boundaries of other classes. They are spread evenly over the labels, and of each the first are taken.
+    Raises NotEnoughSamples.
+    """
+    labels, positive = boundary_set.examples.labels, boundary_set.positive
+    rest = positive if boundary_set.mode == "seed" else ~positive
+    able = np.flatnonzero(np.where(labels == concern, positive, rest))
+    drawn = draw_available(labels[able], concern, boundary_set.classes, Sampling(per_concern=per_concern))
+    for whose, rows in ((f"class {concern}", drawn.positive), ("the rest", drawn.negative)):
+        if len(rows) < per_concern:
+            raise NotEnoughSamples(
+                f"Too few samples at the decision boundary: {len(rows)} of {whose}, {per_concern} are needed.",
+                hint="Start from more examples with `sampling.boundary.top` and `bottom`, move further with `max`, or "
+                "ask for fewer samples with `sampling.per_concern`.",
+                pointer="/sampling/boundary",
+            )
+    positives, negatives = (tuple(able[list(rows)].tolist()) for rows in (drawn.positive, drawn.negative))
+    return ConcernSamples(positives, negatives)
+
+
+def check_fits(boundary_set: BoundarySet, width: int, classes: int) -> None:
+    """Raises DatasetInvalid when a set was made for a model of other classes or of embeddings of another width."""
+    widths = {row.shape[1] for row in boundary_set.examples.embeddings}
+    if boundary_set.classes != classes or widths - {width}:
+        raise DatasetInvalid(
+            f"The boundary samples are of {boundary_set.classes} classes and embeddings of width {sorted(widths)}; the "
+            f"model has {classes} classes and width {width}."
+        )
+
+
+def _made(model: EmbeddedModel, drawn: Sequence[Draw], classes: int, plan: BoundaryPlan) -> BoundarySet:
+    """The samples in the order they were drawn; each start's gradients are taken once more, not kept."""
+    by_start: dict[int, list[int]] = {}
+    for place, draw in enumerate(drawn):
+        by_start.setdefault(draw.crossing.start.row, []).append(place)
+    made: dict[int, tuple[Floats, float]] = {}
+    for places in by_start.values():
+        moved, epsilons = _moved(model, [drawn[place] for place in places], classes, plan)
+        made.update(zip(places, zip(moved.float().cpu().numpy(), epsilons, strict=True), strict=True))
+    sources = np.array([draw.crossing.start.source for draw in drawn], dtype=np.int64)
+    targets = np.array([draw.crossing.target for draw in drawn], dtype=np.int64)
+    positive = np.array([draw.positive for draw in drawn], dtype=bool)
+    return BoundarySet(
+        examples=EmbeddedExamples(
+            embeddings=[made[place][0] for place in range(len(drawn))],
+            attention_masks=[draw.crossing.start.text.attention_mask.cpu().numpy() for draw in drawn],
+            labels=sources if plan.mode == "seed" else np.where(positive, sources, targets),
+        ),
+        positive=positive,
+        sources=sources,
+        targets=targets,
+        epsilons=np.array([made[place][1] for place in range(len(drawn))], dtype=np.float64),
+        classes=classes,
+        mode=plan.mode,
+    )
+
+
+def _moved(
+    model: EmbeddedModel, draws: Sequence[Draw], classes: int, plan: BoundaryPlan
+) -> tuple[Tensor, npt.NDArray[np.float64]]:
+    """Samples of one start [draws, t, embedding], and the ε they were moved by.
+
+    One that is on the wrong side of the boundary, which may be crossed more than once within a step, takes the ε that
+    the scan has seen.
+    """
+    start = draws[0].crossing.start
+    targets = [label for label in range(classes) if label != start.source]
+    ways = model.directions(start.text, targets)[[targets.index(draw.crossing.target) for draw in draws]]
+    epsilons = np.array([draw.epsilon for draw in draws])
+    moved = start.text.moved(ways, epsilons)
+    if plan.mode == "inputs":
+        wanted = [start.source if draw.positive else draw.crossing.target for draw in draws]
+        strayed = model.answers(moved, start.text.attention_mask).argmax(axis=1) != wanted
+        scanned = np.array([draw.scanned(plan.boundary) for draw in draws])
+        epsilons = np.where(strayed, scanned, epsilons)
+        moved = start.text.moved(ways, epsilons)
+    return moved, epsilons
