@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from app.sources.places import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from worker.evaluation.runner import Logits, evenly, predict
 from worker.inputs import Checkpoint, Examples
-from worker.sampling.boundary import BoundarySet, generate, samples_of
+from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
 from worker.sampling.confusers import Confusion, confusion
@@ -34,7 +36,7 @@ def draw(spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, c
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _boundary_set(spec, sources, objects, scratch, checkpoint)
+        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, objects, scratch, checkpoint)
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
     confused = _confusion(spec, sources, checkpoint) if spec.sampling.negatives == "confusers" else None
@@ -48,7 +50,16 @@ def _confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> Confu
     return confusion(logits, examples.labels, len(sources.model.labels))
 
 
-def _boundary_set(
+def _brought(sources: Sources) -> tuple[str, BoundarySet]:
+    """The set that the caller has made, or been given; its name is its content's. Raises DatasetInvalid."""
+    assert sources.boundary is not None
+    made = load(sources.boundary)
+    model: Any = sources.model.model
+    check_fits(made, model.get_input_embeddings().embedding_dim, len(sources.model.labels))
+    return f"sha256:{sha256(stamp(sources.boundary))}", made
+
+
+def _kept(
     spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, checkpoint: Checkpoint
 ) -> tuple[str, BoundarySet]:
     """The set under the key of what it is made from: found again by later jobs, or made now and kept for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import microlith
 from app.domain.errors import InvalidInput
@@ -12,6 +13,8 @@ from app.domain.methods import check_method, check_widths
 from app.sources.datasets import describe_dataset
 from app.sources.labels import check, find_concerns
 from app.sources.models import describe_model
+from app.sources.places import sha256, stamp
+from app.sources.references import parse
 from microlith.contract import (
     Concern,
     DatasetFacts,
@@ -39,11 +42,14 @@ class Resolution:
     dataset: DatasetInfo | None
     concerns: list[Concern] | None
     layers: list[str]
+    boundary: Path | None = None
 
     @property
     def fingerprint(self) -> str:
         """What decides the result: the spec, the content behind its references, and this program's version."""
         contents = [source.sha256 or source.revision or "" for source in (self.model, self.dataset) if source]
+        if self.boundary is not None:
+            contents.append(sha256(stamp(self.boundary)))
         return self.spec.fingerprint(microlith.__version__, *contents)
 
     @property
@@ -83,7 +89,18 @@ def resolve(spec: JobSpec, *, allow_paths: bool) -> Resolution:
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
-    return Resolution(spec, model, dataset, concerns, layers)
+    return Resolution(spec, model, dataset, concerns, layers, boundary_file(spec, allow_paths=allow_paths))
+
+
+def boundary_file(spec: JobSpec, *, allow_paths: bool) -> Path | None:
+    """The file of boundary samples that a spec brings along, if it does."""
+    if spec.sampling.source != "boundary" or spec.sampling.boundary.ref is None:
+        return None
+    pointer = "/sampling/boundary/ref"
+    file = Path(parse(spec.sampling.boundary.ref, pointer=pointer, allow_paths=allow_paths).name).expanduser()
+    if not file.is_file():
+        raise InvalidInput(f"{str(file)!r} is not a file.", pointer=pointer)
+    return file
 
 
 def plan(resolution: Resolution) -> Plan:

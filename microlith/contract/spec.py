@@ -127,6 +127,9 @@ class LayerPatterns(Request):
 class Boundary(Request):
     """How samples at the decision boundary are generated: confident examples, moved along the sign of one gradient."""
 
+    ref: Annotated[str, StringConstraints(max_length=1024, pattern=r"^path:.+$")] | None = Field(
+        None, description="A set made before, `path:FILE.safetensors`, instead of generating one by the rest."
+    )
     split: Literal["train", "validation", "test"] = Field("train", description="The split they start from.")
     top: StrictInt = Field(1, ge=0, le=256, description="Most confident correct examples of each class to start from.")
     bottom: StrictInt = Field(1, ge=0, le=256, description="Least confident correct ones.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file
 
 from microlith.contract import Job, JobSpec, Methods, Module
 from tests.worker.conftest import Product
+from worker.run import run
 
 DEMO = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"}
 QUICK = {"concerns": ["animal", "food"], "evaluation": {"limit": 120}}
@@ -127,6 +129,23 @@ def test_a_boundary_set_is_made_once_and_found_again(product: Product) -> None:
     assert again.timings["sampling"] < first.timings["sampling"]
 
 
+def test_a_boundary_set_can_be_brought_along(product: Product, tmp_path: Path) -> None:
+    made, modules = decompose(product, **CASES["boundary"])
+    (key,) = [key for key in product.backend.objects.list() if key.startswith("boundary/")]
+    file = tmp_path / "mine.safetensors"
+    product.backend.objects.download(key, file)
+    product.backend.objects.delete(key)
+    brought = {"source": "boundary", "per_concern": 4, "boundary": {"ref": f"path:{file}"}}
+    again, same = decompose(product, sampling=brought)
+    assert again.id != made.id
+    assert [module.report for module in same] == [module.report for module in modules]
+
+    file.write_bytes(b"not a set")
+    answer = product.api.post("/v1/jobs", json=DEMO | QUICK | {"sampling": brought})
+    run(product.backend, answer.json()["id"])
+    assert product.api.get(answer.json()["urls"]["self"]).json()["error"]["code"] == "DATASET_INVALID"
+
+
 @pytest.mark.parametrize(
     ("spec", "code", "told"),
     [
@@ -134,6 +153,7 @@ def test_a_boundary_set_is_made_once_and_found_again(product: Product) -> None:
         ({"method": {"name": "heads"}, "structure": "weights"}, "VALIDATION_ERROR", "heads"),
         ({"scope": "3:2"}, "VALIDATION_ERROR", "/scope"),
         ({"scope": "2:4", "ratio": 0.3}, "VALIDATION_ERROR", "0.5"),
+        ({"sampling": {"source": "boundary", "boundary": {"ref": "path:/no"}}}, "VALIDATION_ERROR", "boundary/ref"),
         ({"scope": "diagonal"}, "VALIDATION_ERROR", "scope"),
     ],
 )

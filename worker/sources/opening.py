@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import torch
 
 from app.domain.layers import layers_touched, select_layers
-from app.services.planning import roles_of
+from app.services.planning import boundary_file, roles_of
 from app.sources.images import PREPROCESSOR
 from app.sources.labels import find_concerns
 from microlith.contract import Concern, JobSpec, Resolved
@@ -29,6 +30,7 @@ class Sources:
     concerns: list[Concern]
     layers: list[str]
     resolved: Resolved
+    boundary: Path | None
 
     def labels(self, role: str) -> Labels:
         """Class ids [rows] of a split."""
@@ -73,6 +75,7 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> S
         resolved=Resolved(
             model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
         ),
+        boundary=boundary_file(spec, allow_paths=allow_paths),
     )
 
 
