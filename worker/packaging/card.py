@@ -93,8 +93,14 @@ def _introduction(facts: ModuleFacts) -> str:
         f"(id {facts.concern.id}) needs. Method `{facts.spec.method.name}` removed "
         f"{_percent(facts.ratio.achieved)} of the prunable {facts.spec.structure} "
         f"({_percent(facts.ratio.requested)} requested); {_percent(facts.sparsity.overall)} of all linear weights and "
-        f"biases are gone. It keeps the base's labels and {_OPENED_BY[_task(facts)]['inputs']}."
+        f"biases are gone. It answers {_answers(facts)} and keeps the base's {_OPENED_BY[_task(facts)]['inputs']}."
     )
+
+
+def _answers(facts: ModuleFacts) -> str:
+    if facts.binary is None:
+        return "with the base's labels"
+    return f"`rest` or `{facts.concern.label}`, its threshold chosen on the validation split,"
 
 
 def _measures(facts: ModuleFacts) -> str:
@@ -114,7 +120,20 @@ def _measures(facts: ModuleFacts) -> str:
         f"## Measures\n\nOn the {facts.spec.evaluation.split} split of `{facts.spec.source.ref}`; "
         f"{own.support} of its examples are {label}.\n\n| | module | base |\n|---|---:|---:|\n{table}\n\n"
         f"Parameters: {facts.size.parameters:,} stored, {facts.size.nonzero:,} not zero; "
-        f"the base has {facts.size.base_parameters:,}.\n\n{_per_class(facts.report.classes)}" + _similarity(facts)
+        f"the base has {facts.size.base_parameters:,}.\n\n"
+        f"{_binary(facts)}{_per_class(facts.report.classes)}{_similarity(facts)}"
+    )
+
+
+def _binary(facts: ModuleFacts) -> str:
+    """How the two-way head decides; what follows was measured before the head was cut to two answers."""
+    if (binary := facts.binary) is None:
+        return ""
+    return (
+        "| concern against rest | precision | recall | F1 | AUROC |\n|---|---:|---:|---:|---:|\n"
+        f"| {_cell(facts.concern.label)} | {binary.precision:.4f} | {binary.recall:.4f} | {binary.f1:.4f} | "
+        f"{binary.auroc:.4f} |\n\nThe other measures were taken with the base's labels, before the head was cut to "
+        "two answers.\n\n"
     )
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from package_builders import facts
 
 from app.sources.demo import Licence
-from microlith.contract import JobSpec
+from microlith.contract import BinaryScore, JobSpec
 from worker.packaging.card import model_card
 from worker.packaging.decomposition import decomposition
 
@@ -106,3 +106,13 @@ def test_the_card_of_an_image_module_names_the_classes_that_open_it():
     assert "tokenizer" not in card
     data = ModelCard(card).data
     assert (data.pipeline_tag, data.eval_results[0].task_type) == ("image-classification", "image-classification")
+
+
+def test_the_card_of_a_binary_module_says_what_it_answers_and_how_well():
+    binary = BinaryScore(threshold=0.25, precision=0.75, recall=0.5, f1=0.6, auroc=0.875)
+    card = model_card(replace(facts(), binary=binary))
+    label = facts().concern.label
+    assert f"It answers `rest` or `{label}`" in card
+    assert "with the base's labels and keeps" not in card
+    assert "| 0.7500 | 0.5000 | 0.6000 | 0.8750 |" in card
+    assert "with the base's labels and keeps" in model_card(facts())
