@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request
@@ -57,55 +57,62 @@ def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]
 
 def install(app: FastAPI) -> None:
     """Teach `app` to answer every kind of failure as a problem."""
+    app.add_exception_handler(MicrolithError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(DataError, _unstorable)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
 
-    @app.exception_handler(MicrolithError)
-    def ours(request: Request, error: MicrolithError) -> JSONResponse:
-        return render(problem_of(error, _request_id(request)))
 
-    @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        details = _details(error)
-        problem = Problem(
-            title=InvalidInput.title,
-            status=InvalidInput.status,
-            code=InvalidInput.code,
-            detail="; ".join(f"{e.pointer or '/'}: {e.detail}" for e in details),
-            hint="GET /v1/methods gives every option with its schema and default.",
-            errors=details,
-            request_id=_request_id(request),
-        )
-        return render(problem)
+def _answer(request: Request, error: MicrolithError) -> JSONResponse:
+    return render(problem_of(error, _request_id(request)))
 
-    @app.exception_handler(DataError)
-    def unstorable(request: Request, _error: DataError) -> JSONResponse:
-        ours = InvalidInput("A text holds a character that cannot be stored, such as NUL.")
-        return render(problem_of(ours, _request_id(request)))
 
-    @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that is not even text
-            ours = InvalidInput("The body is not JSON.", pointer="")
-            return render(problem_of(ours, _request_id(request)))
-        code = {kind.status: kind.code for kind in (NotFound, PayloadTooLarge)}.get(error.status_code)
-        phrase = HTTPStatus(error.status_code).phrase
-        problem = Problem(
-            title=phrase,
-            status=error.status_code,
-            detail=f"{request.method} {request.url.path}: {error.detail}.",
-            code=code or phrase.upper().replace(" ", "_"),
-            hint="GET /openapi.json lists every call.",
-            request_id=_request_id(request),
-        )
-        return render(problem, error.headers)
+def _ours(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, cast(MicrolithError, error))
 
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        request_id = _request_id(request)
-        log.error("request_failed", request_id=request_id, path=request.url.path, exc_info=error)
-        ours = MicrolithError(
-            "The server met an error it did not expect.", hint="Its log has more under the request id."
-        )
-        return render(problem_of(ours, request_id))
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    details = _details(cast(RequestValidationError, error))
+    problem = Problem(
+        title=InvalidInput.title,
+        status=InvalidInput.status,
+        code=InvalidInput.code,
+        detail="; ".join(f"{e.pointer or '/'}: {e.detail}" for e in details),
+        hint="GET /v1/methods gives every option with its schema and default.",
+        errors=details,
+        request_id=_request_id(request),
+    )
+    return render(problem)
+
+
+def _unstorable(request: Request, _error: Exception) -> JSONResponse:
+    return _answer(request, InvalidInput("A text holds a character that cannot be stored, such as NUL."))
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    """The framework's own refusals: an unknown path, a wrong method, a body that cannot be read."""
+    refusal = cast(HTTPException, error)
+    if refusal.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that is not even text
+        return _answer(request, InvalidInput("The body is not JSON.", pointer=""))
+    code = {kind.status: kind.code for kind in (NotFound, PayloadTooLarge)}.get(refusal.status_code)
+    phrase = HTTPStatus(refusal.status_code).phrase
+    problem = Problem(
+        title=phrase,
+        status=refusal.status_code,
+        detail=f"{request.method} {request.url.path}: {refusal.detail}.",
+        code=code or phrase.upper().replace(" ", "_"),
+        hint="GET /openapi.json lists every call.",
+        request_id=_request_id(request),
+    )
+    return render(problem, refusal.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    """Nothing of the fault but an id to find it by in the log."""
+    log.error("request_failed", request_id=_request_id(request), path=request.url.path, exc_info=error)
+    hint = "Its log has more under the request id."
+    return _answer(request, MicrolithError("The server met an error it did not expect.", hint=hint))
 
 
 def _request_id(request: Request) -> str | None:
