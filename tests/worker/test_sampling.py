@@ -52,6 +52,8 @@ def test_positives_are_of_the_concern_and_negatives_spread_evenly(concern, per_c
 
 
 def test_the_seed_decides_the_random_order():
+    """Defect 14: the seed system takes a seed and ignores it."""
+
     def drawn(seed):
         return draw_samples(labels_of(), 0, 5, Sampling(order="random", seed=seed))
 

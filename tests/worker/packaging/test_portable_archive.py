@@ -28,6 +28,7 @@ NAMES = [
 
 
 def test_a_module_is_the_files_of_the_contract_and_no_pickle(loaded, tmp_path):
+    """Defect 13: the seed system pickles its dataloaders and checkpoints."""
     packed = pack(loaded, tmp_path)
     assert [file.path for file in packed.files] == NAMES
     with zipfile.ZipFile(packed.path) as zipped:
