@@ -190,14 +190,6 @@ def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, m
     )
 
 
-def longest_input(config: Any, tokenizer: Any) -> int:
-    """Tokens that a model takes at most: its positions, less those RoBERTa's kind keeps before the first token."""
-    positions = int(getattr(config, "max_position_embeddings", 512))
-    if config.model_type in {"roberta", "xlm-roberta", "camembert"}:
-        positions -= config.pad_token_id + 1
-    return min(positions, int(tokenizer.model_max_length))
-
-
 def batches(
     examples: Examples,
     rows: Sequence[int] | Rows | None = None,

@@ -29,6 +29,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
+    """Run the child that the first line of input orders, and end it when we are told to or our parent is gone."""
     with open(0, "rb", buffering=0, closefd=False) as orders:  # unbuffered: what follows is waited for by select
         order: dict[str, Any] = json.loads(orders.readline())
     wake = _wake_on_signals(signal.SIGCHLD, signal.SIGTERM)

@@ -28,6 +28,7 @@ def sheet(facts: Facts) -> Table:
 
 
 def job(shown: Job) -> RenderableType:
+    """What was asked, how far it is, and why it failed if it did."""
     spec, over = shown.spec, shown.finished
     options = spec.method.model_dump(exclude={"name"})
     return sheet(
@@ -155,6 +156,7 @@ def _files(shown: Module) -> Table:
 
 
 def model(shown: ModelInfo) -> RenderableType:
+    """Its facts, and its layers with those that are pruned by default."""
     facts = sheet(
         {
             "model": shown.id,
@@ -177,6 +179,7 @@ def model(shown: ModelInfo) -> RenderableType:
 
 
 def dataset(shown: DatasetInfo) -> RenderableType:
+    """Its facts, and how many of each label every split has."""
     facts = sheet(
         {
             "dataset": shown.id,

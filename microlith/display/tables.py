@@ -27,6 +27,7 @@ def row(table: Table, *cells: RenderableType, style: str | None = None) -> None:
 
 
 def jobs(found: Iterable[Job]) -> Table:
+    """A line a job, with its percent while it runs and its age."""
     table = plain("id", "state", "concerns", "model", "dataset", "ratio", "made", right=("concerns",))
     table.columns[0].no_wrap = True
     for job in found:

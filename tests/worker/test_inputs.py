@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, BertConfig, RobertaConfig
+from transformers import AutoTokenizer
 
 from app.domain.errors import UnsupportedModel
 from tests.builders import MAX_LENGTH, tiny_bert, tiny_distilbert, tiny_examples, tiny_model, tiny_pixels
@@ -16,7 +16,6 @@ from worker.inputs import (
     batches,
     encode,
     forward,
-    longest_input,
     mean_over_positions,
     pad,
 )
@@ -68,14 +67,6 @@ def test_a_model_without_segment_ids_runs():
     batch = next(batches(tiny_examples()))
     with torch.inference_mode():
         assert forward(tiny_distilbert(), batch).logits.shape == (len(batch), 4)
-
-
-def test_the_longest_input_leaves_out_positions_that_roberta_keeps(tokenizer):
-    bert = BertConfig(max_position_embeddings=99)
-    roberta = RobertaConfig(max_position_embeddings=99, pad_token_id=1)
-    assert longest_input(bert, tokenizer) == 99
-    assert longest_input(roberta, tokenizer) == 97
-    assert longest_input(BertConfig(max_position_embeddings=10**6), tokenizer) == tokenizer.model_max_length
 
 
 def test_labels_become_integers_whatever_their_kind():
