@@ -5,6 +5,7 @@ The database is the truth. A message that is lost is rung again by the reaper; o
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -13,10 +14,15 @@ from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 RUN_JOB = "microlith.run_job"
-JOBS_QUEUE = "microlith.jobs"
+SWEEP = "microlith.sweep"
+
+JOBS_QUEUE = "gpu"
+LIGHT_QUEUE = "light"
 
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
 """A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
+
+QUIET_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -35,6 +41,7 @@ def celery_app(broker_url: str) -> Celery:
         broker_transport_options={
             "socket_timeout": 3,  # a black-holed publish fails instead of hanging the request
             "socket_connect_timeout": 3,
+            "retry_on_timeout": False,
             "priority_steps": list(range(len(PRIORITIES))),
             "queue_order_strategy": "priority",
         },
@@ -43,20 +50,22 @@ def celery_app(broker_url: str) -> Celery:
 
 
 class Queue:
-    """Rings the doorbell."""
+    """Rings the doorbell. After a broker did not answer, nothing is rung for a while: no request waits for it again."""
 
     def __init__(self, broker_url: str) -> None:
         self.celery = celery_app(broker_url)
+        self.silent_until = 0.0
 
     def enqueue(self, job_id: str, priority: int) -> None:
         """Tell the workers that a job waits. A broker that is away is no error: the reaper rings again."""
-        try:
-            self._send(RUN_JOB, job_id, priority=max(PRIORITIES.values()) - priority)  # Redis: 0 is the most urgent
-        except (OperationalError, OSError) as error:
-            log.warning("doorbell_silent", job_id=job_id, error=str(error))
+        self._ring(RUN_JOB, job_id, queue=JOBS_QUEUE, priority=max(PRIORITIES.values()) - priority)  # 0 is urgent
+
+    def ask_for_sweep(self, seconds: float) -> None:
+        """Ask a worker for a sweep, unless none comes to it within so many seconds."""
+        self._ring(SWEEP, queue=LIGHT_QUEUE, expires=seconds)
 
     def depth(self) -> int:
-        """Messages that no worker has taken yet. Raises when the broker does not answer."""
+        """Messages about jobs that no worker has taken yet. Raises when the broker does not answer."""
         with self.celery.connection_for_read() as connection:
             queue = KombuQueue(JOBS_QUEUE, channel=connection.default_channel)
             return int(queue.queue_declare().message_count)
@@ -66,5 +75,11 @@ class Queue:
         with self.celery.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
 
-    def _send(self, task: str, *args: Any, **options: Any) -> None:
-        self.celery.send_task(task, args=args, retry=False, **options)
+    def _ring(self, task: str, *args: Any, **options: Any) -> None:
+        if time.monotonic() < self.silent_until:
+            return
+        try:
+            self.celery.send_task(task, args=args, retry=False, **options)
+        except (OperationalError, OSError) as error:
+            self.silent_until = time.monotonic() + QUIET_SECONDS
+            log.warning("doorbell_silent", task=task, error=str(error))

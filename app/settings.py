@@ -6,8 +6,11 @@ import ipaddress
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+QUEUES = ("gpu", "light")
+"""What waits for a job's turn on the GPU, and what is done in passing."""
 
 
 class Settings(BaseSettings):
@@ -38,6 +41,13 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(30.0, gt=0, description="A worker silent for so long has lost its job.")
     heartbeat_seconds: float = Field(2.0, gt=0)
     max_attempts: int = Field(3, ge=1)
+    cancel_grace_seconds: float = Field(10.0, gt=0, description="After it a job that does not stop loses its process.")
+    reaper_seconds: float = Field(5.0, gt=0, description="Between two looks for jobs that nobody looks after.")
+    unheard_seconds: float = Field(15.0, ge=0, description="A job unclaimed for so long may have lost its message.")
+    queues: str = Field("gpu,light", description="What a worker serves: `gpu`, `light`, or both.")
+    keep_days: float | None = Field(None, gt=0, description="Finished jobs are deleted after so long; else kept.")
+    orphan_hours: float = Field(24.0, ge=0, description="A stored object that nothing names is deleted after so long.")
+    sweep_hours: float = Field(1.0, gt=0, description="Between two sweeps for both.")
     log_json: bool = False
 
     @model_validator(mode="after")
@@ -49,6 +59,14 @@ class Settings(BaseSettings):
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError("MICROLITH_API_KEY is too short to be a secret: give at least 16 characters")
         return self
+
+    @field_validator("queues")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        unknown = set(value.split(",")) - set(QUEUES)
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: there is no such queue; known are {', '.join(QUEUES)}")
+        return value
 
     @property
     def loopback(self) -> bool:

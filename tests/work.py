@@ -72,7 +72,7 @@ def publish(writing: Journal, folder: Path, concern: int, measured: Report, *, r
     }
     facts = {name: value.model_dump(mode="json") for name, value in values.items()}
     label = Concern(id=concern, label=LABELS[concern])
-    writing.publish(label, ratio, facts | {"method": "ci", "structure": "weights"}, package)
+    writing.publish(label, ratio, facts | {"method": "ci", "structure": "weights"}, [package])
     return package.path.read_bytes()
 
 

@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # Celery reads it on import: SIGTERM hands the job back, quickly
 
 from app import logs
-from app.queue import JOBS_QUEUE, celery_app
+from app.queue import celery_app
 from app.settings import Settings
 from worker.tasks import register
 
@@ -21,7 +21,9 @@ def main() -> None:
     logs.configure(as_json=settings.log_json)
     celery = celery_app(settings.broker_url)
     register(celery, settings)
-    celery.worker_main(["worker", "--queues", JOBS_QUEUE, "--without-gossip", "--without-mingle", "--loglevel=INFO"])
+    celery.worker_main(
+        ["worker", "--queues", settings.queues, "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from worker.evaluation.runner import Logits, evenly, predict
 from worker.inputs import Checkpoint, Examples
+from worker.patience import reached
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
@@ -66,14 +67,21 @@ def _kept(
     plan = _plan(spec)
     key = f"boundary/{_name(spec, sources, plan)}.safetensors"
     file = scratch / "boundary.safetensors"
-    if objects.head(key) is not None:
-        objects.download(key, file)
+    if reached(lambda: _fetched(objects, key, file), lambda: checkpoint(0)):
         return key, load(file)
     examples, logits = _answered(sources, spec.sampling.boundary.split, checkpoint)
     made = generate(sources.model.model, examples, logits, plan, checkpoint=checkpoint)
     save(made, file)
-    objects.put_file(key, file, MEDIA_TYPE)
+    reached(lambda: objects.put_file(key, file, MEDIA_TYPE), lambda: checkpoint(0))
     return key, made
+
+
+def _fetched(objects: ObjectStore, key: str, file: Path) -> bool:
+    """Whether the object is there; if so, `file` holds it now."""
+    if objects.head(key) is None:
+        return False
+    objects.download(key, file)
+    return True
 
 
 def _name(spec: JobSpec, sources: Sources, plan: BoundaryPlan) -> str:

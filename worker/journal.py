@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
-from app.domain.ids import new_id
-from app.storage import ObjectStore, content_key
+from app.storage import ObjectStore
 from microlith.contract import BaseResult, Concern, Overlap, Phase, Progress, Resolved
 from worker.lease import Lease
-from worker.packaging.archive import Archive
+from worker.packaging.archive import MEDIA_TYPE, Archive
+from worker.patience import DATABASE_AWAY, patient, reached
+from worker.publishing import is_sound, key_of, record
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""
@@ -43,11 +44,7 @@ class Journal:
     def phase(self, phase: Phase) -> Iterator[None]:
         """Time spent in the block is the phase's. The first entry into a phase is an event."""
         self.lease.checkpoint()
-        with self.lease.write() as (unit, job):
-            job.phase = phase
-            if phase not in self.entered:
-                unit.events.append(job, "job.phase", {"phase": phase}, unit.jobs.now())
-        self.entered.add(phase)
+        self._enter(phase)
         began = time.monotonic()
         yield
         self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
@@ -79,66 +76,86 @@ class Journal:
         self.lapped = dict(self.timings)
         return {phase: seconds for phase, seconds in spent.items() if seconds > 0}
 
+    @patient
     def resolve(self, resolved: Resolved, concerns: int) -> None:
         """What the spec came to."""
         with self.lease.write() as (_, job):
             job.resolved = resolved.model_dump()
             job.concerns_total = concerns
 
+    @patient
     def publish_base(self, base: BaseResult) -> None:
         """The base's own measures."""
         with self.lease.write() as (_, job):
             job.base = base.model_dump()
 
+    @patient
     def publish_overlap(self, overlaps: Sequence[Overlap]) -> None:
         """How much the modules share, at each ratio."""
         with self.lease.write() as (_, job):
             job.overlap = [overlap.model_dump() for overlap in overlaps]
 
     def published(self) -> set[tuple[int, float]]:
-        """Concern and ratio of every module that is there already, made by earlier attempts."""
-        with self.lease.write() as (unit, _):
-            return {(module.concern_id, module.ratio) for module in unit.modules.of_job(self.lease.job_id)}
+        """Concern and ratio of every module that earlier attempts made and whose files are as they were stored."""
+        return {
+            (module.concern_id, module.ratio)
+            for module, artifacts in self._made()
+            if {artifact.layout for artifact in artifacts} >= set(self.lease.spec.export.layouts)
+            and all(self._is_sound(artifact) for artifact in artifacts)
+        }
 
-    def publish(self, concern: Concern, ratio: float, facts: dict[str, object], archive: Archive) -> None:
-        """Store the artifact, then make module and artifact visible together."""
-        key = content_key(archive.sha256, ".zip")
-        self.objects.put_file(key, archive.path, "application/zip")
-        with self.lease.write() as (unit, job):
-            now = unit.jobs.now()
-            module = ModuleRow(
-                id=new_id("mod"), job_id=job.id, concern_id=concern.id, ratio=ratio, facts=facts, created_at=now
-            )
-            unit.modules.add(module)
-            unit.artifacts.add(
-                ArtifactRow(
-                    id=new_id("art"),
-                    module_id=module.id,
-                    layout="portable",
-                    media_type="application/zip",
-                    size_bytes=archive.size_bytes,
-                    sha256=archive.sha256,
-                    key=key,
-                    filename=archive.path.name,
-                    files=[file.model_dump() for file in archive.files],
-                    created_at=now,
-                )
-            )
-            job.concerns_succeeded = self._finished(unit.modules.of_job(job.id))
-            data = {"module_id": module.id, "concern": concern.model_dump(), "ratio": ratio}
-            unit.events.append(job, "module.ready", data, now)
+    @patient
+    def publish(self, concern: Concern, ratio: float, facts: dict[str, object], archives: Sequence[Archive]) -> None:
+        """Store the files, then make module and artifacts visible together, in place of damaged ones that were there.
+
+        Raises StorageUnavailable when the store has been away, or full, for too long.
+        """
+        with self.lease.database.shielded(key_of(archive) for archive in archives):
+            for archive in archives:
+                self._store(archive)
+            with self.lease.write() as (unit, job):
+                record(unit, job, concern, ratio, facts, archives)
+                job.concerns_succeeded = self._finished(unit.modules.of_job(job.id))
 
     def close(self, job: JobRow) -> None:
         """The last word of an attempt that succeeded."""
         self.done = self.total
         self._note(job)
 
+    @patient
+    def _enter(self, phase: Phase) -> None:
+        with self.lease.write() as (unit, job):
+            job.phase = phase
+            if phase not in self.entered:
+                unit.events.append(job, "job.phase", {"phase": phase}, unit.jobs.now())
+        self.entered.add(phase)
+
+    @patient
+    def _made(self) -> list[tuple[ModuleRow, list[ArtifactRow]]]:
+        with self.lease.write() as (unit, _):
+            modules = unit.modules.of_job(self.lease.job_id)
+            artifacts = unit.artifacts.of_modules(module.id for module in modules)
+        return [(module, [a for a in artifacts if a.module_id == module.id]) for module in modules]
+
+    def _is_sound(self, artifact: ArtifactRow) -> bool:
+        def look() -> bool:
+            return is_sound(self.objects, artifact, thorough=self.lease.repairing)
+
+        return reached(look, self.lease.checkpoint)
+
+    def _store(self, archive: Archive) -> None:
+        def put() -> None:
+            self.objects.put_file(key_of(archive), archive.path, MEDIA_TYPE, replace=self.lease.repairing)
+
+        reached(put, self.lease.checkpoint)
+
     def _advance(self, done: int) -> None:
         self.lease.checkpoint()
         self.done = done
         if time.monotonic() - self.written > PROGRESS_SECONDS:
             self.written = time.monotonic()
-            self._write_progress()
+            with suppress(*DATABASE_AWAY):  # progress is no reason to wait: more of it comes
+                self._write_progress()
 
     def _finished(self, modules: Sequence[ModuleRow]) -> int:
         """Concerns that have a module at every ratio."""

@@ -1,17 +1,18 @@
 """The right of one attempt to run a job and to write about it, kept alive by a heartbeat.
 
 The heartbeat also hears: a cancel, a deadline, or that the lease was lost. The compute meets what it heard at its next
-`checkpoint()`, which costs nothing between batches.
+`checkpoint()`, which costs nothing between batches. Compute that meets no checkpoint for long is ended with its
+process, and a process that cannot even beat (some library holds Python's lock) is ended by a watchdog in C.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +26,9 @@ from microlith.contract import JobSpec
 
 log = structlog.get_logger()
 
-Answer = TypeVar("Answer")
+
+STDERR = 2
+"""Where a watchdog writes, whatever the process has made of `sys.stderr`."""
 
 
 class LeaseLostError(Exception):
@@ -47,7 +50,9 @@ class Lease:
     attempt: int
     spec: JobSpec
     seconds_left: float | None
+    repairing: bool = False
     stop: Exception | None = field(default=None, init=False)
+    heard_at: float = field(default=0.0, init=False)
 
     @classmethod
     def claim(cls, database: Database, settings: Settings, job_id: str) -> Lease | None:
@@ -58,7 +63,7 @@ class Lease:
                 return None
             left = (job.deadline_at - unit.jobs.now()).total_seconds() if job.deadline_at else None
             spec = JobSpec.model_validate(job.spec)
-            return cls(database, settings, job.id, job.lease_token, job.attempts, spec, left)
+            return cls(database, settings, job.id, job.lease_token, job.attempts, spec, left, job.repairing)
 
     def checkpoint(self) -> None:
         """Raises what the heartbeat heard; passes otherwise."""
@@ -75,10 +80,10 @@ class Lease:
             yield unit, job
 
     @contextmanager
-    def heartbeat(self) -> Iterator[None]:
-        """Renew the lease while the block runs."""
+    def heartbeat(self, deaf: Callable[[Exception], None]) -> Iterator[None]:
+        """Renew the lease while the block runs. `deaf` is called when it does not meet in time what was heard."""
         over = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(over,), name="heartbeat", daemon=True)
+        thread = threading.Thread(target=self._beat, args=(over, deaf), name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -86,23 +91,43 @@ class Lease:
             over.set()
             thread.join()
 
-    def _beat(self, over: threading.Event) -> None:
+    def _beat(self, over: threading.Event, deaf: Callable[[Exception], None]) -> None:
         began = time.monotonic()
+        self._breathe()
         while not over.wait(self.settings.heartbeat_seconds):
+            self._breathe()
             if self.seconds_left is not None and time.monotonic() - began > self.seconds_left:
-                self.stop = DeadlineExceeded(
-                    f"The job did not finish within {self.spec.deadline_seconds} s.",
-                    hint="Retry it (finished concerns are kept), or allow more with `deadline_seconds`.",
-                )
+                self._hear(_too_late(self.spec))
             try:
                 self._renew()
             except SQLAlchemyError as error:
                 log.warning("heartbeat_missed", job_id=self.job_id, error=str(error).splitlines()[0])
+            if self.stop and time.monotonic() - self.heard_at > self.settings.cancel_grace_seconds:
+                deaf(self.stop)
+        faulthandler.cancel_dump_traceback_later()
+
+    def _breathe(self) -> None:
+        """Ends the process, with a trace of where it hung, unless it breathes again within the time of two leases."""
+        faulthandler.dump_traceback_later(2 * self.settings.lease_seconds, exit=True, file=STDERR)
 
     def _renew(self) -> None:
         with self.database.unit() as unit:
             state = unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
         if state is None:
-            self.stop = LeaseLostError(self.job_id)
+            self._hear(LeaseLostError(self.job_id))
         elif state == "cancelling":
-            self.stop = CancelledError(self.job_id)
+            self._hear(CancelledError(self.job_id))
+
+    def _hear(self, what: Exception) -> None:
+        """What came first counts, but a lease that is lost leaves nothing else to say."""
+        if self.stop is None:
+            self.heard_at = time.monotonic()
+        if self.stop is None or isinstance(what, LeaseLostError):
+            self.stop = what
+
+
+def _too_late(spec: JobSpec) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"The job did not finish within {spec.deadline_seconds} s.",
+        hint="Retry it (finished concerns are kept), or allow more with `deadline_seconds`.",
+    )

@@ -69,4 +69,4 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
                     package = exporter.pack(delivered, facts)
                 with journal.phase("verifying"):
                     exporter.verify(verifier, package, delivered)
-            journal.publish(concern, ratio, published(facts, journal.lap()), package)
+            journal.publish(concern, ratio, published(facts, journal.lap()), [package])

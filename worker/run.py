@@ -2,10 +2,12 @@
 
 An attempt that is cancelled, out of time, out of memory or broken says so in the job. One that lost its lease says
 nothing: the job is somebody else's. One whose process is told to stop gives the job back, and another worker goes on
-with the concerns that are left.
+with the concerns that are left. A database or an object store that is away for a while is waited for.
 """
 
 from __future__ import annotations
+
+import os
 
 import structlog
 
@@ -14,9 +16,13 @@ from app.services import lifecycle
 from app.services.backend import Backend
 from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
+from worker.patience import DATABASE_AWAY, patient
 from worker.pipeline import decompose
 
 log = structlog.get_logger()
+
+DEAF = 70
+"""Exit code of a process that was ended because its compute did not listen."""
 
 
 def run(backend: Backend, job_id: str) -> None:
@@ -35,7 +41,7 @@ def run(backend: Backend, job_id: str) -> None:
 def _attempt(backend: Backend, lease: Lease) -> None:
     journal = Journal(lease, backend.objects)
     try:
-        with lease.heartbeat():
+        with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
             decompose(lease.spec, journal, backend.settings)
     except CancelledError:
         _stop(lease)
@@ -44,14 +50,17 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     except MicrolithError as error:
         _fail(lease, error)
     except (SystemExit, KeyboardInterrupt):
-        _release(backend, lease)
+        _give_back(backend, lease, "worker stopped")
         raise
+    except DATABASE_AWAY:
+        _give_up(backend, lease)
     except Exception as error:
         _fail(lease, out_of_memory(error) or _unexpected(error))
     else:
         _succeed(lease, journal)
 
 
+@patient
 def _succeed(lease: Lease, journal: Journal) -> None:
     with lease.write() as (unit, job):
         journal.close(job)
@@ -59,23 +68,47 @@ def _succeed(lease: Lease, journal: Journal) -> None:
     log.info("job_succeeded")
 
 
+@patient
 def _stop(lease: Lease) -> None:
     with lease.write() as (unit, job):
         lifecycle.move(unit, job, "stop")
     log.info("job_cancelled")
 
 
+@patient
 def _fail(lease: Lease, error: MicrolithError) -> None:
     with lease.write() as (unit, job):
         lifecycle.fail(unit, job, error)
     log.warning("job_failed", code=error.code, detail=error.detail)
 
 
-def _release(backend: Backend, lease: Lease) -> None:
+@patient
+def _give_back(backend: Backend, lease: Lease, reason: str) -> None:
     with lease.write() as (unit, job):
-        lifecycle.move(unit, job, "release", attempt=lease.attempt, reason="worker stopped")
+        lifecycle.move(unit, job, "release", attempt=lease.attempt, reason=reason)
         unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
-    log.info("job_released")
+    log.info("job_released", reason=reason)
+
+
+@patient
+def _give_up(backend: Backend, lease: Lease) -> None:
+    """The database was away for longer than an attempt waits: another one goes on, unless this was the last."""
+    with lease.write() as (unit, job):
+        lifecycle.abandon(unit, job, backend.settings.max_attempts, "database away")
+        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
+    log.warning("job_given_up")
+
+
+def _end_process(lease: Lease, heard: Exception) -> None:
+    """The backstop: compute that meets no checkpoint ends with its process, and the job as it would have ended."""
+    log.error("compute_is_deaf", job_id=lease.job_id, heard=type(heard).__name__)
+    try:
+        if isinstance(heard, CancelledError):
+            _stop(lease)
+        elif isinstance(heard, MicrolithError):
+            _fail(lease, heard)
+    finally:
+        os._exit(DEAF)
 
 
 def out_of_memory(error: Exception) -> OutOfMemory | None:

@@ -1,13 +1,15 @@
-"""The task on the queue: an id comes in, a job is run."""
+"""The tasks on the queues: an id comes in, a job is run; or what nothing names any more is swept away."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from celery import Celery, signals
 
-from app.queue import RUN_JOB
+from app.queue import RUN_JOB, SWEEP
 from app.services.backend import Backend
+from app.services.sweeping import sweep
 from app.settings import Settings
 
 
@@ -33,6 +35,10 @@ def register(celery: Celery, settings: Settings) -> None:
     def run_job(job_id: str) -> None:
         from worker.run import run
 
-        backend = Backend.open(settings)
-        run(backend, job_id)
-        backend.close()
+        with closing(Backend.open(settings)) as backend:
+            run(backend, job_id)
+
+    @celery.task(name=SWEEP)
+    def sweep_up() -> None:
+        with closing(Backend.open(settings)) as backend:
+            sweep(backend)

@@ -7,10 +7,11 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from app.api.conditional import matches
 from app.db.tables import ArtifactRow
-from app.domain.errors import NotFound
+from app.domain.errors import ArtifactDamaged, NotFound
 from app.storage import ObjectStore
 
 LINK_SECONDS = 3600
+REPAIR = "POST /v1/jobs/{id}/repair makes it anew."
 
 
 def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
@@ -18,14 +19,14 @@ def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | No
     headers = _headers(artifact)
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    _check_stored(artifact, objects)
     link = objects.presign(
         artifact.key, filename=artifact.filename, media_type=artifact.media_type, seconds=LINK_SECONDS
     )
     if link is not None:
         return RedirectResponse(link, 307, headers | {"Cache-Control": "no-store"})
     path = objects.local_path(artifact.key)
-    if path is None or not path.is_file():
-        raise NotFound("The artifact's file is gone from the store.", hint="Retry or resubmit the job to make it anew.")
+    assert path is not None, "a store without links is on this machine"
     return FileResponse(path, media_type=artifact.media_type, filename=artifact.filename, headers=headers)
 
 
@@ -33,6 +34,15 @@ def head(artifact: ArtifactRow) -> Response:
     """Size, digest and type, as the database knows them."""
     size = {"Content-Length": str(artifact.size_bytes)}
     return Response(media_type=artifact.media_type, headers=_headers(artifact) | size)
+
+
+def _check_stored(artifact: ArtifactRow, objects: ObjectStore) -> None:
+    """A file that is gone or cut short is refused here; other damage the reader finds by the digest."""
+    stored = objects.head(artifact.key)
+    if stored is None:
+        raise NotFound("The artifact's file is gone from the store.", hint=REPAIR)
+    if stored != artifact.size_bytes:
+        raise ArtifactDamaged(f"The stored file has {stored} bytes of {artifact.size_bytes}.", hint=REPAIR)
 
 
 def _headers(artifact: ArtifactRow) -> dict[str, str]:

@@ -100,6 +100,12 @@ def retry_job(job_id: str, jobs: CallersJobs) -> Job:
     return jobs.retry(job_id)
 
 
+@router.post("/{job_id}/repair", status_code=202, responses=documented(NotFound, Conflict))
+def repair_job(job_id: str, jobs: CallersJobs) -> Job:
+    """Look at every stored file of a finished job, and make anew those that are damaged or gone."""
+    return jobs.repair(job_id)
+
+
 @router.delete("/{job_id}", status_code=204, responses=documented(NotFound, Conflict))
 def delete_job(job_id: str, jobs: CallersJobs) -> None:
     """Remove a finished job with its modules and artifacts."""

@@ -10,10 +10,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
-from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated
+from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
 from microlith.contract import ErrorDetail, Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,7 +43,7 @@ def problem_of(error: MicrolithError, request_id: str | None) -> Problem:
 
 def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
-    possible: list[type[MicrolithError]] = [*errors, Unauthenticated, InvalidInput, MicrolithError]
+    possible: list[type[MicrolithError]] = [*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable]
     statuses: dict[int, list[str]] = {}
     for error in possible:
         statuses.setdefault(error.status, []).append(error.code)
@@ -60,6 +61,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MicrolithError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DataError, _unstorable)
+    for away in (OperationalError, InterfaceError, PoolExhausted, OSError):
+        app.add_exception_handler(away, _away)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -84,6 +87,14 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
         request_id=_request_id(request),
     )
     return render(problem)
+
+
+def _away(request: Request, error: Exception) -> JSONResponse:
+    """The database or the object store does not answer; the caller may ask again."""
+    said = str(error).partition("\n")[0]
+    log.warning("server_away", request_id=_request_id(request), path=request.url.path, error=said)
+    away = Unavailable("The database or the object store does not answer.", hint="Ask again shortly; nothing is lost.")
+    return render(problem_of(away, _request_id(request)), {"Retry-After": "2"})
 
 
 def _unstorable(request: Request, _error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 
@@ -32,14 +32,11 @@ class ArtifactStore:
         )
         return self.session.scalar(query)
 
-    def keys_of_job_alone(self, job_id: str) -> set[str]:
-        """Keys of the job's artifacts that no artifact of another job names."""
-        elsewhere = aliased(ArtifactRow)
-        shared = (
-            select(elsewhere.id)
-            .join(ModuleRow, elsewhere.module_id == ModuleRow.id)
-            .where(elsewhere.key == ArtifactRow.key, ModuleRow.job_id != job_id)
-        )
-        own_modules = select(ModuleRow.id).where(ModuleRow.job_id == job_id)
-        query = select(ArtifactRow.key).where(ArtifactRow.module_id.in_(own_modules), ~shared.exists())
-        return set(self.session.scalars(query))
+    def keys_of_job(self, job_id: str) -> set[str]:
+        """Keys of the job's objects."""
+        query = select(ArtifactRow.key).join(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
+        return set(self.session.scalars(query.where(ModuleRow.job_id == job_id)))
+
+    def named(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` that an artifact names."""
+        return set(self.session.scalars(select(ArtifactRow.key).where(ArtifactRow.key.in_(list(keys)))))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
 from app.domain.states import HELD_STATES
-from microlith.contract import State
+from microlith.contract import TERMINAL_STATES, State
 
 QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
 """Who is next."""
@@ -131,6 +131,12 @@ class JobStore:
             .limit(limit)
         )
         return [(job_id, priority) for job_id, priority in self.session.execute(query)]
+
+    def finished_before(self, days: float, limit: int = 100) -> Sequence[str]:
+        """Jobs that have been over for more than so many days, the oldest first."""
+        before = func.clock_timestamp() - timedelta(days=days)
+        query = select(JobRow.id).where(JobRow.finished_at < before, JobRow.state.in_(TERMINAL_STATES))
+        return self.session.scalars(query.order_by(JobRow.finished_at).limit(limit)).all()
 
     def overdue(self, limit: int = 100) -> Sequence[str]:
         """Queued jobs whose deadline has passed before anybody started them."""

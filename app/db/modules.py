@@ -20,6 +20,13 @@ class ModuleStore:
         self.session.add(row)
         self.session.flush()
 
+    def made(self, job_id: str, concern_id: int, ratio: float) -> ModuleRow | None:
+        """The job's module of this concern at this ratio."""
+        query = select(ModuleRow).where(
+            ModuleRow.job_id == job_id, ModuleRow.concern_id == concern_id, ModuleRow.ratio == ratio
+        )
+        return self.session.scalar(query)
+
     def of_job(self, job_id: str) -> Sequence[ModuleRow]:
         """By ratio as asked, then by concern."""
         query = select(ModuleRow).where(ModuleRow.job_id == job_id)

@@ -62,12 +62,12 @@ class JobRow(Table):
     lease_token: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
     last_seq: Mapped[int] = mapped_column(default=0)
+    repairing: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     queued_at: Mapped[datetime]
     deadline_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index(None, "owner", "id"),
@@ -75,6 +75,7 @@ class JobRow(Table):
         Index("ix_jobs_queue", "priority", "queued_at", "id", postgresql_where=text("state = 'queued'")),
         Index(None, "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
         Index(None, "labels", postgresql_using="gin"),
+        Index(None, "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
 

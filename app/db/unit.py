@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
+from app.db import locks
 from app.db.artifacts import ArtifactStore
 from app.db.events import EventStore
 from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
+
+CONNECTION = {
+    "application_name": "microlith",
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,  # ms: a server behind a broken line fails instead of hanging
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 class Unit:
@@ -57,7 +67,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=10,
             pool_pre_ping=True,  # a pool survives a restart of PostgreSQL
-            connect_args={"connect_timeout": 5, "application_name": "microlith"},
+            connect_args=CONNECTION,
         )
 
     @contextmanager
@@ -68,6 +78,14 @@ class Database:
             yield unit
         for follow_up in unit.follow_ups:
             follow_up()
+
+    def shielded(self, names: Iterable[str]) -> AbstractContextManager[None]:
+        """Hold the names of objects against `alone` while the block runs; many may."""
+        return locks.shielded(self.engine, names)
+
+    def alone(self, name: str) -> AbstractContextManager[bool]:
+        """Whether nobody else holds the name; if so, nobody does while the block runs."""
+        return locks.alone(self.engine, name)
 
     def check(self) -> None:
         """Raises when the database does not answer."""

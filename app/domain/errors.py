@@ -15,6 +15,9 @@
     ├── Unauthenticated                UNAUTHENTICATED        401
     ├── PayloadTooLarge                PAYLOAD_TOO_LARGE      413
     ├── SourceUnavailable              SOURCE_UNAVAILABLE     422
+    ├── Unavailable                    SERVICE_UNAVAILABLE    503
+    ├── ArtifactDamaged                ARTIFACT_DAMAGED       500
+    ├── StorageUnavailable             STORAGE_UNAVAILABLE    500
     ├── OutOfMemory                    OUT_OF_MEMORY          500
     ├── DeadlineExceeded               DEADLINE_EXCEEDED      504
     ├── WorkerLost                     WORKER_LOST            500
@@ -97,6 +100,18 @@ class PayloadTooLarge(MicrolithError):
 
 class SourceUnavailable(MicrolithError):
     code, status, title = "SOURCE_UNAVAILABLE", 422, "A model or dataset could not be fetched"
+
+
+class Unavailable(MicrolithError):
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "A server that this one needs is away"
+
+
+class ArtifactDamaged(MicrolithError):
+    code, title = "ARTIFACT_DAMAGED", "The stored file is not what it was"
+
+
+class StorageUnavailable(MicrolithError):
+    code, title = "STORAGE_UNAVAILABLE", "The object store took no files"
 
 
 class OutOfMemory(MicrolithError):

@@ -6,8 +6,8 @@
       ├──cancel──▶ cancelled
       └──expire──▶ expired
 
-`retry` takes a failed, cancelled or expired job back to `queued`. Once cancelling, a job ends as cancelled, whatever
-its worker reports: the caller was told so.
+`retry` takes a failed, cancelled or expired job back to `queued`, `repair` a succeeded one whose files may be damaged.
+Once cancelling, a job ends as cancelled, whatever its worker reports: the caller was told so.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 from app.domain.errors import Conflict
 from microlith.contract import TERMINAL_STATES, State
 
-Action = Literal["claim", "release", "succeed", "fail", "cancel", "stop", "expire", "retry"]
+Action = Literal["claim", "release", "succeed", "fail", "cancel", "stop", "expire", "retry", "repair"]
 
 TRANSITIONS: dict[tuple[State, Action], State] = {
     ("queued", "claim"): "running",
@@ -34,6 +34,7 @@ TRANSITIONS: dict[tuple[State, Action], State] = {
     ("failed", "retry"): "queued",
     ("cancelled", "retry"): "queued",
     ("expired", "retry"): "queued",
+    ("succeeded", "repair"): "queued",
 }
 
 HELD_STATES: frozenset[State] = frozenset({"running", "cancelling"})

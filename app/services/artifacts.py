@@ -1,14 +1,12 @@
-"""Artifacts: stored files of modules, found by their callers and deleted when nothing names them."""
+"""Artifacts: stored files of modules, found by their callers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.db.tables import ArtifactRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
-from app.storage import ObjectStore
 from microlith.contract import Artifact, ArtifactFile
 from microlith.contract.artifact import ArtifactUrls
 
@@ -43,14 +41,3 @@ def show(row: ArtifactRow) -> Artifact:
         created_at=row.created_at,
         urls=ArtifactUrls(self=url, content=f"{url}/content"),
     )
-
-
-def forget(unit: Unit, job_id: str, objects: ObjectStore) -> None:
-    """Once the job's rows are gone, delete the objects that were its alone: jobs share objects of equal content."""
-    keys = unit.artifacts.keys_of_job_alone(job_id)
-    unit.after_commit(lambda: _delete_all(objects, keys))
-
-
-def _delete_all(objects: ObjectStore, keys: Iterable[str]) -> None:
-    for key in keys:
-        objects.delete(key)

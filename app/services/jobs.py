@@ -16,10 +16,12 @@ from app.db.tables import IdempotencyRow, JobRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, IdempotencyInFlight, IdempotencyMismatch, NotFound
 from app.domain.ids import new_id
+from app.domain.states import Action
 from app.queue import PRIORITIES
-from app.services import artifacts, lifecycle
+from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.planning import Resolution, plan, resolve
+from app.services.sweeping import remove
 from microlith.contract import (
     TERMINAL_STATES,
     ConcernCounts,
@@ -77,7 +79,7 @@ class Jobs:
         """Newest first; one more than `limit` tells the caller that there is a next page."""
         rows = self.unit.jobs.page(self.owner, wanted, before, limit + 1)
         positions = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
-        return [show(row, positions.get(row.id)) for row in rows]
+        return [self._travelling(row, positions.get(row.id)) for row in rows]
 
     def events(self, job_id: str, after: int, limit: int) -> list[Event]:
         self.unit.jobs.find(job_id, self.owner) or _missing(job_id)
@@ -91,20 +93,26 @@ class Jobs:
 
     def retry(self, job_id: str) -> Job:
         """Queue a failed, cancelled or expired job again; concerns it has published are not made anew."""
-        job = self._lock(job_id)
-        lifecycle.move(self.unit, job, "retry")
-        lifecycle.reset(job)
-        job.deadline_at = self._deadline(job)
-        self._ring(job)
-        return self._show(job)
+        return self._again(job_id, "retry")
+
+    def repair(self, job_id: str) -> Job:
+        """Queue a finished job again to look at every stored file and make anew those that are damaged or gone."""
+        return self._again(job_id, "repair")
 
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its modules, artifacts and those objects that no other artifact names."""
         job = self._lock(job_id)
         if job.state not in TERMINAL_STATES:
             raise Conflict(f"The job is {job.state}.", hint="Cancel it and delete it when it has stopped.")
-        artifacts.forget(self.unit, job.id, self.backend.objects)
-        self.unit.jobs.delete(job)
+        remove(self.unit, job, self.backend)
+
+    def _again(self, job_id: str, action: Action) -> Job:
+        job = self._lock(job_id)
+        lifecycle.move(self.unit, job, action)
+        lifecycle.reset(job, repairing=action == "repair")
+        job.deadline_at = self._deadline(job)
+        self._ring(job)
+        return self._show(job)
 
     def _replay(self, submission: Submission) -> JobRow | None:
         key = submission.key or ""
@@ -176,10 +184,15 @@ class Jobs:
         return self.unit.jobs.lock(job_id, self.owner) or _missing(job_id)
 
     def _show(self, job: JobRow) -> Job:
-        return show(job, self.unit.jobs.queue_positions([job.id]).get(job.id))
+        return self._travelling(job, self.unit.jobs.queue_positions([job.id]).get(job.id))
+
+    def _travelling(self, row: JobRow, queue_position: int | None) -> Job:
+        days = self.backend.settings.keep_days
+        expires_at = row.finished_at + timedelta(days=days) if row.finished_at and days else None
+        return show(row, queue_position, expires_at)
 
 
-def show(row: JobRow, queue_position: int | None) -> Job:
+def show(row: JobRow, queue_position: int | None, expires_at: datetime | None) -> Job:
     """A row as it travels."""
     return Job(
         id=row.id,
@@ -198,7 +211,7 @@ def show(row: JobRow, queue_position: int | None) -> Job:
         queued_at=row.queued_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        expires_at=row.expires_at,
+        expires_at=expires_at,
         urls=_urls(row.id),
     )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.db.tables import JobRow
 from app.db.unit import Unit
 from app.domain.errors import DeadlineExceeded, MicrolithError, WorkerLost
 from app.domain.ids import new_id
-from app.domain.states import Action, next_state
+from app.domain.states import HELD_STATES, Action, next_state
 from microlith.contract import TERMINAL_STATES, JobError, Progress
+
+LATER = "Retry it (finished concerns are kept), or submit it with a later `deadline_seconds`."
 
 
 def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
@@ -21,10 +23,12 @@ def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
     if job.state in TERMINAL_STATES:
         job.finished_at = now
         job.phase = None
+    if job.state == "succeeded":
+        job.repairing = False
     if job.state == "queued":
         job.queued_at = now
         job.phase = None
-    if job.state not in ("running", "cancelling"):
+    if job.state not in HELD_STATES:
         job.lease_token = job.lease_expires_at = None
     if job.state != before or action == "claim":
         kind = "job.requeued" if action == "release" and job.state == "queued" else f"job.{job.state}"
@@ -40,12 +44,12 @@ def claim(unit: Unit, job_id: str, lease_seconds: float) -> JobRow | None:
     job = unit.jobs.lock(job_id)
     if job is None or job.state != "queued":
         job = unit.jobs.lock_next()
+    while job is not None and _overdue(job, unit.jobs.now()):
+        expire(unit, job)
+        job = unit.jobs.lock_next()
     if job is None:
         return None
     now = unit.jobs.now()
-    if job.deadline_at is not None and job.deadline_at < now:
-        expire(unit, job)
-        return None
     job.attempts += 1
     job.lease_token = new_id("lease")
     job.lease_expires_at = now + timedelta(seconds=lease_seconds)
@@ -63,26 +67,31 @@ def fail(unit: Unit, job: JobRow, error: MicrolithError) -> None:
 
 
 def expire(unit: Unit, job: JobRow) -> None:
-    """End a job whose deadline passed before anybody started it."""
-    job.error = JobError(
-        code=DeadlineExceeded.code,
-        message="The deadline passed while the job was queued.",
-        hint="Retry it, or submit it with a later `deadline_seconds`.",
-    ).model_dump()
+    """End a queued job whose deadline has passed: as expired if nobody ever started it, as failed otherwise."""
+    if job.started_at is not None:
+        fail(unit, job, DeadlineExceeded("The deadline passed before the job was taken up again.", hint=LATER))
+        return
+    passed = DeadlineExceeded("The deadline passed while the job was queued.", hint=LATER)
+    job.error = JobError(code=passed.code, message=passed.detail, hint=passed.hint).model_dump()
     move(unit, job, "expire")
 
 
-def abandon(unit: Unit, job: JobRow, max_attempts: int) -> None:
-    """Take a job from a worker that was lost: queued again, or failed once it has cost `max_attempts` workers."""
+def abandon(unit: Unit, job: JobRow, max_attempts: int, reason: str = "worker lost") -> None:
+    """Take a job from a worker that cannot go on: queued again, or failed once it has cost `max_attempts` workers."""
     if job.state == "running" and job.attempts >= max_attempts:
         hint = "The worker was killed, often for memory: lower `sampling.per_concern` or run it on a larger machine."
         fail(unit, job, WorkerLost(f"{job.attempts} workers were lost while running this job.", hint=hint))
     else:
-        move(unit, job, "release", attempt=job.attempts, reason="worker lost")
+        move(unit, job, "release", attempt=job.attempts, reason=reason)
 
 
-def reset(job: JobRow) -> None:
-    """Make a finished job ready for another try; concerns that were published stay."""
+def reset(job: JobRow, *, repairing: bool = False) -> None:
+    """Make a finished job ready for another try; concerns that were published stay, unless their files are damaged."""
     job.error = job.started_at = job.finished_at = None
     job.attempts = 0
     job.progress = Progress().model_dump()
+    job.repairing = job.repairing or repairing
+
+
+def _overdue(job: JobRow, now: datetime) -> bool:
+    return job.deadline_at is not None and job.deadline_at < now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -15,10 +16,6 @@ from app.services import lifecycle
 from app.services.backend import Backend
 
 log = structlog.get_logger()
-
-ROUND_SECONDS = 5.0
-UNHEARD_SECONDS = 15.0
-"""A job that nobody has claimed for so long may have lost its message."""
 
 
 @asynccontextmanager
@@ -33,11 +30,14 @@ async def reaping(backend: Backend) -> AsyncIterator[None]:
         await rounds
 
 
-def reap(backend: Backend) -> None:
-    """One round. Several servers may make it at once: each job is taken under its row's lock."""
+def reap(backend: Backend, *, recover: bool = True) -> None:
+    """One round. Several servers may make it at once: each job is taken under its row's lock.
+
+    Without `recover` lapsed leases are left alone: after the database was away nobody could renew one.
+    """
     with backend.database.unit() as unit:
         lapsed, overdue = unit.jobs.lapsed(), unit.jobs.overdue()
-    for job_id in lapsed:
+    for job_id in lapsed if recover else ():
         _recover(backend, job_id)
     for job_id in overdue:
         _expire(backend, job_id)
@@ -50,7 +50,7 @@ def _ring_again(backend: Backend) -> None:
     While any message is left in the queue nothing is rung, so that messages never pile up behind busy workers.
     """
     with backend.database.unit() as unit:
-        waiting = unit.jobs.waiting(UNHEARD_SECONDS)
+        waiting = unit.jobs.waiting(backend.settings.unheard_seconds)
     try:
         if waiting and backend.queue.depth() == 0:
             for job_id, priority in waiting:
@@ -76,10 +76,16 @@ def _expire(backend: Backend, job_id: str) -> None:
 
 
 async def _rounds(backend: Backend, over: asyncio.Event) -> None:
+    blind_until = sweep_at = 0.0
     while not over.is_set():
+        now = time.monotonic()
         try:
-            await run_in_threadpool(reap, backend)
+            await run_in_threadpool(reap, backend, recover=now > blind_until)
+            if now >= sweep_at:
+                sweep_at = now + backend.settings.sweep_hours * 3600
+                await run_in_threadpool(backend.queue.ask_for_sweep, backend.settings.sweep_hours * 3600)
         except SQLAlchemyError as error:
+            blind_until = time.monotonic() + backend.settings.lease_seconds
             log.warning("reaper_interrupted", error=str(error).splitlines()[0])
         with suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), ROUND_SECONDS)
+            await asyncio.wait_for(over.wait(), backend.settings.reaper_seconds)

@@ -44,14 +44,15 @@ class FolderStore(ObjectStore):
     def delete(self, key: str) -> None:
         self.local_path(key).unlink(missing_ok=True)
 
-    def list(self, prefix: str = "") -> Iterator[str]:
-        start = self.root / checked_prefix(prefix)
+    def list(self, prefix: str = "", *, older_than: float = 0.0) -> Iterator[str]:
+        start, before = self.root / checked_prefix(prefix), time.time() - older_than
         for folder, subfolders, files in os.walk(start):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             for name in files:
                 path = Path(folder, name)
-                if not path.is_symlink():
-                    yield path.relative_to(self.root).as_posix()
+                with contextlib.suppress(FileNotFoundError):  # somebody else was quicker to delete it
+                    if not path.is_symlink() and path.stat().st_mtime <= before:
+                        yield path.relative_to(self.root).as_posix()
 
     def local_path(self, key: str) -> Path:
         """The object's file. Raises InvalidInput when a link on the way leads elsewhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +94,11 @@ class S3ObjectStore(ObjectStore):
         with self._clear_errors():
             obstore.delete(self._bucket, key)
 
-    def list(self, prefix: str = "") -> Iterator[str]:
+    def list(self, prefix: str = "", *, older_than: float = 0.0) -> Iterator[str]:
+        before = datetime.now(UTC) - timedelta(seconds=older_than)
         with self._clear_errors():
             for page in obstore.list(self._bucket, prefix=checked_prefix(prefix) or None):
-                yield from (entry["path"] for entry in page)
+                yield from (entry["path"] for entry in page if not older_than or entry["last_modified"] <= before)
 
     def local_path(self, key: str) -> None:
         """Objects are elsewhere."""

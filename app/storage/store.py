@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -18,10 +19,21 @@ class ObjectStore(ABC):
     or refuses us another OSError.
     """
 
-    def put_file(self, key: str, path: Path, media_type: str) -> None:
-        """Stores a file's bytes. Keys are made from content, so one already there with the same size is left alone."""
-        if self.head(key) != path.stat().st_size:
+    def put_file(self, key: str, path: Path, media_type: str, *, replace: bool = False) -> None:
+        """Stores a file's bytes. Keys are made from content, so one already there with the same size is left alone.
+
+        With `replace` it is written all the same: its bytes may have been damaged.
+        """
+        if replace or self.head(key) != path.stat().st_size:
             self._put(key, path, media_type)
+
+    def sha256(self, key: str) -> str:
+        """The digest of the object's bytes, read in full."""
+        digest = hashlib.sha256()
+        with closing(self.open(key)) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def download(self, key: str, path: Path) -> None:
         """Writes the object to `path`; a failure on the way leaves no file there."""
@@ -46,8 +58,8 @@ class ObjectStore(ABC):
         """Removes the object; it is no error when it is not there."""
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """The keys below a prefix of whole names, in no particular order."""
+    def list(self, prefix: str = "", *, older_than: float = 0.0) -> Iterator[str]:
+        """The keys below a prefix of whole names, written at least so many seconds ago, in no particular order."""
 
     @abstractmethod
     def local_path(self, key: str) -> Path | None:

@@ -218,6 +218,13 @@ def retry(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def repair(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
+    """Have the stored files of a finished job looked at, and made anew where they are damaged or gone."""
+    with connect(context) as client:
+        _tell(client.repair(job), as_json)
+
+
+@app.command()
 def delete(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
     """Remove a finished job with its modules and their files."""
     with connect(context) as client:

@@ -121,6 +121,10 @@ class Client:
         """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
         return _read(Job, self._server.send("POST", _path("jobs", job_id, "retry")))
 
+    def repair(self, job_id: str) -> Job:
+        """Have every stored file of a finished job looked at, and made anew where it is damaged or gone."""
+        return _read(Job, self._server.send("POST", _path("jobs", job_id, "repair")))
+
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its modules and their files."""
         self._server.send("DELETE", _path("jobs", job_id))

@@ -21,8 +21,8 @@ def test_every_pair_either_leads_where_the_table_says_or_is_a_conflict(state: St
             next_state(state, action)
 
 
-def test_only_a_retry_leaves_a_terminal_state() -> None:
-    assert {action for state, action in TRANSITIONS if state in TERMINAL_STATES} == {"retry"}
+def test_only_a_retry_or_a_repair_leaves_a_terminal_state() -> None:
+    assert {action for state, action in TRANSITIONS if state in TERMINAL_STATES} == {"retry", "repair"}
 
 
 def test_a_cancelling_job_can_only_end_as_cancelled() -> None:

@@ -22,13 +22,14 @@ class Archive:
     """A zip on disk: its digest, its size and what it holds."""
 
     path: Path
+    layout: str
     sha256: str
     size_bytes: int
     files: list[ArtifactFile]
 
 
-def archive(folder: Path, target: Path) -> Archive:
-    """Zips `folder` into `target`, its files at the root. Equal content has equal bytes.
+def archive(folder: Path, target: Path, layout: str = "portable") -> Archive:
+    """Zips `folder`, a module in this layout, into `target`, its files at the root. Equal content has equal bytes.
 
     Stored, not compressed: weights do not shrink, and zlib's versions differ. Reads and writes in pieces.
     """
@@ -36,7 +37,7 @@ def archive(folder: Path, target: Path) -> Archive:
         files = [_add(zipped, folder, name) for name in files_of(folder)]
     with target.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Archive(target, digest, target.stat().st_size, files)
+    return Archive(target, layout, digest, target.stat().st_size, files)
 
 
 def _add(zipped: zipfile.ZipFile, folder: Path, name: str) -> ArtifactFile:
