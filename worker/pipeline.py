@@ -7,9 +7,6 @@ in a clean process and published. What an earlier attempt has published is not m
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from app.settings import Settings
 from microlith.contract import JobSpec
 from worker import device
@@ -23,13 +20,13 @@ from worker.packaging.verify import Verifier
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
+from worker.scratch import scratch
 from worker.sources.opening import open_sources
 
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make every module the spec asks for. Raises MicrolithError for what a caller can mend."""
-    with tempfile.TemporaryDirectory(prefix="microlith-") as folder, Verifier() as verifier:
-        scratch = Path(folder)
+    with scratch() as folder, Verifier(folder) as verifier:
         with journal.phase("resolving"):
             sources = open_sources(spec, allow_paths=settings.allow_paths, device=device.choose(settings.device))
             journal.resolve(sources.resolved, len(sources.concerns))
@@ -38,7 +35,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             done = journal.published()
 
         with journal.phase("sampling"):
-            drawn = draw(spec, sources, journal.objects, scratch, journal.alive)
+            drawn = draw(spec, sources, journal.objects, folder, journal.alive)
             bench = Bench.of(spec, sources)
             left = len(concerns) * len(spec.ratios) - len(done)
             journal.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)
@@ -57,7 +54,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, scratch)
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, folder)
         for concern, ratio, mask in ((concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done):
             base_states = bench.base_states(model, concern)
             with realised(model, mask, parts) as module:

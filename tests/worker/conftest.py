@@ -61,5 +61,5 @@ def warm_verifier() -> Iterator[Verifier]:
 def product(
     api: TestClient, backend: Backend, tmp_path: Path, warm_verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> Product:
-    monkeypatch.setattr("worker.pipeline.Verifier", lambda: nullcontext(warm_verifier))
+    monkeypatch.setattr("worker.pipeline.Verifier", lambda _folder: nullcontext(warm_verifier))
     return Product(api, backend, tmp_path / "modules")

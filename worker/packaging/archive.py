@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microlith.contract import ArtifactFile
-from worker.packaging.portable import files_of
 
 MEDIA_TYPE = "application/zip"
 _CHUNK = 1024 * 1024
@@ -38,6 +37,11 @@ def archive(folder: Path, target: Path, layout: str = "portable") -> Archive:
     with target.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Archive(target, layout, digest, target.stat().st_size, files)
+
+
+def files_of(folder: Path) -> list[str]:
+    """The names of all files below a folder, relative and with forward slashes, sorted."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def _add(zipped: zipfile.ZipFile, folder: Path, name: str) -> ArtifactFile:

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.sources.config import VOCABULARIES
 from app.sources.images import PREPROCESSOR
+from worker.packaging.archive import files_of
 from worker.sources.models import LoadedModel
 
 TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -37,11 +38,6 @@ def write_portable(
     (folder / "decomposition.json").write_text(document + "\n", encoding="utf-8")
     (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
     return files_of(folder)
-
-
-def files_of(folder: Path) -> list[str]:
-    """The names of all files below a folder, relative and with forward slashes, sorted."""
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def _write_notices(folder: Path, loaded: LoadedModel) -> None:

@@ -35,11 +35,19 @@ class Verifier:
 
     It has no network, no GPU, no home folder and, run with `python -I`, nothing of the caller's environment.
 
-        with Verifier() as verifier:
+        with Verifier(scratch) as verifier:
             verifier.check(archive.path, {"input_ids": ids, "attention_mask": mask}, logits)
     """
 
-    def __init__(self, *, threads: int = 1, timeout_seconds: float = 300, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        within: Path | None = None,
+        *,
+        threads: int = 1,
+        timeout_seconds: float = 300,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._within = within
         self._command = list(command or [sys.executable, "-I", str(SCRIPT)])
         self._threads = threads
         self._timeout = timeout_seconds
@@ -48,7 +56,9 @@ class Verifier:
 
     def __enter__(self) -> Verifier:
         with contextlib.ExitStack() as resources:
-            self._folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="microlith-verify-"))
+            self._folder = resources.enter_context(
+                tempfile.TemporaryDirectory(prefix="microlith-verify-", dir=self._within)
+            )
             self._stderr: IO[bytes] = resources.enter_context(tempfile.TemporaryFile())
             self._child = self._start()
             self._resources = resources.pop_all()

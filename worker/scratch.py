@@ -1,0 +1,39 @@
+"""Folders for work in progress: gone when the work is over, and swept by the next job when a process was killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = re.compile(r"microlith-job-(\d+)-.*")
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of this process, removed with all that is in it when the block ends."""
+    _remove_leftovers(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=f"microlith-job-{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Folders whose process is no more: it was killed before it could clean up."""
+    for folder in place.glob("microlith-job-*"):
+        found = NAME.fullmatch(folder.name)
+        if found and not _runs(int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process, but a process
+        return True
+    return True
