@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 import microlith
-from app.api import catalog, health, jobs, modules, problems
+from app.api import catalog, health, jobs, modules, problems, uploads
 from app.api.guards import Guards
 from app.services.backend import Backend
 from app.services.reaper import reaping
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
     )
-    for routes in (jobs, modules, catalog, health):
+    for routes in (jobs, modules, uploads, catalog, health):
         app.include_router(routes.router)
     problems.install(app)
     _document_problem(app)

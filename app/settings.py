@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="The bearer key callers must send; required outside loopback.")
     allow_paths: bool = Field(False, description="Accept `path:` references; the embedded default alone sets it.")
     max_body_bytes: int = 1_000_000
+    max_upload_bytes: int = Field(
+        5_000_000_000, ge=1, le=5 * 1024**3, description="Of one uploaded file; S3 takes 5 GiB in one PUT."
+    )
+    cache_bytes: int = Field(
+        20_000_000_000, ge=0, description="How much unpacked uploads may take below `cache` in the data folder."
+    )
 
     device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Torch threads.")
@@ -67,6 +73,11 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: there is no such queue; known are {', '.join(QUEUES)}")
         return value
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where uploads arrive and are unpacked."""
+        return self.data_dir.expanduser() / "cache"
 
     @property
     def loopback(self) -> bool:

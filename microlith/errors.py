@@ -14,6 +14,7 @@ MicrolithClientError
 ├── DigestMismatch           bytes arrived that are not the artifact's
 ├── UnsafeArchive            an archive names files outside its own folder
 ├── TargetOccupied           something else is where a download should go
+├── NotUploadable            a file or folder that the server could not use
 ├── NoSuchLayout             the module was not exported in this layout
 └── JobFailed                a job that was waited for failed, was cancelled or expired
 """
@@ -179,6 +180,10 @@ class TargetOccupied(MicrolithClientError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} exists and is not what was to be downloaded. Choose another folder, or remove it.")
         self.path = path
+
+
+class NotUploadable(MicrolithClientError):
+    """There is nothing at the path, or nothing the server could use; nothing was sent."""
 
 
 class NoSuchLayout(MicrolithClientError):

@@ -173,17 +173,11 @@ class Batch:
 
 def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, max_length: int) -> TokenExamples:
     """Texts as the model reads them: special tokens included, truncated to `max_length`, not padded."""
-    encoded = tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
+    options = {"truncation": True, "max_length": max_length, "padding": False}
+    unasked = {"return_attention_mask": False, "return_token_type_ids": False}
     pad_id = tokenizer.pad_token_id
     return TokenExamples(
-        token_ids=encoded["input_ids"],
+        token_ids=tokenizer(list(texts), **options, **unasked)["input_ids"] if texts else [],  # it cannot read nothing
         labels=np.asarray(labels, dtype=np.int64),
         pad_id=0 if pad_id is None else pad_id,
         max_length=max_length,

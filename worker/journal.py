@@ -8,12 +8,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
+from app.domain.errors import SourceUnavailable
+from app.services.library import describe
+from app.services.shelves import Shelves, registered
+from app.sources.references import Shelf, is_registered
 from app.storage import ObjectStore
-from microlith.contract import BaseResult, Concern, Overlap, Phase, Progress, Resolved
+from microlith.contract import BaseResult, Concern, JobSpec, ModelInfo, Overlap, Phase, Progress, Resolved
 from worker.lease import Lease
 from worker.packaging.archive import MEDIA_TYPE, Archive
 from worker.patience import DATABASE_AWAY, patient, reached
@@ -49,6 +53,19 @@ class Journal:
         yield
         self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
 
+    @contextmanager
+    def shelf(self, spec: JobSpec) -> Iterator[Shelf]:
+        """What the spec names of its caller's registered sources. SourceUnavailable for what was deleted meanwhile."""
+        with ExitStack() as held:
+            shelf = self._hold(spec, held)
+            gone = ", ".join(sorted(registered(spec) - shelf.keys()))
+            if gone:
+                raise SourceUnavailable(
+                    f"{gone} was deleted before the job ran.",
+                    hint="Upload it again and submit a new job with its new id.",
+                )
+            yield shelf
+
     def expect(self, rows: int) -> None:
         """How many rows the job will pass through a model: what progress is counted in, from now on."""
         self.total = rows
@@ -82,6 +99,13 @@ class Journal:
         with self.lease.write() as (_, job):
             job.resolved = resolved.model_dump()
             job.concerns_total = concerns
+
+    @patient
+    def introduce(self, ref: str, model: ModelInfo) -> None:
+        """Give a model that was registered by its name alone the facts it has on the hub."""
+        if is_registered(ref):
+            with self.lease.write() as (unit, _):
+                describe(unit, ref, self.lease.owner, model)
 
     @patient
     def publish_base(self, base: BaseResult) -> None:
@@ -121,6 +145,11 @@ class Journal:
         """The last word of an attempt that succeeded."""
         self.done = self.total
         self._note(job)
+
+    @patient
+    def _hold(self, spec: JobSpec, held: ExitStack) -> Shelf:
+        shelves = Shelves(self.lease.database, self.objects, self.lease.settings, self.lease.owner)
+        return reached(lambda: held.enter_context(shelves.shelf(spec)), self.lease.checkpoint)
 
     @patient
     def _enter(self, phase: Phase) -> None:

@@ -46,6 +46,7 @@ class Lease:
     database: Database
     settings: Settings
     job_id: str
+    owner: str
     token: str
     attempt: int
     spec: JobSpec
@@ -63,7 +64,7 @@ class Lease:
                 return None
             left = (job.deadline_at - unit.jobs.now()).total_seconds() if job.deadline_at else None
             spec = JobSpec.model_validate(job.spec)
-            return cls(database, settings, job.id, job.lease_token, job.attempts, spec, left, job.repairing)
+            return cls(database, settings, job.id, job.owner, job.lease_token, job.attempts, spec, left, job.repairing)
 
     def checkpoint(self) -> None:
         """Raises what the heartbeat heard; passes otherwise."""

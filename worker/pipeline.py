@@ -7,6 +7,8 @@ in a clean process and published. What an earlier attempt has published is not m
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from app.settings import Settings
 from microlith.contract import JobSpec
 from worker import device
@@ -26,10 +28,13 @@ from worker.sources.opening import open_sources
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make every module the spec asks for. Raises MicrolithError for what a caller can mend."""
-    with scratch() as folder, Verifier(folder) as verifier:
+    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
         with journal.phase("resolving"):
-            sources = open_sources(spec, allow_paths=settings.allow_paths, device=device.choose(settings.device))
+            shelf = held.enter_context(journal.shelf(spec))
+            on = device.choose(settings.device)
+            sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=on)
             journal.resolve(sources.resolved, len(sources.concerns))
+            journal.introduce(spec.model, sources.model.info)
             model, parts = sources.model.model, anatomy(sources.model.model)
             concerns = {concern.id: concern for concern in sources.concerns}
             done = journal.published()

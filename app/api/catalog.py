@@ -1,14 +1,15 @@
-"""Routes that tell what a job can be built from."""
+"""Routes that tell what a job can be built from, and take what callers bring."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
-from app.api.dependencies import AnyBackend
+from app.api.dependencies import CallersLibrary, PageCursor
 from app.api.problems import documented
-from app.domain.errors import DatasetInvalid, NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel
+from app.domain.errors import Conflict, DatasetInvalid, NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel
 from app.services import catalog
-from microlith.contract import DatasetInfo, Methods, ModelInfo, Page
+from microlith.contract import DatasetInfo, Methods, ModelInfo, Page, RegisterDataset, RegisterModel
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
@@ -19,25 +20,61 @@ def get_methods() -> Methods:
     return catalog.methods()
 
 
+@router.post(
+    "/models",
+    status_code=201,
+    response_model=ModelInfo,
+    responses=documented(Conflict, SourceUnavailable, UnsafeModel, UnsupportedModel),
+)
+def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
+    """Give a model an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the hub."""
+    model = library.register_model(wanted)
+    return JSONResponse(model.model_dump(mode="json"), 201, {"Location": f"/v1/models/{model.id}"})
+
+
 @router.get("/models", responses=documented())
-def list_models() -> Page[ModelInfo]:
-    """The models that come with the server."""
-    return Page(data=catalog.models())
+def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
+    """Your registered models, newest first, then those that come with the server."""
+    return cursor.page(library.models(cursor.before, cursor.limit))
 
 
 @router.get("/models/{ref:path}", responses=documented(NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel))
-def get_model(ref: str, backend: AnyBackend) -> ModelInfo:
-    """A model by reference: its labels, and every layer that can be pruned."""
-    return catalog.model(ref, allow_paths=backend.settings.allow_paths)
+def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
+    """A model by id or reference: its labels, and every layer that can be pruned."""
+    return library.model(ref)
+
+
+@router.delete("/models/{model_id}", status_code=204, response_class=Response, responses=documented(NotFound))
+def delete_model(model_id: str, library: CallersLibrary) -> None:
+    """Forget a registered model and its upload. Jobs keep their results; one that has not begun fails."""
+    library.delete("model", model_id)
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=DatasetInfo,
+    responses=documented(Conflict, SourceUnavailable, DatasetInvalid),
+)
+def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
+    """Give a dataset an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a hub name."""
+    dataset = library.register_dataset(wanted)
+    return JSONResponse(dataset.model_dump(mode="json"), 201, {"Location": f"/v1/datasets/{dataset.id}"})
 
 
 @router.get("/datasets", responses=documented())
-def list_datasets() -> Page[DatasetInfo]:
-    """The datasets that come with the server."""
-    return Page(data=catalog.datasets())
+def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetInfo]:
+    """Your registered datasets, newest first, then those that come with the server."""
+    return cursor.page(library.datasets(cursor.before, cursor.limit))
 
 
 @router.get("/datasets/{ref:path}", responses=documented(NotFound, SourceUnavailable, DatasetInvalid))
-def get_dataset(ref: str, backend: AnyBackend) -> DatasetInfo:
-    """A dataset by reference: its splits, columns and how many of each label."""
-    return catalog.dataset(ref, allow_paths=backend.settings.allow_paths)
+def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
+    """A dataset by id or reference: its splits, columns and how many of each label."""
+    return library.dataset(ref)
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204, response_class=Response, responses=documented(NotFound))
+def delete_dataset(dataset_id: str, library: CallersLibrary) -> None:
+    """Forget a registered dataset and its upload. Jobs keep their results; one that has not begun fails."""
+    library.delete("dataset", dataset_id)

@@ -15,7 +15,9 @@ from app.db.unit import Unit
 from app.services.artifacts import Artifacts
 from app.services.backend import Backend
 from app.services.jobs import Jobs
+from app.services.library import Library
 from app.services.modules import Modules
+from app.services.uploads import Uploads
 from app.services.watching import Watching
 from microlith.contract import State
 
@@ -55,6 +57,14 @@ def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
     return Artifacts(unit, caller)
 
 
+def _uploads(backend: AnyBackend, caller: Caller) -> Uploads:
+    return Uploads(backend, caller)
+
+
+def _library(backend: AnyBackend, caller: Caller) -> Library:
+    return Library(backend, caller)
+
+
 def _watching(backend: AnyBackend, caller: Caller) -> Watching:
     return Watching(backend, caller)
 
@@ -76,6 +86,8 @@ def _job_filter(
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
 CallersModules = Annotated[Modules, Depends(_modules)]
 CallersArtifacts = Annotated[Artifacts, Depends(_artifacts)]
+CallersUploads = Annotated[Uploads, Depends(_uploads)]
+CallersLibrary = Annotated[Library, Depends(_library)]
 CallersWatching = Annotated[Watching, Depends(_watching)]
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
 PageCursor = Annotated[Cursor, Depends(Cursor.from_query)]

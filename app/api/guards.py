@@ -25,6 +25,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 OWNER = "default"
 """The one caller there is while the key comes from the environment."""
 
+UPLOADED = re.compile(r"/v1/uploads/[^/]+/content")
+
 LOOPBACK_HOSTS = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
 REQUESTS = Histogram("microlith_http_request_seconds", "Time to answer, by route", ["method", "route", "status"])
@@ -48,11 +50,16 @@ class Guards:
         watched = _Watched(scope, send, request_id)
         try:
             self._check_caller(Request(scope))
-            limited = _limited(receive, Headers(scope=scope), self.settings.max_body_bytes)
+            limited = _limited(receive, Headers(scope=scope), self._most_bytes(scope))
             await self.app(scope, limited, watched.send)
         except MicrolithError as error:
             headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
             await render(problem_of(error, request_id), headers)(scope, receive, watched.send)
+
+    def _most_bytes(self, scope: Scope) -> int:
+        """Of a body; a file that is uploaded may be large, since it is never held in memory."""
+        upload = scope["method"] == "PUT" and UPLOADED.fullmatch(scope["path"])
+        return self.settings.max_upload_bytes if upload else self.settings.max_body_bytes
 
     def _check_caller(self, request: Request) -> None:
         """With a key every call must carry it. Without one only this machine may call, and not by a foreign name."""

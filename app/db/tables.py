@@ -126,6 +126,42 @@ class ArtifactRow(Table):
     created_at: Mapped[datetime]
 
 
+class UploadRow(Table):
+    """A file a caller sends: at `staged` while it is open; at `key`, where nobody can write, once it is complete."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    kind: Mapped[str]
+    filename: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str | None]
+    staged: Mapped[str] = mapped_column(index=True)
+    key: Mapped[str | None] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    completed_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "owner", "id"), Index(None, "owner", "sha256"))
+
+
+class SourceRow(Table):
+    """A registered model or dataset: an upload, or a name on the hub; `facts` is its wire model, null while unknown."""
+
+    __tablename__ = "sources"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    kind: Mapped[str]
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id"), index=True)
+    hub: Mapped[str | None]
+    columns: Mapped[dict[str, Any]]
+    facts: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "owner", "kind", "id"),)
+
+
 class IdempotencyRow(Table):
     """Which job a caller's idempotency key made, and from which body."""
 

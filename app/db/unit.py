@@ -15,6 +15,8 @@ from app.db.events import EventStore
 from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
+from app.db.sources import SourceStore
+from app.db.uploads import UploadStore
 
 CONNECTION = {
     "application_name": "microlith",
@@ -52,6 +54,14 @@ class Unit:
     @cached_property
     def artifacts(self) -> ArtifactStore:
         return ArtifactStore(self.session)
+
+    @cached_property
+    def uploads(self) -> UploadStore:
+        return UploadStore(self.session)
+
+    @cached_property
+    def sources(self) -> SourceStore:
+        return SourceStore(self.session)
 
     @cached_property
     def idempotency(self) -> IdempotencyStore:

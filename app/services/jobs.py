@@ -7,6 +7,8 @@ becomes a row; the doorbell rings after the commit. Everything else here finds a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -21,7 +23,9 @@ from app.queue import PRIORITIES
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.planning import Resolution, plan, resolve
+from app.services.shelves import Shelves
 from app.services.sweeping import remove
+from app.sources.references import Shelf
 from microlith.contract import (
     TERMINAL_STATES,
     ConcernCounts,
@@ -59,10 +63,11 @@ class Jobs:
 
     def submit(self, submission: Submission) -> Job:
         """Make the job, or find the one this request already made or an identical one that has finished."""
-        replayed = self._replay(submission) if submission.key else None
-        if replayed:
-            return self._show(replayed)
-        resolution = resolve(submission.spec, allow_paths=self.backend.settings.allow_paths)
+        with self._sources(submission.spec) as (spec, shelf):
+            replayed = self._replay(submission) if submission.key else None
+            if replayed:
+                return self._show(replayed)
+            resolution = resolve(spec, allow_paths=self.backend.settings.allow_paths, shelf=shelf)
         job = self._reuse(resolution) or self._create(resolution)
         if submission.key:
             self._remember(submission, job)
@@ -70,7 +75,8 @@ class Jobs:
 
     def plan(self, spec: JobSpec) -> Plan:
         """What `submit` would do."""
-        return plan(resolve(spec, allow_paths=self.backend.settings.allow_paths))
+        with self._sources(spec) as (whole, shelf):
+            return plan(resolve(whole, allow_paths=self.backend.settings.allow_paths, shelf=shelf))
 
     def get(self, job_id: str) -> Job:
         return self._show(self.unit.jobs.find(job_id, self.owner) or _missing(job_id))
@@ -113,6 +119,17 @@ class Jobs:
         job.deadline_at = self._deadline(job)
         self._ring(job)
         return self._show(job)
+
+    @contextmanager
+    def _sources(self, spec: JobSpec) -> Iterator[tuple[JobSpec, Shelf]]:
+        """The spec as its registered sources complete it, and where they are. Files may have to be fetched for it,
+
+        so it comes before the first statement of the unit of work, which then holds no connection yet.
+        """
+        shelves = Shelves.of(self.backend, self.owner)
+        whole = shelves.completed(spec)
+        with shelves.shelf(whole) as shelf:
+            yield whole, shelf
 
     def _replay(self, submission: Submission) -> JobRow | None:
         key = submission.key or ""

@@ -14,7 +14,7 @@ from app.sources.datasets import describe_dataset
 from app.sources.labels import check, find_concerns
 from app.sources.models import describe_model
 from app.sources.places import sha256, stamp
-from app.sources.references import parse
+from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import (
     Concern,
     DatasetFacts,
@@ -78,26 +78,28 @@ class Resolution:
         )
 
 
-def resolve(spec: JobSpec, *, allow_paths: bool) -> Resolution:
+def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Resolution:
     """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
     check_method(spec)
-    model = describe_model(spec.model, allow_paths=allow_paths)
-    dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths)
+    model = describe_model(spec.model, allow_paths=allow_paths, shelf=shelf)
+    dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
         raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
     concerns = find_concerns(spec.concerns, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
-    return Resolution(spec, model, dataset, concerns, layers, boundary_file(spec, allow_paths=allow_paths))
+    boundary = boundary_file(spec, allow_paths=allow_paths, shelf=shelf)
+    return Resolution(spec, model, dataset, concerns, layers, boundary)
 
 
-def boundary_file(spec: JobSpec, *, allow_paths: bool) -> Path | None:
+def boundary_file(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Path | None:
     """The file of boundary samples that a spec brings along, if it does."""
     if spec.sampling.source != "boundary" or spec.sampling.boundary.ref is None:
         return None
     pointer = "/sampling/boundary/ref"
-    file = Path(parse(spec.sampling.boundary.ref, pointer=pointer, allow_paths=allow_paths).name).expanduser()
+    ref = parse(spec.sampling.boundary.ref, pointer=pointer, allow_paths=allow_paths, shelf=shelf)
+    file = ref.place or Path(ref.name).expanduser()
     if not file.is_file():
         raise InvalidInput(f"{str(file)!r} is not a file.", pointer=pointer)
     return file
@@ -133,4 +135,4 @@ def _estimate(resolution: Resolution, modules: int) -> Estimate:
     texts = sum(min(count, limit) if limit else count for count in rows) * (modules + 1)
     weights = sum(layer.shape[0] * layer.shape[1] for layer in model.layers)
     seconds = 2 * weights * texts * TOKENS_PER_TEXT / FLOPS_PER_SECOND
-    return Estimate(seconds=round(seconds, 1), bytes=modules * model.size_bytes)
+    return Estimate(seconds=round(seconds, 1), bytes=modules * (model.size_bytes or 0))

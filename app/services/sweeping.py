@@ -1,24 +1,26 @@
-"""What nothing names any more is removed: jobs past their time, and objects that no artifact names.
+"""What nothing names any more is removed: jobs past their time, uploads nobody used, objects that were left behind.
 
-An object that is being published has no artifact yet: its publisher holds its name until the rows are there, and it
-is young. So the sweep takes only what is old, unnamed and held by nobody, and looks once more when it holds the name.
+What is young is left alone: it may be about to be named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
 import structlog
 
 from app.db.tables import JobRow
 from app.db.unit import Unit
+from app.services import uploads
 from app.services.backend import Backend
+from app.services.discarding import discard
 from microlith.contract import TERMINAL_STATES
 
 log = structlog.get_logger()
 
-ARTIFACTS = "artifacts"
+FOLDERS = ("artifacts", uploads.UPLOADS)
+"""Where every object has a row that names it."""
+
 BATCH = 500
 
 
@@ -27,6 +29,7 @@ def sweep(backend: Backend) -> None:
     with backend.database.alone("sweep") as first:
         if first:
             _remove_expired(backend)
+            uploads.remove_unused(backend, backend.settings.orphan_hours)
             _remove_orphans(backend)
 
 
@@ -35,14 +38,6 @@ def remove(unit: Unit, job: JobRow, backend: Backend) -> None:
     keys = unit.artifacts.keys_of_job(job.id)
     unit.jobs.delete(job)
     unit.after_commit(lambda: discard(backend, keys))
-
-
-def discard(backend: Backend, keys: Iterable[str]) -> None:
-    """Delete the objects that nothing names. A store that is away is no error: the sweep comes by again."""
-    for key in keys:
-        with backend.database.alone(key) as free:
-            if free and not _named(backend, [key]):
-                _delete(backend, key)
 
 
 def _remove_expired(backend: Backend) -> None:
@@ -60,19 +55,8 @@ def _remove_expired(backend: Backend) -> None:
 
 
 def _remove_orphans(backend: Backend) -> None:
-    """Objects of attempts that did not come to publish them."""
-    old = backend.objects.list(ARTIFACTS, older_than=backend.settings.orphan_hours * 3600)
-    while keys := set(islice(old, BATCH)):
-        discard(backend, keys - _named(backend, keys))
-
-
-def _named(backend: Backend, keys: Iterable[str]) -> set[str]:
-    with backend.database.unit() as unit:
-        return unit.artifacts.named(keys)
-
-
-def _delete(backend: Backend, key: str) -> None:
-    try:
-        backend.objects.delete(key)
-    except OSError as error:
-        log.warning("object_left_behind", key=key, error=str(error))
+    """Objects whose attempt or upload never came to name them."""
+    for folder in FOLDERS:
+        old = backend.objects.list(folder, older_than=backend.settings.orphan_hours * 3600)
+        while keys := list(islice(old, BATCH)):
+            discard(backend, keys)

@@ -74,12 +74,25 @@ def max_length(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tup
 
 
 def _refuse_code(config: Mapping[str, Any], tokenizer: Mapping[str, Any], pointer: str) -> None:
-    if "auto_map" in config or "auto_map" in tokenizer:
+    if _names_code(config) or _names_code(tokenizer):
         raise UnsafeModel(
-            "The model brings code of its own (auto_map), which is never run here.",
+            "The model brings code of its own (auto_map, or kernels from the hub), which is never run here.",
             hint="Use a model whose architecture is part of transformers.",
             pointer=pointer,
         )
+
+
+def _names_code(config: Mapping[str, Any]) -> bool:
+    """Whether the config, or one inside it, names classes of its own or an implementation from a repository."""
+    inside: list[Mapping[str, Any]] = [config]
+    while inside:
+        for name, value in inside.pop().items():
+            if isinstance(value, dict):
+                inside.append(value)
+            named = value and not isinstance(value, int)  # a number is the id of a label that is called so
+            if (name == "auto_map" and named) or (name.endswith("_implementation") and "/" in str(value)):
+                return True
+    return False
 
 
 def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:

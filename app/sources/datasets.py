@@ -19,7 +19,7 @@ from app.sources.columns import Columns, check_pixels, check_types, choose_colum
 from app.sources.licences import licence_of
 from app.sources.places import Stamp, dataset_place, stamp
 from app.sources.places import sha256 as file_sha256
-from app.sources.references import Reference, parse
+from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, ROLES, split_files
 from app.sources.tables import Schema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
@@ -52,14 +52,19 @@ class LocalDataset:
 
 
 def describe_dataset(
-    source: DatasetSpec, roles: Iterable[str], *, model: ModelInfo | None = None, allow_paths: bool
+    source: DatasetSpec,
+    roles: Iterable[str],
+    *,
+    model: ModelInfo | None = None,
+    allow_paths: bool,
+    shelf: Shelf = NOTHING,
 ) -> DatasetInfo | None:
-    """The dataset behind a `demo:` or `path:` reference, with the splits of `roles`; None for `hub:`.
+    """The dataset behind a `demo:` or `path:` reference or an upload, with the splits of `roles`; None for `hub:`.
 
     Inputs are what `model` reads; without one they are texts, or images where there are no texts. Raises
     DatasetInvalid, naming the columns, files or splits there are, for data that cannot be used.
     """
-    local = open_dataset(source, roles, model=model, allow_paths=allow_paths)
+    local = open_dataset(source, roles, model=model, allow_paths=allow_paths, shelf=shelf)
     if local is None:
         return None
     columns = local.columns
@@ -83,10 +88,15 @@ def describe_dataset(
 
 
 def open_dataset(
-    source: DatasetSpec, roles: Iterable[str], *, model: ModelInfo | None = None, allow_paths: bool
+    source: DatasetSpec,
+    roles: Iterable[str],
+    *,
+    model: ModelInfo | None = None,
+    allow_paths: bool,
+    shelf: Shelf = NOTHING,
 ) -> LocalDataset | None:
     """The files and columns of a dataset on this disk, checked by their schemas alone; None for `hub:`."""
-    ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths)
+    ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
     if ref.kind == "hub":
         return None
     place = dataset_place(ref, pointer=POINTER)

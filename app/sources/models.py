@@ -13,7 +13,7 @@ from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
 from app.sources.linear import linear_shapes
 from app.sources.places import model_place
-from app.sources.references import Reference, parse
+from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
 
@@ -21,12 +21,12 @@ POINTER = "/model"
 _HEADS = ("classifier", "classifier.out_proj", "score")
 
 
-def describe_model(ref: str, *, allow_paths: bool) -> ModelInfo | None:
-    """The model behind a `demo:` or `path:` reference; None for `hub:`, which only the worker fetches.
+def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> ModelInfo | None:
+    """The model behind a `demo:` or `path:` reference or an upload; None for `hub:`, which only the worker fetches.
 
     Raises InvalidInput for a bad reference, UnsupportedModel or UnsafeModel for a model that cannot be decomposed.
     """
-    known = parse(ref, pointer=POINTER, allow_paths=allow_paths)
+    known = parse(ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
     if known.kind == "hub":
         return None
     return describe_folder(known, model_place(known, pointer=POINTER))

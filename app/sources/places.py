@@ -34,16 +34,16 @@ def sha256(file: Stamp) -> str:
 
 
 def model_place(ref: Reference, *, pointer: str) -> Path:
-    """The folder of a `demo:` or `path:` model."""
+    """The folder of a `demo:`, `path:` or uploaded model."""
     return _place(ref, demo.MODELS, "model", pointer)
 
 
 def dataset_place(ref: Reference, *, pointer: str) -> Path:
-    """The folder or file of a `demo:` or `path:` dataset."""
+    """The folder or file of a `demo:`, `path:` or uploaded dataset."""
     return _place(ref, demo.DATASETS, "dataset", pointer)
 
 
 def _place(ref: Reference, known: dict[str, demo.Licence], what: str, pointer: str) -> Path:
     if ref.kind == "demo":
         return demo.FOLDER / among(ref.name, known, what=what, pointer=pointer)
-    return Path(ref.name).expanduser().absolute()
+    return ref.place or Path(ref.name).expanduser().absolute()

@@ -1,34 +1,62 @@
-"""References: the three ways to name a model or a dataset, `demo:NAME`, `hub:ORG/NAME[@REVISION]`, `path:PLACE`."""
+"""References: the ways to name a source, `demo:NAME`, `hub:ORG/NAME[@REVISION]`, `path:PLACE`, or a registered id."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from app.domain.errors import InvalidInput
 
-Kind = Literal["demo", "hub", "path"]
+Kind = Literal["demo", "hub", "path", "upload"]
 
+_ID = re.compile(r"(mdl|dst|upl)_[0-9A-HJKMNP-TV-Z]{26}", re.ASCII)
+_NOUNS = {
+    "mdl": ("model", "GET /v1/models"),
+    "dst": ("dataset", "GET /v1/datasets"),
+    "upl": ("complete upload of boundary samples", "GET /v1/uploads"),
+}
 _HUB_NAME = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}(?:@[\w./-]{1,128})?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A parsed reference: `name` is the demo's name, the hub id or the path; only `hub:` has a revision."""
+    """A parsed reference: `name` is the demo's name, the hub id, the path or the id; only `hub:` has a revision.
+
+    What was uploaded has its `place` on this disk, for as long as the shelf it stands on is held.
+    """
 
     kind: Kind
     name: str
     revision: str | None = None
+    place: Path | None = None
 
     def __str__(self) -> str:
+        if self.kind == "upload":
+            return self.name
         return f"{self.kind}:{self.name}" + (f"@{self.revision}" if self.revision else "")
 
 
-def parse(text: str, *, pointer: str, allow_paths: bool) -> Reference:
-    """The reference in `text`; InvalidInput at `pointer` when it is malformed, or a path where paths are not served."""
+Shelf = Mapping[str, Reference]
+"""What the ids of a caller's registered sources stand for: a place on this disk, or a name on the hub."""
+
+NOTHING: Shelf = {}
+
+
+def is_registered(text: str) -> bool:
+    """Whether `text` is the id of a registered source, known or not."""
+    return bool(_ID.fullmatch(text))
+
+
+def parse(text: str, *, pointer: str, allow_paths: bool, shelf: Shelf = NOTHING) -> Reference:
+    """The reference in `text`; InvalidInput at `pointer` when it is malformed, or a path where paths are not served.
+
+    An id must stand on the `shelf`.
+    """
+    if is_registered(text):
+        return shelf.get(text) or _unknown(text, pointer)
     kind, _, name = text.partition(":")
     if kind == "demo" and name:
         return Reference("demo", name)
@@ -39,9 +67,17 @@ def parse(text: str, *, pointer: str, allow_paths: bool) -> Reference:
         return _path(name, pointer, allow_paths)
     raise InvalidInput(
         f"{text!r} is no reference. References are demo:NAME, hub:ORG/NAME[@REVISION]"
-        + (" and path:FOLDER_OR_FILE." if allow_paths else "."),
+        + (", path:FOLDER_OR_FILE" if allow_paths else "")
+        + " and the ids of what you have registered.",
         pointer=pointer,
     )
+
+
+def hub_reference(name: str, *, pointer: str) -> Reference:
+    """The reference of `ORG/NAME[@REVISION]`; InvalidInput where it cannot be one."""
+    if not _is_hub_name(name):
+        raise InvalidInput(f"{name!r} is no name on the hub: write ORG/NAME or ORG/NAME@REVISION.", pointer=pointer)
+    return parse(f"hub:{name}", pointer=pointer, allow_paths=False)
 
 
 def among(name: str, known: Iterable[str], *, what: str, pointer: str) -> str:
@@ -51,6 +87,11 @@ def among(name: str, known: Iterable[str], *, what: str, pointer: str) -> str:
         listed = ", ".join(f"demo:{choice}" for choice in choices)
         raise InvalidInput(f"There is no demo {what} {name!r}. Known: {listed}.", pointer=pointer)
     return name
+
+
+def _unknown(text: str, pointer: str) -> NoReturn:
+    what, listed = _NOUNS[text[:3]]
+    raise InvalidInput(f"You have no {what} {text}.", hint=f"{listed} lists what you have.", pointer=pointer)
 
 
 def _is_hub_name(name: str) -> bool:

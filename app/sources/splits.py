@@ -30,6 +30,15 @@ def data_files(folder: Path) -> list[Path]:
     return sorted(file for file in found if file.suffix.lower() in FORMATS and file.is_file())
 
 
+def roles_in(folder: Path) -> list[str]:
+    """The roles that a file of the folder has the usual name for. DatasetInvalid with what is there, where none has."""
+    stems = {_stem(file) for file in data_files(folder)}
+    roles = [role for role in ROLES if stems & set(_ALIASES[role])]
+    if not roles:
+        _find(folder, data_files(folder), ROLES[0], ROLES[0])
+    return roles
+
+
 def _the_file(file: Path, role: str, name: str) -> Path:
     if file.suffix.lower() not in FORMATS:
         raise DatasetInvalid(

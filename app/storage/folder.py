@@ -64,6 +64,15 @@ class FolderStore(ObjectStore):
     def presign(self, key: str, *, filename: str, media_type: str, seconds: int) -> None:
         """A folder has no links: the API serves `local_path`."""
 
+    def presign_put(self, key: str, *, size_bytes: int, seconds: int) -> None:
+        """A folder has no links: the API takes the bytes."""
+
+    def move(self, key: str, target: str) -> None:
+        path = self.local_path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.local_path(key).rename(path)
+        _sync_folder(path.parent)
+
     def check(self) -> None:
         probe = self._incoming / f"check-{uuid4().hex}"
         try:

@@ -16,8 +16,19 @@ SERVICE = "s3"
 
 
 @dataclass(frozen=True)
+class _Wanted:
+    """A request that a link stands for; `headers` must be sent with just these values."""
+
+    method: str
+    url: str
+    seconds: int
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Signer:
-    """Signs GET links with one pair of keys for one region."""
+    """Signs links with one pair of keys for one region."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -25,20 +36,30 @@ class Signer:
 
     def link(self, url: str, *, filename: str, media_type: str, seconds: int, now: datetime | None = None) -> str:
         """A link to the object at the unquoted `url` that answers with this file name and type until it expires."""
+        named = {"response-content-disposition": _attachment(filename), "response-content-type": media_type}
+        return self._sign(_Wanted("GET", url, seconds, query=named), now)
+
+    def put_link(self, url: str, *, size_bytes: int, seconds: int, now: datetime | None = None) -> str:
+        """A link to the object at the unquoted `url` that takes one PUT of exactly so many bytes until it expires."""
+        return self._sign(_Wanted("PUT", url, seconds, headers={"content-length": str(size_bytes)}), now)
+
+    def _sign(self, wanted: _Wanted, now: datetime | None) -> str:
         moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         scope = f"{moment[:8]}/{self.region}/{SERVICE}/aws4_request"
-        parts = urlsplit(quote(url, safe=":/"))
+        parts = urlsplit(quote(wanted.url, safe=":/"))
+        headers = wanted.headers | {"host": parts.netloc}
+        signed = ";".join(sorted(headers))
         query = {
             "X-Amz-Algorithm": ALGORITHM,
             "X-Amz-Credential": f"{self.access_key}/{scope}",
             "X-Amz-Date": moment,
-            "X-Amz-Expires": str(seconds),
-            "X-Amz-SignedHeaders": "host",
-            "response-content-disposition": _attachment(filename),
-            "response-content-type": media_type,
+            "X-Amz-Expires": str(wanted.seconds),
+            "X-Amz-SignedHeaders": signed,
+            **wanted.query,
         }
         canonical_query = urlencode(sorted(query.items()), quote_via=quote, safe="")
-        request = f"GET\n{parts.path}\n{canonical_query}\nhost:{parts.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+        lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        request = f"{wanted.method}\n{parts.path}\n{canonical_query}\n{lines}\n{signed}\nUNSIGNED-PAYLOAD"
         text = f"{ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key(moment[:8]), text.encode(), "sha256").hex()
         return f"{parts.scheme}://{parts.netloc}{parts.path}?{canonical_query}&X-Amz-Signature={signature}"

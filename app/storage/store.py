@@ -70,6 +70,14 @@ class ObjectStore(ABC):
         """A link that reads the object without credentials until it expires; None for a store without links."""
 
     @abstractmethod
+    def presign_put(self, key: str, *, size_bytes: int, seconds: int) -> str | None:
+        """A link that one PUT of just so many bytes writes the object by, until it expires; None as above."""
+
+    @abstractmethod
+    def move(self, key: str, target: str) -> None:
+        """Renames an object; at its old key there is nothing afterwards."""
+
+    @abstractmethod
     def check(self) -> None:
         """Returns within seconds when the store can be used; raises OSError with the reason otherwise."""
 

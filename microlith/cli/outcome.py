@@ -15,6 +15,7 @@ from microlith.errors import (
     JobFailed,
     MicrolithClientError,
     NoSuchLayout,
+    NotUploadable,
     ProblemError,
     TargetOccupied,
     Unreachable,
@@ -36,6 +37,7 @@ _CODES: dict[type[Exception], int] = {
     DigestMismatch: WRONG_BYTES,
     UnsafeArchive: WRONG_BYTES,
     NoSuchLayout: USAGE,
+    NotUploadable: USAGE,
     TargetOccupied: USAGE,
     OSError: USAGE,
 }

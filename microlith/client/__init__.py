@@ -2,6 +2,8 @@
 
 client.py       Client, the calls
 connection.py   one server: key, time-outs, redirects, refusals as exceptions
+uploads.py      files and folders to the server
+answers.py      answers as wire models
 retry.py        when to ask again
 follow.py       a job's events as they happen, over any number of connections
 sse.py          server-sent events from bytes

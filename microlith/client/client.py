@@ -7,12 +7,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, Self, Unpack
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
+from microlith.client import uploads
+from microlith.client.answers import Answered, path_of, read
 from microlith.client.archive import fetch_archive, fetch_module
 from microlith.client.connection import Connection
 from microlith.client.download import OnBytes, fetch, file_for, layout_of, module_name
@@ -31,15 +31,14 @@ from microlith.contract import (
     Page,
     Plan,
     Results,
+    Upload,
 )
-from microlith.errors import JobFailed, UnexpectedAnswer
+from microlith.errors import JobFailed
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONGEST_WAIT = 60
 WATCH_SECONDS = 30
 WATCH_PAUSE = 0.2
-
-Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class Client:
@@ -94,20 +93,20 @@ class Client:
         """Ask for a decomposition. Unless the spec says `reuse: false`, an identical finished job is the answer."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         answer = self._server.send("POST", "/v1/jobs", json=_body(spec), headers=headers, repeatable=True)
-        return _read(Job, answer)
+        return read(Job, answer)
 
     def plan(self, spec: JobSpec | dict[str, Any]) -> Plan:
         """What `submit` would do, without doing it: layers, modules, an estimate of time and size."""
         answer = self._server.send(
             "POST", "/v1/jobs", json=_body(spec), params={"validate_only": "true"}, repeatable=True
         )
-        return _read(Plan, answer)
+        return read(Plan, answer)
 
     def job(self, job_id: str, wait: float | None = None) -> Job:
         """The job as it is, or at its next change if that comes within `wait` seconds (60 at most)."""
         if wait is None:
-            return self._get(Job, _path("jobs", job_id))
-        return _read(Job, self._long_poll(job_id, min(wait, LONGEST_WAIT)))
+            return self._get(Job, path_of("jobs", job_id))
+        return read(Job, self._long_poll(job_id, min(wait, LONGEST_WAIT)))
 
     def jobs(self, **filters: Unpack[JobFilters]) -> Iterator[Job]:
         """The caller's jobs, newest first, fetched page by page as they are read."""
@@ -115,26 +114,26 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop: it ends as cancelled, and keeps the modules it has finished."""
-        return _read(Job, self._server.send("POST", _path("jobs", job_id, "cancel")))
+        return read(Job, self._server.send("POST", path_of("jobs", job_id, "cancel")))
 
     def retry(self, job_id: str) -> Job:
         """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
-        return _read(Job, self._server.send("POST", _path("jobs", job_id, "retry")))
+        return read(Job, self._server.send("POST", path_of("jobs", job_id, "retry")))
 
     def repair(self, job_id: str) -> Job:
         """Have every stored file of a finished job looked at, and made anew where it is damaged or gone."""
-        return _read(Job, self._server.send("POST", _path("jobs", job_id, "repair")))
+        return read(Job, self._server.send("POST", path_of("jobs", job_id, "repair")))
 
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its modules and their files."""
-        self._server.send("DELETE", _path("jobs", job_id))
+        self._server.send("DELETE", path_of("jobs", job_id))
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
         """The job's history after event number `after`, then what happens, until the job is over.
 
         A cut connection is taken up again where it broke, so that every event comes exactly once.
         """
-        return follow(self._server, _path("jobs", job_id), after)
+        return follow(self._server, path_of("jobs", job_id), after)
 
     def watch(self, job_id: str) -> Iterator[Job]:
         """The job now, and again after every change, until it is over."""
@@ -144,11 +143,11 @@ class Client:
             answer = (
                 self._long_poll(job_id, WATCH_SECONDS, etag)
                 if etag
-                else self._server.send("GET", _path("jobs", job_id))
+                else self._server.send("GET", path_of("jobs", job_id))
             )
             if answer.status_code != 304:
                 etag = answer.headers.get("ETag")
-                job = _read(Job, answer)
+                job = read(Job, answer)
                 yield job
                 if job.finished:
                     return
@@ -168,18 +167,18 @@ class Client:
 
     def modules(self, job_id: str) -> list[Module]:
         """The job's modules so far."""
-        return list(self._pages(Module, _path("jobs", job_id, "modules"), {}))
+        return list(self._pages(Module, path_of("jobs", job_id, "modules"), {}))
 
     def module(self, module_id: str) -> Module:
-        return self._get(Module, _path("modules", module_id))
+        return self._get(Module, path_of("modules", module_id))
 
     def results(self, job_id: str) -> Results:
         """The base's report, every module so far and the comparison of the two."""
-        return self._get(Results, _path("jobs", job_id, "results"))
+        return self._get(Results, path_of("jobs", job_id, "results"))
 
     def results_csv(self, job_id: str) -> str:
         """The table `class,precision,recall,f1-score,support`: row i is module i on its own class."""
-        return self._server.send("GET", _path("jobs", job_id, "results.csv")).text
+        return self._server.send("GET", path_of("jobs", job_id, "results.csv")).text
 
     def methods(self) -> Methods:
         """Everything a spec may say, with schemas and defaults."""
@@ -190,17 +189,59 @@ class Client:
 
     def model(self, ref: str) -> ModelInfo:
         """Architecture, labels and layers of a model, by reference."""
-        return self._get(ModelInfo, _path("models", ref))
+        return self._get(ModelInfo, path_of("models", ref))
 
     def datasets(self) -> Iterator[DatasetInfo]:
         return self._pages(DatasetInfo, "/v1/datasets", {})
 
     def dataset(self, ref: str) -> DatasetInfo:
         """Splits, columns and label counts of a dataset, by reference."""
-        return self._get(DatasetInfo, _path("datasets", ref))
+        return self._get(DatasetInfo, path_of("datasets", ref))
+
+    def upload_model(self, source: str | Path, on_bytes: OnBytes | None = None) -> ModelInfo:
+        """Bring a model folder, or an archive of one, to the server; the answer's `id` names it in a job.
+
+        `on_bytes(done, total)` hears how far it is. What the server has already is not sent again. Raises NotUploadable
+        for a folder without weights in safetensors.
+        """
+        return uploads.register_model(self._server, source, on_bytes)
+
+    def upload_dataset(
+        self,
+        source: str | Path,
+        on_bytes: OnBytes | None = None,
+        *,
+        text_column: str | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+    ) -> DatasetInfo:
+        """Bring a data file, a folder with a file per split, or an archive of one; columns by usual names, or these."""
+        named = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
+        columns = {name: value for name, value in named.items() if value is not None}
+        return uploads.register_dataset(self._server, source, columns, on_bytes)
+
+    def upload_boundary(self, source: str | Path, on_bytes: OnBytes | None = None) -> Upload:
+        """Bring a set of boundary samples; the answer's `id` is a job's `sampling.boundary.ref`."""
+        return uploads.upload(self._server, source, "boundary", on_bytes)
+
+    def uploads(self) -> Iterator[Upload]:
+        """The caller's uploads, newest first."""
+        return self._pages(Upload, "/v1/uploads", {})
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Remove an upload that nothing is registered from."""
+        self._server.send("DELETE", path_of("uploads", upload_id))
+
+    def delete_model(self, model_id: str) -> None:
+        """Forget a registered model and its upload; finished jobs keep their modules."""
+        self._server.send("DELETE", path_of("models", model_id))
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Forget a registered dataset and its upload."""
+        self._server.send("DELETE", path_of("datasets", dataset_id))
 
     def artifact(self, artifact_id: str) -> Artifact:
-        return self._get(Artifact, _path("artifacts", artifact_id))
+        return self._get(Artifact, path_of("artifacts", artifact_id))
 
     def download(self, artifact: Artifact | str, to: str | Path, on_bytes: OnBytes | None = None) -> Path:
         """Fetch a stored file into a folder (which must exist, or be written with a final `/`) or to a file name.
@@ -232,13 +273,13 @@ class Client:
         return bring(self._server, layout_of(known, layout), target, on_bytes)
 
     def _get(self, model: type[Answered], path: str) -> Answered:
-        return _read(model, self._server.send("GET", path))
+        return read(model, self._server.send("GET", path))
 
     def _pages(self, model: type[Answered], path: str, params: dict[str, str]) -> Iterator[Answered]:
         cursor: dict[str, str] = {}
         while True:
             answer = self._server.send("GET", path, params={**params, **cursor})
-            page = _read(Page[model], answer)  # type: ignore[valid-type]
+            page = read(Page[model], answer)  # type: ignore[valid-type]
             yield from page.data
             if page.next_cursor is None:
                 return
@@ -246,22 +287,8 @@ class Client:
 
     def _long_poll(self, job_id: str, seconds: float, etag: str | None = None) -> httpx.Response:
         headers = {"Prefer": f"wait={seconds:g}"} | ({"If-None-Match": etag} if etag else {})
-        return self._server.send("GET", _path("jobs", job_id), headers=headers, timeout=self._timeout + seconds)
-
-
-def _path(*parts: str) -> str:
-    """References hold slashes and dots, so every part is escaped whole."""
-    return "/v1/" + "/".join(quote(part, safe=":@") for part in parts)
+        return self._server.send("GET", path_of("jobs", job_id), headers=headers, timeout=self._timeout + seconds)
 
 
 def _body(spec: JobSpec | dict[str, Any]) -> dict[str, Any]:
     return spec.model_dump(mode="json") if isinstance(spec, JobSpec) else spec
-
-
-def _read(model: type[Answered], answer: httpx.Response) -> Answered:
-    try:
-        return model.model_validate_json(answer.content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"])) or "body"
-        raise UnexpectedAnswer(str(answer.url), f"its {place} cannot be read ({fault['msg']})") from error

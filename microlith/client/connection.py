@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,12 +18,31 @@ from microlith.contract import Problem
 from microlith.errors import MicrolithClientError, UnexpectedAnswer, Unreachable, problem_error
 
 MAX_REDIRECTS = 5
+CHUNK_BYTES = 1024 * 1024
 LOOPBACK: dict[str, httpx.BaseTransport | None] = {
     "all://127.0.0.1": None,
     "all://localhost": None,
     "all://[::1]": None,
 }
 """Never reached through a proxy, whatever the environment says about the others."""
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """A file as a request's body, read anew for every try; `on_bytes(done, total)` hears how much has left."""
+
+    path: Path
+    size_bytes: int
+    on_bytes: Callable[[int, int], object] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        done = 0
+        with self.path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+                done += len(chunk)
+                if self.on_bytes:
+                    self.on_bytes(done, self.size_bytes)
 
 
 class Connection:
@@ -46,6 +67,19 @@ class Connection:
         """Ask and read the whole answer. `repeatable`: asking twice does no harm, which is so for GET."""
         request = self._http.build_request(method, path, **options)
         return self._deliver(request, repeatable=method == "GET" if repeatable is None else repeatable)
+
+    def put_file(self, url: str, body: FileBody, silence: float) -> None:
+        """PUT a file to a path of the server, or to a link of its object store, which is not shown the key.
+
+        `silence` is how many seconds the receiver may take over it once it has everything.
+        """
+        timeout = httpx.Timeout(self._http.timeout.connect, read=silence)
+        headers = {"Content-Length": str(body.size_bytes)}
+        request = self._http.build_request("PUT", url, content=body, headers=headers, timeout=timeout)
+        home = self._http.base_url
+        if (request.url.scheme, request.url.netloc) != (home.scheme, home.netloc):
+            request.headers.pop("Authorization", None)
+        self._deliver(request, repeatable=True)
 
     @contextmanager
     def stream(self, path: str, headers: dict[str, str], silence: float | None = None) -> Iterator[httpx.Response]:

@@ -55,18 +55,21 @@ from microlith.contract.spec import (
     WandaMethod,
     ZscoreMethod,
 )
+from microlith.contract.uploads import BeginUpload, CompleteUpload, RegisterDataset, RegisterModel, Upload, UploadTarget
 
 __all__ = [
     "TERMINAL_STATES",
     "Artifact",
     "ArtifactFile",
     "BaseResult",
+    "BeginUpload",
     "BinaryScore",
     "Boundary",
     "Calibration",
     "CiMethod",
     "ClassScore",
     "Comparison",
+    "CompleteUpload",
     "Concern",
     "ConcernCounts",
     "DatasetFacts",
@@ -102,6 +105,8 @@ __all__ = [
     "RandomMethod",
     "Ratio",
     "RatioRule",
+    "RegisterDataset",
+    "RegisterModel",
     "Report",
     "Resolved",
     "Results",
@@ -114,6 +119,8 @@ __all__ = [
     "Splits",
     "State",
     "TaylorMethod",
+    "Upload",
+    "UploadTarget",
     "WandaMethod",
     "ZscoreMethod",
 ]

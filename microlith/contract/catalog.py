@@ -1,5 +1,6 @@
 """What a job can be built from: methods, models and datasets with their facts."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -56,10 +57,15 @@ class LayerInfo(Answer):
 
 
 class ModelInfo(Answer):
-    """A model known without loading it: from its config and the header of its weights."""
+    """A model known without loading it: from its config and the header of its weights.
+
+    One registered by its name on the hub has no facts until a worker has fetched it.
+    """
 
     id: str
     object: Literal["model"] = "model"
+    origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
+    created_at: datetime | None = None
     revision: str | None
     sha256: str | None
     architecture: str | None
@@ -68,8 +74,8 @@ class ModelInfo(Answer):
     labels: list[str]
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of an image it reads.")
-    parameters: int
-    size_bytes: int
+    parameters: int | None
+    size_bytes: int | None
     layers: list[LayerInfo]
     structures: list[str]
     licence: str | None = None
@@ -83,17 +89,19 @@ class SplitInfo(Answer):
 
 
 class DatasetInfo(Answer):
-    """A dataset known without loading it whole."""
+    """A dataset known without loading it whole; one registered by its name on the hub has no facts."""
 
     id: str
     object: Literal["dataset"] = "dataset"
+    origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
+    created_at: datetime | None = None
     revision: str | None
     sha256: str | None = None
     columns: dict[str, str]
     text_column: str | None = None
     image_column: str | None = None
-    label_column: str
+    label_column: str | None
     class_names: list[str] | None = Field(None, description="What the data itself calls the label column's ids.")
     splits: dict[str, SplitInfo]
-    size_bytes: int
+    size_bytes: int | None
     licence: str | None = None

@@ -15,7 +15,10 @@ MAX_RATIOS = 16
 MAX_CONCERNS = 10_000
 MAX_SECONDS = 30 * 24 * 3600
 
-Reference = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(demo|hub|path):.+$")]
+_ID = "_[0-9A-HJKMNP-TV-Z]{26}"
+ModelReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:(demo|hub|path):.+|mdl{_ID})$")]
+DatasetReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:(demo|hub|path):.+|dst{_ID})$")]
+BoundaryReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:path:.+|upl{_ID})$")]
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -32,7 +35,7 @@ class Splits(Request):
 class DatasetSpec(Request):
     """A dataset reference with the columns and splits to read; a column left out is found by its usual name."""
 
-    ref: Reference
+    ref: DatasetReference
     text_column: Name | None = None
     image_column: Name | None = Field(
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
@@ -127,8 +130,10 @@ class LayerPatterns(Request):
 class Boundary(Request):
     """How samples at the decision boundary are generated: confident examples, moved along the sign of one gradient."""
 
-    ref: Annotated[str, StringConstraints(max_length=1024, pattern=r"^path:.+$")] | None = Field(
-        None, description="A set made before, `path:FILE.safetensors`, instead of generating one by the rest."
+    ref: BoundaryReference | None = Field(
+        None,
+        description="A set made before, `upl_…` (uploaded) or `path:FILE.safetensors`, instead of generating one by "
+        "the rest.",
     )
     split: Literal["train", "validation", "test"] = Field("train", description="The split they start from.")
     top: StrictInt = Field(1, ge=0, le=256, description="Most confident correct examples of each class to start from.")
@@ -198,9 +203,11 @@ class Export(Request):
 class JobSpec(Request):
     """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
 
-    model: Reference = Field(description="`demo:NAME`, `hub:ORG/NAME[@REVISION]` or, embedded only, `path:FOLDER`.")
-    dataset: Reference | DatasetSpec = Field(
-        description="The same kinds of reference, or an object with columns and splits."
+    model: ModelReference = Field(
+        description="`demo:NAME`, `hub:ORG/NAME[@REVISION]`, `mdl_…` (registered) or, embedded only, `path:FOLDER`."
+    )
+    dataset: DatasetReference | DatasetSpec = Field(
+        description="The same kinds of reference (`dst_…` where registered), or an object with columns and splits."
     )
     concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = Field(
         "all", description="The classes to make modules of: `all`, or label names and ids."

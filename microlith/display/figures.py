@@ -45,8 +45,10 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.1f} {unit}"
 
 
-def quantity(count: int) -> str:
+def quantity(count: int | None) -> str:
     """Parameters: 4.4 M."""
+    if count is None:
+        return NOTHING
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= scale:
             return f"{count / scale:.1f} {unit}"

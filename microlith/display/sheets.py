@@ -160,13 +160,14 @@ def model(shown: ModelInfo) -> RenderableType:
     facts = sheet(
         {
             "model": shown.id,
+            "origin": shown.origin,
             "revision": shown.revision,
             "sha256": shown.sha256,
             "architecture": shown.architecture,
             "family": shown.family or "unknown: every linear layer can be pruned, by structure `weights`",
             "labels": ", ".join(f"{number} {label}" for number, label in enumerate(shown.labels)) or None,
             "longest input": f"{shown.max_length} tokens" if shown.max_length else None,
-            "parameters": _count(shown.parameters),
+            "parameters": _count(shown.parameters) if shown.parameters is not None else None,
             "size": figures.size(shown.size_bytes),
             "structures": ", ".join(shown.structures),
             "licence": shown.licence,
@@ -183,6 +184,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
     facts = sheet(
         {
             "dataset": shown.id,
+            "origin": shown.origin,
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),
             "text": shown.text_column,

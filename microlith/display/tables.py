@@ -132,7 +132,10 @@ def datasets(found: Iterable[DatasetInfo]) -> Table:
     table = plain("reference", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in found:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
-        columns = (dataset.text_column or dataset.image_column or figures.NOTHING, dataset.label_column)
+        columns = (
+            dataset.text_column or dataset.image_column or figures.NOTHING,
+            dataset.label_column or figures.NOTHING,
+        )
         row(table, dataset.id, rows, *columns, figures.size(dataset.size_bytes), dataset.licence or "")
     return table
 

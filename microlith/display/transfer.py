@@ -1,4 +1,4 @@
-"""A download in progress."""
+"""A download or an upload in progress."""
 
 from __future__ import annotations
 

@@ -136,6 +136,28 @@ def test_pickled_weights_are_unsafe_and_the_hint_says_how_to_convert(folder):
     assert "save_pretrained" in refusal.value.hint
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"_attn_implementation": "org/kernel"},
+        {"attn_implementation": {"": "org/kernel@main"}},
+        {"text_config": {"_attn_implementation": "org/kernel:layer"}},
+        {"encoder": {"auto_map": {"AutoModel": "code.Model"}}},
+    ],
+)
+def test_a_model_that_would_fetch_code_is_unsafe(folder, code):
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **code}))
+    with pytest.raises(UnsafeModel):
+        describe(folder)
+
+
+def test_a_label_may_be_called_as_code_is(folder):
+    labels = {"0": "other", "1": "auto_map", "2": "its/_implementation"}
+    config = {**CONFIG, "id2label": labels, "label2id": {label: int(number) for number, label in labels.items()}}
+    (folder / "config.json").write_text(json.dumps({**config, "_attn_implementation": "sdpa"}))
+    assert describe(folder).labels == list(labels.values())
+
+
 @pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json"])
 def test_a_model_with_code_of_its_own_is_unsafe(folder, place):
     (folder / place).write_text(json.dumps({**CONFIG, "auto_map": {"AutoModel": "code.Model"}}))

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from app.services.backend import Backend
+from app.services.discarding import discard
 from app.services.jobs import Jobs
-from app.services.sweeping import discard, sweep
+from app.services.sweeping import sweep
 from app.storage import content_key
 from tests.work import claim, finish, journal, publish, report, submit
 

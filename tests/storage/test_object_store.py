@@ -257,3 +257,45 @@ def test_an_upload_killed_half_way_leaves_nothing_visible(s3: S3Server, tmp_path
     store = open_store(url, endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key)
     assert store.head("large") is None
     assert list(store.list()) == []
+
+
+def test_a_moved_object_is_at_its_new_key_alone(store: ObjectStore, tmp_path: Path) -> None:
+    store.put_file("in/a", written(tmp_path / "in", b"some bytes"), ZIP)
+    store.move("in/a", "kept/deep/b")
+    assert list(store.list()) == ["kept/deep/b"]
+    assert b"".join(store.open("kept/deep/b")) == b"some bytes"
+    with pytest.raises(FileNotFoundError):
+        store.move("in/a", "kept/c")
+    for bad in ("../a", "/a", ".hidden/a"):
+        with pytest.raises(InvalidInput):
+            store.move("kept/deep/b", bad)
+        with pytest.raises(InvalidInput):
+            store.move(bad, "kept/c")
+
+
+def put(link: str, content: bytes) -> int:
+    """The status of a plain PUT."""
+    request = urllib.request.Request(link, data=content, method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+
+
+def test_a_link_to_put_takes_the_announced_size_until_it_expires(s3: S3Server) -> None:
+    store = bucket(s3)
+    link = store.presign_put("a/ü b", size_bytes=5, seconds=60)
+    assert put(link, b"12345") == 200
+    assert store.head("a/ü b") == 5
+    assert put(link, b"123456") == 403
+    assert put(link.replace("X-Amz-Expires=60", "X-Amz-Expires=600"), b"12345") == 403
+    expired = store.presign_put("b", size_bytes=5, seconds=1)
+    time.sleep(2.1)
+    assert put(expired, b"12345") == 403
+    assert store.head("b") is None
+
+
+def test_a_folder_has_no_link_to_put_to(tmp_path: Path) -> None:
+    assert open_store(tmp_path.as_uri()).presign_put("a", size_bytes=1, seconds=1) is None

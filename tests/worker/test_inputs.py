@@ -26,6 +26,10 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(Path(__file__).parents[2] / "app/demo/bert-tiny-wordnet")
 
 
+def test_no_texts_are_no_examples(tokenizer):
+    assert len(encode([], [], tokenizer, 6)) == 0
+
+
 def test_encoding_keeps_special_tokens_truncates_and_never_pads(tokenizer):
     examples = encode(["a dog", "a very long definition of a domestic animal", ""], [1, 0, 1], tokenizer, 6)
     first, last = tokenizer.cls_token_id, tokenizer.sep_token_id

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from app.domain.errors import DatasetInvalid
+from app.sources.boundary import FORMAT
 from worker.inputs import EmbeddedExamples
 from worker.sampling.boundary import BoundarySet
 from worker.sampling.embedded import Mode
 
-FORMAT = "microlith.boundary"
 VERSION = 1
 MEDIA_TYPE = "application/vnd.safetensors"
 

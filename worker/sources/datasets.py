@@ -19,7 +19,7 @@ from app.sources.datasets import LocalDataset, open_dataset
 from app.sources.demo import Licence
 from app.sources.labels import match_labels
 from app.sources.licences import licence_of
-from app.sources.references import parse
+from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER
 from app.sources.tables import label_names, read_rows, schema_of
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
@@ -56,14 +56,20 @@ class _Source:
     sha256: str | None = None
 
 
-def load_dataset(source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: bool) -> LoadedDataset:
+def load_dataset(
+    source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: bool, shelf: Shelf = NOTHING
+) -> LoadedDataset:
     """The data behind any reference, for `roles`, with the inputs that the model reads.
 
     Raises DatasetInvalid for data that cannot be used, UnknownLabels for labels that fit no class of the model, and
     SourceUnavailable for the hub.
     """
-    local = open_dataset(source, roles, model=model, allow_paths=allow_paths)
-    found = _from_files(local, model) if local else _from_hub(source, roles, model)
+    local = open_dataset(source, roles, model=model, allow_paths=allow_paths, shelf=shelf)
+    found = (
+        _from_files(local, model)
+        if local
+        else _from_hub(source, parse(source.ref, pointer=POINTER, allow_paths=False, shelf=shelf), roles, model)
+    )
     used = sorted({label for _, labels in found.columns.values() for label in labels})
     ids = match_labels(used, model.labels, found.class_names)
     facts = DatasetFacts(
@@ -94,9 +100,8 @@ def _from_files(local: LocalDataset, model: ModelInfo) -> _Source:
     return _Source(found, names, local.class_names, licence_of(local.ref, local.place), sha256=local.sha256)
 
 
-def _from_hub(source: DatasetSpec, roles: Iterable[str], model: ModelInfo) -> _Source:
+def _from_hub(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo) -> _Source:
     """By `datasets`, from a pinned snapshot; its Arrow cache lives and dies with this call."""
-    ref = parse(source.ref, pointer=POINTER, allow_paths=False)
     folder, commit = fetch(ref, "dataset")
     names = {role: getattr(source.splits, role) for role in roles}
     with tempfile.TemporaryDirectory(prefix="microlith-data-") as cache:

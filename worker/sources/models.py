@@ -17,7 +17,7 @@ from app.sources.demo import Licence
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
 from app.sources.places import model_place
-from app.sources.references import parse
+from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
 from worker.sources.hub import fetch
@@ -46,12 +46,14 @@ class LoadedModel:
     licence: Licence | None
 
 
-def load_model(ref: str, *, allow_paths: bool, device: torch.device | str = "cpu") -> LoadedModel:
+def load_model(
+    ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device | str = "cpu"
+) -> LoadedModel:
     """The model behind any reference. Raises what `describe_model` raises, and SourceUnavailable for the hub.
 
     Weights that are missing or of another shape are an error, never silently made up.
     """
-    known = parse(ref, pointer=POINTER, allow_paths=allow_paths)
+    known = parse(ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
     folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
     info = describe_folder(known, folder)
     model = _load_weights(folder, info)

@@ -13,6 +13,7 @@ from app.domain.layers import layers_touched, select_layers
 from app.services.planning import boundary_file, roles_of
 from app.sources.images import PREPROCESSOR
 from app.sources.labels import find_concerns
+from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.families.layers import linear_layers
 from worker.inputs import Examples, PixelExamples, TokenExamples, encode
@@ -60,10 +61,10 @@ class Sources:
         return PixelExamples(pixels, labels, _patch(self.model))
 
 
-def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> Sources:
+def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows."""
-    model = load_model(spec.model, allow_paths=allow_paths, device=device)
-    data = load_dataset(spec.source, model.info, roles_of(spec), allow_paths=allow_paths)
+    model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device)
+    data = load_dataset(spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf)
     names = list(linear_layers(model.model))
     touched = layers_touched(names, spec.layers, model.family, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
@@ -75,7 +76,7 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, device: torch.device) -> S
         resolved=Resolved(
             model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
         ),
-        boundary=boundary_file(spec, allow_paths=allow_paths),
+        boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
     )
 
 

@@ -10,6 +10,8 @@ from huggingface_hub import constants
 
 from app.domain.errors import SourceUnavailable, UnsafeModel
 from app.sources.demo import FOLDER
+from tests.work import claim, submit
+from worker.journal import Journal
 from worker.sources.models import load_model
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
@@ -98,6 +100,19 @@ def test_a_hub_model_of_pickles_alone_is_refused_before_a_byte_of_it_comes(hub):
     with pytest.raises(UnsafeModel):
         load_model("hub:some/model", allow_paths=False)
     assert not any("/resolve/" in path for path in hub.asked)
+
+
+def test_a_model_registered_by_its_name_is_described_once_a_worker_has_fetched_it(hub, api, backend):
+    hub.files |= {file.name: file.read_bytes() for file in DEMO.iterdir()}
+    known = api.post("/v1/models", json={"hub": "some/model@v1.0"}).json()
+    assert known["layers"] == []
+    spec = {"model": known["id"], "dataset": "demo:wordnet-supersense"}
+    journal = Journal(claim(backend, submit(backend, **spec)), backend.objects)
+    with journal.shelf(journal.lease.spec) as shelf:
+        journal.introduce(known["id"], load_model(known["id"], allow_paths=False, shelf=shelf).info)
+    found = api.get(f"/v1/models/{known['id']}").json()
+    assert found["architecture"] == "BertForSequenceClassification"
+    assert (found["origin"], found["id"]) == ("hub:some/model@v1.0", known["id"])
 
 
 @pytest.mark.parametrize(

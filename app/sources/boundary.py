@@ -1,0 +1,24 @@
+"""Files of boundary samples, known by the header of their safetensors: enough to refuse what is something else."""
+
+from __future__ import annotations
+
+import json
+
+from app.domain.errors import DatasetInvalid
+
+FORMAT = "microlith.boundary"
+"""The entry of the header's metadata that says what the file is."""
+
+
+def check_boundary(beginning: bytes) -> None:
+    """DatasetInvalid unless a file that begins so says that it holds boundary samples. Its values a worker checks."""
+    length = int.from_bytes(beginning[:8], "little")
+    try:
+        stated = json.loads(beginning[8 : 8 + length])["__metadata__"][FORMAT]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        stated = None
+    if not isinstance(stated, str):
+        raise DatasetInvalid(
+            f"This is not a file of boundary samples: it is no safetensors file whose metadata says `{FORMAT}`.",
+            hint="Upload a set that a job has made, or one written in its format.",
+        )
