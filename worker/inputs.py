@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
+from worker.memory import in_parts
 
+Found = TypeVar("Found")
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
@@ -184,18 +186,21 @@ def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, m
     )
 
 
-def batches(
+def run_batches(
+    work: Callable[[Batch], Found],
     examples: Examples,
     rows: Sequence[int] | Rows | None = None,
     *,
     token_budget: int = TOKEN_BUDGET,
     pad_to: int | None = None,
     device: torch.device | str = "cpu",
-) -> Iterator[Batch]:
-    """`rows` (None: all) in batches of at most `token_budget` positions, or of one example that is longer than that.
+) -> Iterator[tuple[Batch, Found]]:
+    """`rows` (None: all) in batches, each with what `work` returns for it.
 
-    Examples of like length come together and are padded to the longest of their batch. With `pad_to` every
-    example is padded to that many positions and the given order is kept.
+    A batch has at most `token_budget` positions, or is one example that is longer than that. Examples of like length
+    come together and are padded to the longest of their batch. With `pad_to` every example is padded to that many
+    positions and the given order is kept. A batch that runs out of memory is run again as smaller ones (see
+    `in_parts`), so `work` must leave nothing behind when it raises.
     """
     chosen = np.arange(len(examples)) if rows is None else np.asarray(rows, dtype=np.int64)
     lengths = examples.lengths(chosen)
@@ -204,10 +209,15 @@ def batches(
         chosen, lengths = chosen[order], lengths[order]
     else:
         lengths = np.full_like(lengths, pad_to)
-    start = 0
-    for stop in _ends(lengths, token_budget, mixed=examples.padded):
-        yield pad(examples, chosen[start:stop], int(lengths[stop - 1]), device)
-        start = stop
+
+    def run(start: int, stop: int) -> tuple[Batch, Found]:
+        batch = pad(examples, chosen[start:stop], int(lengths[stop - 1]), device)
+        return batch, work(batch)
+
+    def end(start: int, budget: int) -> int:
+        return _end(lengths, start, budget, mixed=examples.padded)
+
+    yield from in_parts(run, len(chosen), end, token_budget)
 
 
 def pad(examples: Examples, rows: Rows, length: int, device: torch.device | str) -> Batch:
@@ -243,16 +253,14 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _ends(lengths: Rows, token_budget: int, *, mixed: bool) -> Iterator[int]:
-    """Where each batch ends. `lengths` ascends, so the last example of a batch is its longest."""
-    size = 0
-    for place, length in enumerate(lengths):
-        if size and ((size + 1) * length > token_budget or not (mixed or length == lengths[place - 1])):
-            yield place
-            size = 0
-        size += 1
-    if size:
-        yield len(lengths)
+def _end(lengths: Rows, start: int, token_budget: int, *, mixed: bool) -> int:
+    """Where the batch from `start` on ends. `lengths` ascends, so the last example of a batch is its longest."""
+    stop = start + 1
+    while stop < len(lengths) and (stop + 1 - start) * lengths[stop] <= token_budget:
+        if not (mixed or lengths[stop] == lengths[start]):
+            break
+        stop += 1
+    return stop
 
 
 def _check_last_position(batch: Batch) -> None:

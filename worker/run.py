@@ -16,6 +16,7 @@ from app.services import lifecycle
 from app.services.backend import Backend
 from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
+from worker.memory import out_of_memory
 from worker.patience import DATABASE_AWAY, patient
 from worker.pipeline import decompose
 
@@ -55,7 +56,7 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     except DATABASE_AWAY:
         _give_up(backend, lease)
     except Exception as error:
-        _fail(lease, out_of_memory(error) or _unexpected(error))
+        _fail(lease, _too_large() if out_of_memory(error) else _unexpected(error))
     else:
         _succeed(lease, journal)
 
@@ -111,11 +112,7 @@ def _end_process(lease: Lease, heard: Exception) -> None:
         os._exit(DEAF)
 
 
-def out_of_memory(error: Exception) -> OutOfMemory | None:
-    """The error as OUT_OF_MEMORY, if that is what it is: Python's own, CUDA's, or the CPU allocator's."""
-    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if not exhausted and "not enough memory" not in str(error):
-        return None
+def _too_large() -> OutOfMemory:
     return OutOfMemory(
         "The worker has too little memory for this job.",
         hint="Lower `sampling.per_concern` or `evaluation.limit`, or send it to a larger machine.",

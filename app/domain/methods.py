@@ -94,12 +94,7 @@ def check_method(spec: JobSpec) -> None:
     _check_scope(spec)
     _check_rules(spec)
     _check_quantile(spec)
-    if spec.recovery == "ti" and (spec.structure == "heads" or pattern_of(spec.scope)):
-        raise InvalidInput(
-            "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
-            hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
-            pointer="/recovery",
-        )
+    _check_recovery(spec)
 
 
 def check_widths(spec: JobSpec, inputs: Mapping[str, int]) -> None:
@@ -112,6 +107,21 @@ def check_widths(spec: JobSpec, inputs: Mapping[str, int]) -> None:
             f"{_few(uneven)}.",
             hint="Leave them out with `layers`, or choose another M.",
             pointer="/scope",
+        )
+
+
+def _check_recovery(spec: JobSpec) -> None:
+    if spec.recovery == "refit" and "neurons" not in parts_of(spec.structure):
+        raise InvalidInput(
+            f"Recovery `refit` solves the weights that read neurons anew; structure `{spec.structure}` removes none.",
+            hint="Use structure `neurons` or `heads+neurons`, or recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+    if spec.recovery == "ti" and (spec.structure == "heads" or pattern_of(spec.scope)):
+        raise InvalidInput(
+            "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
+            hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
+            pointer="/recovery",
         )
 
 

@@ -228,10 +228,11 @@ class JobSpec(Request):
     ratio_rules: list[RatioRule] = Field(
         default=[], max_length=64, description="Other ratios for some structures or layers; the first that fits counts."
     )
-    recovery: Literal["none", "ti", "bias"] = Field(
+    recovery: Literal["none", "ti", "bias", "refit"] = Field(
         "none",
         description="What is mended after pruning: `ti` restores the weights that separate the concern from the rest, "
-        "`bias` folds the mean of what was removed into the following bias.",
+        "`bias` folds the mean of what was removed into the following bias, `refit` solves the weights that read kept "
+        "neurons anew, by least squares, and folds the rest into the bias.",
     )
     head: Literal["multiclass", "binary"] = Field(
         "multiclass",

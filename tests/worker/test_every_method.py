@@ -35,6 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "2:4": {"scope": "2:4"},
     "ti": {"recovery": "ti"},
     "bias": {"recovery": "bias", "structure": "neurons"},
+    "refit": {"recovery": "refit", "structure": "neurons"},
     "binary": {"head": "binary"},
     "confusers": {"sampling": {"negatives": "confusers", "order": "random"}},
     "boundary": {"sampling": {"source": "boundary", "per_concern": 4}},

@@ -13,11 +13,11 @@ from worker.evaluation.runner import predict
 from worker.inputs import (
     Batch,
     EmbeddedExamples,
-    batches,
     encode,
     forward,
     mean_over_positions,
     pad,
+    run_batches,
 )
 
 
@@ -50,7 +50,7 @@ def test_taking_rows_keeps_the_order_asked():
 @given(rows=st.integers(0, 60), budget=st.integers(1, 200))
 def test_batches_hold_every_row_once_within_the_budget_and_pad_no_further_than_their_longest(rows, budget):
     examples = tiny_examples(rows)
-    made = list(batches(examples, token_budget=budget))
+    made = batches(examples, token_budget=budget)
     assert sorted(row for batch in made for row in batch.rows.tolist()) == list(range(rows))
     for batch in made:
         assert batch.inputs["input_ids"].numel() <= budget or len(batch) == 1
@@ -62,19 +62,24 @@ def test_batches_hold_every_row_once_within_the_budget_and_pad_no_further_than_t
 
 def test_padding_to_a_length_keeps_the_given_order():
     examples = tiny_examples()
-    made = list(batches(examples, [7, 3, 9], token_budget=2 * MAX_LENGTH, pad_to=MAX_LENGTH))
+    made = batches(examples, [7, 3, 9], token_budget=2 * MAX_LENGTH, pad_to=MAX_LENGTH)
     assert [batch.rows.tolist() for batch in made] == [[7, 3], [9]]
     assert all(batch.inputs["input_ids"].shape[1] == MAX_LENGTH for batch in made)
 
 
 def test_a_model_without_segment_ids_runs():
-    batch = next(batches(tiny_examples()))
+    batch = batches(tiny_examples())[0]
     with torch.inference_mode():
         assert forward(tiny_distilbert(), batch).logits.shape == (len(batch), 4)
 
 
 def test_labels_become_integers_whatever_their_kind():
     assert tiny_examples().take(np.array([0, 1])).labels.dtype == np.int64
+
+
+def batches(*given, **options):
+    """The batches themselves."""
+    return [batch for batch, _ in run_batches(len, *given, **options)]
 
 
 def embedded(model, rows=12):
@@ -100,7 +105,7 @@ def test_embedded_examples_are_answered_as_their_tokens(kind):
 @given(budget=st.integers(1, 200))
 def test_embedded_examples_of_unlike_lengths_are_batched_apart(budget):
     examples, _ = embedded(tiny_bert(), 20)
-    made = list(batches(examples, token_budget=budget))
+    made = batches(examples, token_budget=budget)
     assert sorted(row for batch in made for row in batch.rows.tolist()) == list(range(20))
     assert all(batch.attention_mask.all() for batch in made)
 
@@ -131,7 +136,7 @@ def test_images_have_no_pads_and_as_many_positions_as_patches_and_one():
     examples = tiny_pixels(9)
     assert examples.max_length is None
     assert examples.lengths(np.arange(9)).tolist() == [5] * 9
-    made = list(batches(examples, [4, 1, 7], token_budget=10, pad_to=examples.max_length))
+    made = batches(examples, [4, 1, 7], token_budget=10, pad_to=examples.max_length)
     assert [batch.rows.tolist() for batch in made] == [[4, 1], [7]]
     assert all(batch.attention_mask is None for batch in made)
     np.testing.assert_array_equal(made[1].inputs["pixel_values"][0].numpy(), examples.pixels[7])

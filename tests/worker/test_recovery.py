@@ -4,26 +4,29 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from app.domain.errors import UnsupportedModel
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
-from tests.builders import tiny_bert, tiny_examples, tiny_model
+from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
 from worker.evaluation.report import cross_entropy
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import encode
+from worker.inputs import encode, forward, run_batches
 from worker.pruning import prune as pruning
 from worker.pruning.evidence import gather
 from worker.pruning.masks import applied, keeping, kept_rows
 from worker.pruning.prune import prune
-from worker.pruning.recovery import mean_input, weight_restorer
+from worker.pruning.recovery import RIDGE, mean_input, refit, weight_restorer
 from worker.pruning.scores.ci import contrast, tangled_coefficient
 from worker.pruning.scores.plain import lots
+from worker.pruning.statistics import Moments
 from worker.pruning.surgery import realised
-from worker.sampling.concern import draw_samples
+from worker.sampling.concern import draw_samples, rows_of
 
 DEMO = Path(__file__).parents[2] / "app/demo"
 
@@ -188,3 +191,124 @@ def test_surgery_carries_the_mended_biases(structure):
 def test_bias_is_refused_where_no_pruned_layer_has_one():
     with pytest.raises(UnsupportedModel, match="has a bias"):
         pruned(spec_of(structure="neurons", recovery="bias"), tiny_model("llama"))
+
+
+def moments_of(x, times=1):
+    """The moments of tokens [tokens, in], as if each had been seen so often."""
+    return Moments(torch.tensor(float(times * len(x))), times * x.sum(0), times * x.T @ x)
+
+
+def tokens(count=200, width=12):
+    return torch.randn(count, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+KEPT = torch.tensor([True] * 7 + [False] * 5)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_refit_is_exact_where_what_went_is_a_combination_of_what_stays(centred):
+    """And where tokens are many: the ridge is one by their number."""
+    x = tokens()
+    x[:, ~KEPT] = x[:, KEPT] @ tokens(7, 5) + (3.0 if centred else 0.0)
+    weight = tokens(4, 12)
+    solved = refit(weight, moments_of(x, times=10_000_000), KEPT, centred=centred)
+    off = x @ weight.T - x[:, KEPT] @ solved.T
+    if centred:
+        off = off - off.mean(0)
+    assert off.abs().max() < 1e-5 * (x @ weight.T).abs().max()
+
+
+def test_a_refit_is_ridge_regression_of_what_went_on_what_stays():
+    """Against the same from the tokens themselves, by the pseudo-inverse of the stacked system."""
+    x, weight = tokens(), tokens(4, 12)
+    kept, gone = x[:, KEPT], x[:, ~KEPT] @ weight[:, ~KEPT].T
+    ridge = RIDGE * 7 / 200 * kept.square().sum(0).mean()
+    stacked = torch.cat([kept, ridge.sqrt() * torch.eye(7, dtype=x.dtype)])
+    change = torch.linalg.lstsq(stacked, torch.cat([gone, torch.zeros(7, 4, dtype=x.dtype)])).solution
+    torch.testing.assert_close(refit(weight, moments_of(x), KEPT, centred=False), weight[:, KEPT] + change.T)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 40),
+    constant=st.sampled_from([0.0, 1.0, 1e-20, 1e20]),
+    odd=st.lists(st.integers(0, 11), max_size=12),
+    centred=st.booleans(),
+)
+def test_a_refit_is_finite_and_never_worse_than_leaving_the_weights(seed, count, constant, odd, centred):
+    """Whatever neurons are dead or constant, and however few the tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 12, dtype=torch.float64, generator=generator)
+    x[:, odd] = constant
+    weight = torch.randn(4, 12, dtype=torch.float64, generator=generator)
+    solved = refit(weight, moments_of(x), KEPT, centred=centred)
+    assert torch.isfinite(solved).all()
+
+    def error(by):
+        off = x @ weight.T - x[:, KEPT] @ by.T
+        return float((off - off.mean(0) if centred else off).norm())
+
+    assert error(solved) <= error(weight[:, KEPT]) + 1e-7 * float((x @ weight.T).norm())
+
+
+def written(model, name, examples, rows):
+    """What a layer writes on some rows [tokens, out]."""
+    seen = []
+    hook = linear(model, name).register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    for batch, _ in run_batches(lambda batch: forward(model, batch), examples.take(sorted(rows))):
+        seen[-1] = seen[-1][batch.attention_mask.bool()]
+    hook.remove()
+    return torch.cat(seen).detach()
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert", "llama"])
+def test_a_refitted_layer_writes_nearer_to_what_it_wrote_than_a_mended_or_a_plain_one(kind):
+    """On the samples, of the first block, which reads the same in every module. Defect 6, GLU families too."""
+    model, examples = tiny_model(kind), tiny_examples()
+    name = anatomy(model).feed_forwards[0].output
+    errors = {}
+    for recovery in ("none", "bias", "refit"):
+        if recovery == "bias" and linear(model, name).bias is None:
+            continue
+        evidence, masks = pruned(spec_of(structure="neurons", recovery=recovery), model, concerns=(2,))
+        rows = rows_of(evidence.samples)
+        own = written(model, name, examples, rows)
+        with applied(model, masks[2, 0.5], anatomy(model)):
+            errors[recovery] = float((written(model, name, examples, rows) - own).norm())
+    assert errors["refit"] < min(value for recovery, value in errors.items() if recovery != "refit")
+
+
+@pytest.mark.parametrize("structure", ["neurons", "heads+neurons"])
+@pytest.mark.parametrize("kind", ["bert", "albert", "llama", "modernbert", "vit"])
+def test_surgery_carries_refitted_weights_and_the_base_is_as_it_was(kind, structure):
+    model, examples = tiny_model(kind), examples_for(kind, 48)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    _, masks = pruned(spec_of(structure=structure, recovery="refit"), model, examples)
+    _, plain = pruned(spec_of(structure=structure), model, examples)
+    mask, parts = masks[2, 0.5], anatomy(model)
+    assert (mask.neurons, mask.heads) == (plain[2, 0.5].neurons, plain[2, 0.5].heads)
+    assert mask.digest() != plain[2, 0.5].digest()
+    with applied(model, mask, parts):
+        expected = predict(model, examples)
+    with realised(model, mask, parts) as module:
+        np.testing.assert_allclose(predict(module, examples), expected, atol=1e-5)
+        assert linear(module, parts.feed_forwards[0].output).in_features == 12
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    for name, weight in mask.refits.items():
+        assert (weight.dtype, weight.shape) == (np.float32, (linear(model, name).out_features, 12))
+
+
+def test_on_a_trained_model_refitting_keeps_answers_closer_than_a_bias_does(trained):
+    model, train, test = trained
+    base = predict(model, test).astype(np.float64)
+    errors = {}
+    for recovery in ("bias", "refit"):
+        spec = spec_of(structure="neurons", ratio=0.7, recovery=recovery, sampling={"per_concern": 16})
+        _, masks = pruned(spec, model, train, concerns=(0, 3))
+        found = []
+        for mask in masks.values():
+            with applied(model, mask, anatomy(model)):
+                found.append(np.abs(predict(model, test) - base).mean())
+        errors[recovery] = np.mean(found)
+    assert errors["refit"] < 0.8 * errors["bias"]

@@ -13,7 +13,7 @@ from worker import inputs
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
 from worker.inputs import pad
-from worker.pruning import statistics
+from worker.pruning import steps
 from worker.pruning.scores.ci import contrast
 from worker.pruning.statistics import calibrate, calibration_rows
 from worker.sampling.concern import ConcernSamples, draw_samples
@@ -103,8 +103,9 @@ def test_batch_size_changes_nothing_but_rounding(monkeypatch, calibration):
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
     whole = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
-    monkeypatch.setattr(statistics, "PAIRED_TOKENS", 1)
-    monkeypatch.setattr(statistics, "batches", lambda *given, **named: inputs.batches(*given, **named, token_budget=1))
+    monkeypatch.setattr(steps, "PAIRED_TOKENS", 1)
+    one = {"token_budget": 1}
+    monkeypatch.setattr(steps, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one))
     single = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
     same_contrast(contrast(whole, 0), contrast(single, 0))
 

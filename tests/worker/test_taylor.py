@@ -3,12 +3,15 @@ import torch
 import torch.nn.functional as F
 
 from app.domain.errors import UnsupportedModel
-from microlith.contract import Sampling
+from app.domain.layers import select_layers
+from microlith.contract import JobSpec, Sampling
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
 from worker import inputs
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.inputs import batches, forward
+from worker.inputs import forward, run_batches
+from worker.pruning.evidence import evidence_rows, gather
+from worker.pruning.heads import HeadTally, head_importance
 from worker.pruning.scores import taylor
 from worker.pruning.scores.taylor import neuron_effects, taylor_rows, weight_gradients
 from worker.sampling.concern import draw_samples
@@ -18,10 +21,15 @@ def drawn(examples, concerns=(0, 1, 2)):
     return {c: draw_samples(examples.labels, c, 4, Sampling(per_concern=3)) for c in concerns}
 
 
+def one_by_one(examples, rows):
+    """A batch of its own for every row."""
+    return [batch for batch, _ in run_batches(len, examples, rows, token_budget=1)]
+
+
 def backward(model, examples, rows):
     """Plain backpropagation of the mean loss over some rows, example by example."""
     model.zero_grad()
-    for batch in batches(examples, rows, token_budget=1):
+    for batch in one_by_one(examples, rows):
         (F.cross_entropy(forward(model, batch).logits, batch.labels) / len(rows)).backward()
 
 
@@ -43,7 +51,7 @@ def test_effects_of_neurons_are_the_sums_of_activation_times_gradient():
     samples = drawn(examples)
     found = dict(neuron_effects([output], model, examples, samples))
     expected = torch.zeros(24)
-    for batch in batches(examples, samples[1].positive, token_budget=1):
+    for batch in one_by_one(examples, samples[1].positive):
         seen = []
         hook = linear(model, output).register_forward_pre_hook(lambda _, x: seen.append(x[0]))  # noqa: B023
         loss = F.cross_entropy(forward(model, batch).logits, batch.labels) / 3
@@ -71,7 +79,8 @@ def test_batch_size_changes_nothing_but_rounding(monkeypatch):
     model, examples = tiny_bert(), tiny_examples()
     layers, samples = list(linear_layers(model)), drawn(examples)
     whole = dict(weight_gradients(layers, model, examples, samples))
-    monkeypatch.setattr(taylor, "batches", lambda *given, **named: inputs.batches(*given, **named, token_budget=1))
+    one = {"token_budget": 1}
+    monkeypatch.setattr(taylor, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one))
     for concern, gradients in weight_gradients(layers, model, examples, samples):
         for name in layers:
             torch.testing.assert_close(gradients[name], whole[concern][name], rtol=1e-4, atol=1e-6)
@@ -92,3 +101,54 @@ def test_gradients_that_are_not_finite_are_refused():
     linear(model, "classifier").weight.data[0, 0] = float("nan")
     with pytest.raises(UnsupportedModel, match="not finite"):
         list(weight_gradients(["classifier"], model, examples, drawn(examples)))
+
+
+CHAINS = ("heads+neurons", "heads+weights")
+
+
+def evidence_of(structure, samples, **options):
+    model, examples = tiny_bert(), tiny_examples()
+    parts = anatomy(model)
+    spec = JobSpec(model="demo:m", dataset="demo:d", method={"name": "taylor"}, structure=structure, ratio=[0.3, 0.5])
+    layers = select_layers(list(parts.shapes), spec.layers, parts.family)
+    return spec, gather(model, spec, layers, examples, samples, parts, **options)
+
+
+@pytest.mark.parametrize("structure", CHAINS)
+@pytest.mark.parametrize("budget", [1, 1 << 30])
+def test_a_chain_reads_heads_and_others_from_one_backward_pass(monkeypatch, structure, budget):
+    """The same as two passes would say, for half the rows."""
+    monkeypatch.setattr(taylor, "GRADIENT_BUDGET", budget)
+    samples, ran, heard = drawn(tiny_examples()), [], []
+    alone = head_importance(tiny_bert(), anatomy(tiny_bert()), tiny_examples(), samples)
+    spec_alone, others = evidence_of(structure.removeprefix("heads+"), samples)
+    grad = torch.autograd.grad
+
+    def counting(loss, tensors, **options):
+        ran.append(len(tensors))
+        return grad(loss, tensors, **options)
+
+    monkeypatch.setattr(torch.autograd, "grad", counting)
+    spec, chain = evidence_of(structure, samples, checkpoint=heard.append)
+    assert len(ran) == len(heard) == (3 if budget == 1 and structure == "heads+weights" else 1)
+    assert heard[-1] == evidence_rows(spec, samples) == evidence_rows(spec_alone, samples) == 9
+    assert chain.weights == others.weights
+    for concern in samples:
+        torch.testing.assert_close(chain.heads[concern], alone[concern], rtol=1e-5, atol=1e-7)
+        for name, effects in chain.neurons.get(concern, {}).items():
+            torch.testing.assert_close(effects, others.neurons[concern][name], rtol=1e-5, atol=1e-9)
+    assert bool(chain.weights) != bool(chain.neurons)
+
+
+@pytest.mark.parametrize("structure", CHAINS)
+@pytest.mark.parametrize("family", ["albert", "llama", "deberta-v2", "vit"])
+def test_watching_heads_and_layers_together_changes_neither(family, structure):
+    model, examples = tiny_model(family), examples_for(family, 24)
+    layers, samples, tally = list(linear_layers(model)), drawn(examples), HeadTally(anatomy(model))
+    read = weight_gradients if structure == "heads+weights" else neuron_effects
+    together = dict(read(layers, model, examples, samples, tally=tally))
+    apart = dict(read(layers, model, examples, samples))
+    heads = head_importance(model, anatomy(model), examples, samples)
+    for concern in samples:
+        torch.testing.assert_close(tally.importance(samples)[concern], heads[concern], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(together[concern], apart[concern], rtol=1e-4, atol=1e-6)

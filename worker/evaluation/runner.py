@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
-from worker.inputs import TOKEN_BUDGET, Checkpoint, Examples, batches, device_of, forward, unwatched
+from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Examples, device_of, forward, run_batches, unwatched
 
 Logits = npt.NDArray[np.float32]
 
@@ -23,9 +23,13 @@ def predict(
     model.eval()
     logits = np.empty((0, 0), np.float32)
     done = 0
+
+    def ask(batch: Batch) -> Logits:
+        answers: Logits = forward(model, batch).logits.float().cpu().numpy()  # [b, classes]
+        return answers
+
     with torch.inference_mode():
-        for batch in batches(examples, token_budget=token_budget, device=device_of(model)):
-            answers = forward(model, batch).logits.float().cpu().numpy()  # [b, classes]
+        for batch, answers in run_batches(ask, examples, token_budget=token_budget, device=device_of(model)):
             if not logits.size:
                 logits = np.empty((len(examples), answers.shape[1]), np.float32)
             logits[batch.rows] = answers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from worker.evaluation.measures import (
     principal_directions,
     svcca,
 )
-from worker.inputs import Examples, batches, device_of, forward, mean_over_positions
+from worker.inputs import Batch, Examples, device_of, forward, mean_over_positions, run_batches
 from worker.sampling.concern import ConcernSamples
 
 Matrix = npt.NDArray[np.float64]
@@ -94,24 +95,30 @@ def _states(model: nn.Module, examples: Examples, rows: Sequence[int], wanted: S
     model.eval()
     pad_to = examples.max_length if wanted.pads == "include" else None
     places = {row: place for place, row in enumerate(rows)}
-    pooled: list[list[Matrix]] = []
-    tokens: list[Matrix] = []
-    logits: list[Matrix] = []
+    parts: list[States] = []
     order: list[int] = []
     with torch.inference_mode():
-        for batch in batches(examples, rows, pad_to=pad_to, device=device_of(model)):
-            answer = forward(model, batch, output_hidden_states=True)
-            kept = answer.hidden_states[1:] if wanted.layers == "all" else answer.hidden_states[-1:]
-            pooled.append([mean_over_positions(states.double(), batch).cpu().numpy() for states in kept])
-            logits.append(answer.logits.double().cpu().numpy())
+        look = partial(_look, model, wanted)
+        for batch, part in run_batches(look, examples, rows, pad_to=pad_to, device=device_of(model)):
+            parts.append(part)
             order += [places[row] for row in batch.rows.tolist()]
-            if wanted.pads == "include":
-                tokens.append(kept[-1].double().flatten(0, 1).cpu().numpy())
     back = np.argsort(order)
+    tokens = [part.tokens for part in parts if part.tokens is not None]
     return States(
-        pooled=[np.concatenate(layer)[back] for layer in zip(*pooled, strict=True)],
+        pooled=[np.concatenate(layer)[back] for layer in zip(*(part.pooled for part in parts), strict=True)],
         tokens=np.concatenate(tokens) if tokens else None,
-        logits=np.concatenate(logits)[back] if logits else np.empty((0, 0)),
+        logits=np.concatenate([part.logits for part in parts])[back] if parts else np.empty((0, 0)),
+    )
+
+
+def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
+    """The states of one batch, in its order."""
+    answer = forward(model, batch, output_hidden_states=True)
+    kept = answer.hidden_states[1:] if wanted.layers == "all" else answer.hidden_states[-1:]
+    return States(
+        pooled=[mean_over_positions(states.double(), batch).cpu().numpy() for states in kept],
+        tokens=kept[-1].double().flatten(0, 1).cpu().numpy() if wanted.pads == "include" else None,
+        logits=answer.logits.double().cpu().numpy(),
     )
 
 

@@ -17,7 +17,7 @@ from microlith.contract import Calibration, CiMethod, JobSpec
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 from worker.inputs import Checkpoint, Examples, unwatched
-from worker.pruning.heads import head_importance, importance_rows
+from worker.pruning.heads import HeadTally, head_importance, importance_rows
 from worker.pruning.masks import Bits
 from worker.pruning.recovery import weight_restorer
 from worker.pruning.scores.taylor import neuron_effects, taylor_rows, weight_gradients, weight_scores
@@ -50,8 +50,8 @@ def gather(
 ) -> Evidence:
     """The evidence for every concern of `samples` and every ratio of the spec; the model is left in eval mode.
 
-    Every row passes forward once for the statistics, and the positive ones forward and backward once for a gradient
-    method (heads and then others by `taylor`: once each). `checkpoint` hears the rows done after each batch, up to
+    Every row passes forward once for the statistics, and the positive ones forward and backward once for all that
+    gradients tell, heads and others. `checkpoint` hears the rows done after each batch, up to
     `evidence_rows`, and may raise. Raises as `targets_of` does, and UnsupportedModel for what is not finite.
     """
     targets, steps = targets_of(anatomy, spec, layers), _Steps(checkpoint)
@@ -59,30 +59,31 @@ def gather(
     evidence = Evidence(samples)
     if names := calibrated_layers(spec, targets):
         rows, how = calibration_rows(samples, _calibration(spec)), _calibration(spec)
-        evidence = replace(
-            evidence, statistics=calibrate(model, names, examples, samples, how, checkpoint=steps.next(rows))
-        )
+        refitted = [part.output for part in targets.neurons] if spec.recovery == "refit" else []
+        statistics = calibrate(model, names, examples, samples, how, moments=refitted, checkpoint=steps.next(rows))
+        evidence = replace(evidence, statistics=statistics)
+    if spec.method.name == "taylor":
+        tally = HeadTally(anatomy) if _asks_heads(spec) else None
+        return _with_effects(evidence, pool, spec, targets, tally, steps.next(taylor_rows(samples)))
     if _asks_heads(spec):
         rows = len(importance_rows(samples))
-        evidence = replace(
-            evidence, heads=head_importance(model, anatomy, examples, samples, checkpoint=steps.next(rows))
-        )
-    if spec.method.name == "taylor":
-        evidence = _with_effects(evidence, pool, spec, targets, steps.next(taylor_rows(samples)))
+        heads = head_importance(model, anatomy, examples, samples, checkpoint=steps.next(rows))
+        return replace(evidence, heads=heads)
     return evidence
 
 
 def evidence_rows(spec: JobSpec, samples: Mapping[int, ConcernSamples]) -> int:
     """The rows that `gather` will run: what its checkpoint counts up to."""
     rows = calibration_rows(samples, _calibration(spec)) if _asks_inputs(spec) else 0
-    rows += len(importance_rows(samples)) if _asks_heads(spec) else 0
-    return rows + (taylor_rows(samples) if spec.method.name == "taylor" else 0)
+    if spec.method.name == "taylor":
+        return rows + taylor_rows(samples)
+    return rows + (len(importance_rows(samples)) if _asks_heads(spec) else 0)
 
 
 def calibrated_layers(spec: JobSpec, targets: Targets) -> list[str]:
     """The layers whose inputs must be known: those that are scored, and those whose biases are mended."""
     names: list[str] = []
-    if spec.recovery == "bias":
+    if spec.recovery in ("bias", "refit"):
         names += [part.output for part in targets.heads]
     if _asks_inputs(spec):
         names += targets.weights
@@ -102,18 +103,28 @@ def by_output(spec: JobSpec) -> bool:
     return True
 
 
-def _with_effects(evidence: Evidence, pool: _Pool, spec: JobSpec, targets: Targets, checkpoint: Checkpoint) -> Evidence:
-    """The evidence with what a backward pass says: effects of neurons, or masks of weights."""
+def _with_effects(
+    evidence: Evidence,
+    pool: _Pool,
+    spec: JobSpec,
+    targets: Targets,
+    tally: HeadTally | None,
+    checkpoint: Checkpoint,
+) -> Evidence:
+    """The evidence with what a backward pass says: effects of neurons or masks of weights, and of heads if tallied."""
     run = (pool.model, pool.examples, pool.samples)
     if targets.neurons:
         outputs = [part.output for part in targets.neurons]
-        return replace(evidence, neurons=dict(neuron_effects(outputs, *run, checkpoint=checkpoint)))
-    weights = {}
-    for concern, gradients in weight_gradients(targets.weights, *run, checkpoint=checkpoint):
-        scorer = partial(_effects_of, pool.model, gradients)
-        restorer = weight_restorer(pool.model, evidence.statistics, spec, concern)
-        weights[concern] = select(spec, targets.units("weights"), scorer, restorer)
-    return replace(evidence, weights=weights)
+        found = dict(neuron_effects(outputs, *run, tally=tally, checkpoint=checkpoint))
+        evidence = replace(evidence, neurons=found)
+    else:
+        weights = {}
+        for concern, gradients in weight_gradients(targets.weights, *run, tally=tally, checkpoint=checkpoint):
+            scorer = partial(_effects_of, pool.model, gradients)
+            restorer = weight_restorer(pool.model, evidence.statistics, spec, concern)
+            weights[concern] = select(spec, targets.units("weights"), scorer, restorer)
+        evidence = replace(evidence, weights=weights)
+    return evidence if tally is None else replace(evidence, heads=tally.importance(pool.samples))
 
 
 def _effects_of(model: nn.Module, gradients: Mapping[str, Tensor], name: str) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -12,11 +13,44 @@ from torch import Tensor, nn
 
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
-from worker.inputs import Batch, Checkpoint, Examples, batches, device_of, forward, unwatched
+from worker.inputs import Batch, Checkpoint, Examples, device_of, run_batches, unwatched
+from worker.pruning.backward import Gradients, run_backward
 from worker.sampling.concern import ConcernSamples
 
-Contexts = list[list[Tensor]]
-"""What the heads of each block wrote, [b, t, heads · width], once for every time the block was used."""
+
+@dataclass(frozen=True)
+class HeadEffects:
+    """What one batch says of its heads; float64, CPU."""
+
+    effects: Tensor  # [b, blocks, heads], Σ over tokens of |gradient · context|
+    tokens: Tensor  # [b], how many count
+
+
+@dataclass(frozen=True)
+class HeadTally:
+    """The effects of heads on every row that has passed backward."""
+
+    anatomy: Anatomy
+    _effects: dict[int, Tensor] = field(default_factory=dict)  # [blocks, heads] by row
+    _tokens: dict[int, float] = field(default_factory=dict)  # by row
+
+    def watch(self) -> Contexts:
+        """What sees the heads of one pass."""
+        return Contexts(self.anatomy)
+
+    def add(self, batch: Batch, found: HeadEffects) -> None:
+        """Notes a batch; a row that passes again says the same again."""
+        self._effects.update(zip(batch.rows.tolist(), found.effects, strict=True))
+        self._tokens.update(zip(batch.rows.tolist(), found.tokens.tolist(), strict=True))
+
+    def importance(self, samples: Mapping[int, ConcernSamples]) -> dict[int, Tensor]:
+        """As `head_importance`, of concerns whose positive samples have all passed."""
+        return {concern: self._importance(drawn.positive) for concern, drawn in samples.items()}
+
+    def _importance(self, rows: Sequence[int]) -> Tensor:
+        """Means over the tokens of `rows` [blocks, heads], each block's of length one; zero where there is none."""
+        mean = torch.stack([self._effects[row] for row in rows]).sum(0) / sum(self._tokens[row] for row in rows)
+        return F.normalize(mean, dim=1, eps=torch.finfo(mean.dtype).tiny)
 
 
 def head_importance(
@@ -35,16 +69,18 @@ def head_importance(
     get none; the model is left in eval mode. `checkpoint` hears the rows done after each batch and may raise.
     Source: Michel, Levy & Neubig, "Are Sixteen Heads Really Better than One?" (2019), section 2.3, per concern.
     """
-    model.eval()
-    rows = importance_rows(samples)
-    by_row: dict[int, Tensor] = {}
-    tokens: dict[int, float] = {}
-    for batch in batches(examples, rows, device=device_of(model)):
-        effects, counted = _effects(model, anatomy, batch)
-        by_row |= zip(batch.rows.tolist(), effects, strict=True)
-        tokens |= zip(batch.rows.tolist(), counted.tolist(), strict=True)
-        checkpoint(len(by_row))
-    return {concern: _importance(by_row, tokens, drawn.positive) for concern, drawn in samples.items()}
+    tally, done = HeadTally(anatomy), 0
+
+    def look(batch: Batch) -> HeadEffects:
+        contexts = tally.watch()
+        (gradients,) = run_backward(model, batch, [contexts])
+        return contexts.effects(batch, gradients)
+
+    for batch, found in run_batches(look, examples, importance_rows(samples), device=device_of(model)):
+        tally.add(batch, found)
+        done += len(batch)
+        checkpoint(done)
+    return tally.importance(samples)
 
 
 def importance_rows(samples: Mapping[int, ConcernSamples]) -> list[int]:
@@ -52,35 +88,41 @@ def importance_rows(samples: Mapping[int, ConcernSamples]) -> list[int]:
     return sorted({row for drawn in samples.values() for row in drawn.positive})
 
 
-def _importance(by_row: Mapping[int, Tensor], tokens: Mapping[int, float], rows: Sequence[int]) -> Tensor:
-    """Means over the tokens of `rows` [blocks, heads], each block's of length one; zero where nothing has an effect."""
-    mean = torch.stack([by_row[row] for row in rows]).sum(0) / sum(tokens[row] for row in rows)
-    return F.normalize(mean, dim=1, eps=torch.finfo(mean.dtype).tiny)
+class Contexts:
+    """A watch of what the heads of each block write: the inputs of its attention output layer."""
 
+    def __init__(self, anatomy: Anatomy) -> None:
+        self._anatomy = anatomy
+        self._uses: list[list[Tensor]] = [[] for _ in anatomy.attentions]  # [b, t, heads · width] for every call
 
-def _effects(model: nn.Module, anatomy: Anatomy, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Σ over tokens of |gradient · context| of every head, per row [b, blocks, heads], and the tokens of each row [b].
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The contexts, block by block, in each once for every time the block was used."""
+        return [context for uses in self._uses for context in uses]
 
-    The loss is summed over rows, which do not see each other, so a row's gradient is its own in any batch.
-    """
-    with torch.enable_grad(), _recorded(model, anatomy) as contexts:
-        logits = forward(model, batch).logits
-        loss = F.cross_entropy(logits.float(), batch.labels, reduction="sum")
-    used = [context for uses in contexts for context in uses]
-    gradients = iter(torch.autograd.grad(loss, used))
-    blocks = [
-        sum((_head_effects(next(gradients), context, batch, anatomy.query_heads) for context in uses), start=_NOTHING)
-        for uses in contexts
-    ]
-    return torch.stack(blocks, dim=1), _counted(batch, used[0]).sum(1).cpu()
+    def hook(self, model: nn.Module, hooks: ExitStack) -> None:
+        """Sets the hooks, to be removed by `hooks`."""
+        for part, uses in zip(self._anatomy.attentions, self._uses, strict=True):
+            handle = linear(model, part.output).register_forward_pre_hook(partial(_record, uses))
+            hooks.callback(handle.remove)
+
+    def effects(self, batch: Batch, gradients: Gradients) -> HeadEffects:
+        """The effects of the batch that was watched."""
+        given, heads = iter(gradients), self._anatomy.query_heads
+        blocks = [
+            sum((_head_effects(next(given), context, batch, heads) for context in uses), start=_NOTHING)
+            for uses in self._uses
+        ]
+        return HeadEffects(torch.stack(blocks, dim=1), _counted(batch, self.tensors[0]).sum(1).cpu())
 
 
 _NOTHING = torch.zeros((), dtype=torch.float64)
 
 
-def _head_effects(gradient: Tensor, context: Tensor, batch: Batch, heads: int) -> Tensor:
+def _head_effects(gradient: Tensor | None, context: Tensor, batch: Batch, heads: int) -> Tensor:
     """Σ over tokens of |Σ_i gradient_i · context_i| per row and head [b, heads]; float64, CPU."""
-    product = gradient.double() * context.detach().double()  # [b, t, heads · width]
+    reached = torch.zeros_like(context) if gradient is None else gradient
+    product = reached.double() * context.detach().double()  # [b, t, heads · width]
     effects = product.reshape(*product.shape[:2], heads, -1).sum(-1)  # [b, t, heads]
     return torch.einsum("bth,bt->bh", effects.abs(), _counted(batch, context)).cpu()
 
@@ -92,23 +134,8 @@ def _counted(batch: Batch, context: Tensor) -> Tensor:
     return batch.attention_mask.double()
 
 
-@contextmanager
-def _recorded(model: nn.Module, anatomy: Anatomy) -> Iterator[Contexts]:
-    """What runs inside fills the list: the inputs of every attention output layer, tracked for gradients."""
-    contexts: Contexts = [[] for _ in anatomy.attentions]
-    hooks = [
-        linear(model, part.output).register_forward_pre_hook(partial(_record, uses))
-        for part, uses in zip(anatomy.attentions, contexts, strict=True)
-    ]
-    try:
-        yield contexts
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def _record(uses: list[Tensor], _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Tracking starts at the first context where no parameter before it wants gradients."""
+    """Tracking starts at the first context where nothing before it wants gradients."""
     context = inputs[0] if inputs[0].requires_grad else inputs[0].detach().requires_grad_()
     uses.append(context)
     return (context, *inputs[1:])

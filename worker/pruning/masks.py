@@ -19,6 +19,7 @@ from worker.families.layers import linear
 
 Kept = npt.NDArray[np.bool_]
 Bias = npt.NDArray[np.float32]
+Weight = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Mask:
     """What is kept, by layer or block. What it does not name is kept whole.
 
     `weights`: [out, in] of a layer. `neurons` and `heads`: one bit each, of a block's feed-forward or attention part.
-    `biases`: what recovery put in the place of a layer's bias [out], float32.
+    `biases`: what recovery put in the place of a layer's bias [out], float32. `refits`: the same of the weights by
+    which a layer reads the neurons that are kept [out, kept], in their order.
     """
 
     structure: Structure
@@ -62,6 +64,7 @@ class Mask:
     neurons: Mapping[str, Bits] = field(default_factory=dict)
     heads: Mapping[str, Bits] = field(default_factory=dict)
     biases: Mapping[str, Bias] = field(default_factory=dict)
+    refits: Mapping[str, Weight] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Mapping[str, Bits]]:
@@ -77,19 +80,23 @@ class Mask:
     def digest(self) -> str:
         """sha256 of the canonical bytes: equal masks have equal digests, in whatever order their layers stand."""
         shapes = {kind: {name: part[name].shape for name in sorted(part)} for kind, part in self.parts.items()}
-        header = [self.structure, shapes, {name: len(self.biases[name]) for name in sorted(self.biases)}]
+        header: list[object] = [self.structure, shapes, {name: len(self.biases[name]) for name in sorted(self.biases)}]
+        if self.refits:
+            header.append({name: self.refits[name].shape for name in sorted(self.refits)})
         sha256 = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
         for part in self.parts.values():
             for name in sorted(part):
                 sha256.update(part[name].packed)
         for name in sorted(self.biases):
             sha256.update(self.biases[name].astype("<f4").tobytes())
+        for name in sorted(self.refits):
+            sha256.update(self.refits[name].astype("<f4").tobytes())
         return sha256.hexdigest()
 
 
 @contextmanager
 def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
-    """The live model with the mask's weights at zero. On leaving, its own tensors are back, never having been written.
+    """The live model as the mask says. On leaving, its own tensors are back, never having been written.
 
     Removed neurons and heads lose the rows and biases of the layers that write them and the columns of the one that
     reads them.
@@ -104,6 +111,12 @@ def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Modul
         for name, mended in mask.biases.items():
             bias = linear(model, name).bias
             _swap(bias, torch.from_numpy(mended).to(bias.device, bias.dtype), restore)
+        columns = kept_columns(model, mask, anatomy) if mask.refits else {}
+        for name, refit in mask.refits.items():
+            weight = linear(model, name).weight
+            value = torch.zeros_like(weight.data)
+            value[:, columns[name].to(weight.device)] = torch.from_numpy(refit).to(weight.device, weight.dtype)
+            _swap(weight, value, restore)
         yield model
 
 

@@ -7,7 +7,7 @@ both, and neither choice waits for the other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -20,7 +20,7 @@ from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 from worker.pruning.evidence import Evidence, by_output
 from worker.pruning.masks import Bits, Mask
-from worker.pruning.recovery import mended_biases, weight_restorer
+from worker.pruning.recovery import mended, weight_restorer
 from worker.pruning.scores import ci, plain, wanda
 from worker.pruning.selection import Scorer, Units, select
 from worker.pruning.statistics import Statistics
@@ -40,7 +40,7 @@ def prune(
     """One mask per concern and ratio, all ratios of a concern before the next concern, each made when it is asked for.
 
     Every pool of units (see `selection`) loses exactly its count of lowest scores, except under z-score's rule
-    `quantile`. The model is only read. Raises as `targets_of` and `mended_biases` do.
+    `quantile`. The model is only read. Raises as `targets_of` and `mended` do.
     """
     targets = targets_of(anatomy, spec, layers)
     for concern in concerns:
@@ -48,8 +48,8 @@ def prune(
         for place, ratio in enumerate(spec.ratios):
             weights, neurons, heads = (kept[part][place] if part in kept else {} for part in _PARTS)
             mask = Mask(spec.structure, weights, neurons, heads)
-            if spec.recovery == "bias" and evidence.statistics is not None:
-                mask = replace(mask, biases=mended_biases(model, mask, anatomy, evidence.statistics, concern))
+            if evidence.statistics is not None:
+                mask = mended(model, mask, anatomy, evidence.statistics, spec, concern)
             yield concern, ratio, mask
 
 

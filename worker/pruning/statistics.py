@@ -5,12 +5,11 @@ Every concern, ratio and activation score is served by the same sums, so memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,14 +17,18 @@ from torch import Tensor, nn
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration
 from worker.families.layers import linear
-from worker.inputs import Batch, Checkpoint, Examples, Rows, batches, device_of, forward, pad, unwatched
+from worker.inputs import Batch, Checkpoint, Examples, device_of, forward, unwatched
+from worker.pruning.steps import NEGATIVE, POSITIVE, Step, run_paired, run_union
 from worker.sampling.concern import ConcernSamples, rows_of
 
-POSITIVE, NEGATIVE = 0, 1
 
-PAIRED_TOKENS = 16_384
-"""Tokens of a batch of pairs: 16 and 16 inputs of 512, which the seed system runs at once. Sums over more than one
-batch agree with the seed's to rounding only."""
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the tokens of every row that ran, whatever concern it serves; float64, CPU."""
+
+    count: Tensor  # [], tokens
+    total: Tensor  # [in], Σ x
+    second: Tensor  # [in, in], Σ x xᵀ
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class LayerStatistics:
     total: Tensor  # [concerns, 2, in], Σ x
     square: Tensor  # [concerns, 2, in], Σ x²
     product: Tensor | None  # [concerns, in], Σ x⁺ x⁻ over paired tokens, with pairing `position` only
+    moments: Moments | None = None  # of layers that are refitted
 
 
 @dataclass(frozen=True)
@@ -53,29 +57,34 @@ def calibrate(
     samples: Mapping[int, ConcernSamples],
     calibration: Calibration,
     *,
+    moments: Collection[str] = (),
     checkpoint: Checkpoint = unwatched,
 ) -> Statistics:
     """One pass of the unpruned model over the samples of all concerns, which leaves it in eval mode.
 
     Pairing `free` runs the union of the samples once, whatever the order they are named in. Pairing `position` runs
-    concern by concern, the k-th positive beside the k-th negative. `checkpoint` hears the rows done after each batch
-    and may raise. Raises UnsupportedModel when activations are not finite.
+    concern by concern, the k-th positive beside the k-th negative. Layers of `moments` have their second moments taken
+    too, which are as large as the layer's inputs squared. `checkpoint` hears the rows done after each batch and may
+    raise. Raises UnsupportedModel when activations are not finite.
     """
     model.eval()
-    paired = calibration.pairing == "position"
-    sums = _Sums(model, layers, len(samples), paired=paired)
-    steps = (_paired if paired else _union)(examples, samples, calibration, sums.device)
-    done = 0
+    paired, device = calibration.pairing == "position", device_of(model)
+    sums = {
+        name: _Sums.zero(len(samples), linear(model, name).in_features, device, paired=paired, pooled=name in moments)
+        for name in layers
+    }
+    watch = _Watch(count_pads=calibration.pads == "include", paired=paired, pooled=frozenset(moments))
+    run, done = (run_paired if paired else run_union), 0
     with torch.inference_mode(), ExitStack() as hooks:
         for name in layers:
-            hook = model.get_submodule(name).register_forward_pre_hook(partial(sums.observe, name))
+            hook = model.get_submodule(name).register_forward_pre_hook(partial(watch.observe, name))
             hooks.callback(hook.remove)
-        for step in steps:
-            sums.expect(step, count_pads=calibration.pads == "include")
-            forward(model, step.batch)
-            done += len(step.batch)
+        for batch, seen in run(partial(watch.run, model), examples, samples, calibration, device):
+            for name, found in seen:
+                sums[name].add(found)
+            done += len(batch)
             checkpoint(done)
-    return Statistics(tuple(samples), sums.statistics())
+    return Statistics(tuple(samples), {name: found.statistics(name) for name, found in sums.items()})
 
 
 def calibration_rows(samples: Mapping[int, ConcernSamples], calibration: Calibration) -> int:
@@ -83,58 +92,6 @@ def calibration_rows(samples: Mapping[int, ConcernSamples], calibration: Calibra
     if calibration.pairing == "position":
         return sum(2 * len(drawn.positive) for drawn in samples.values())
     return len(rows_of(samples))
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A batch and whom it serves."""
-
-    batch: Batch
-    membership: Tensor  # [groups, b], how often a row counts in group 2 · concern + POSITIVE or NEGATIVE
-    place: int  # of the concern whose positives are paired with negatives here; 0 where nothing is paired
-
-
-def _union(
-    examples: Examples, samples: Mapping[int, ConcernSamples], calibration: Calibration, device: torch.device
-) -> Iterator[_Step]:
-    """Every row that any concern needs, once."""
-    groups: dict[int, list[int]] = {}
-    for place, drawn in enumerate(samples.values()):
-        for side, rows in ((POSITIVE, drawn.positive), (NEGATIVE, drawn.negative)):
-            for row in rows:
-                groups.setdefault(row, []).append(2 * place + side)
-    pad_to = examples.max_length if calibration.pads == "include" else None
-    for batch in batches(examples, sorted(groups), pad_to=pad_to, device=device):
-        membership = np.zeros((2 * len(samples), len(batch)))
-        for column, row in enumerate(batch.rows.tolist()):
-            np.add.at(membership[:, column], groups[row], 1.0)
-        yield _Step(batch, torch.from_numpy(membership).to(device), 0)
-
-
-def _paired(
-    examples: Examples, samples: Mapping[int, ConcernSamples], calibration: Calibration, device: torch.device
-) -> Iterator[_Step]:
-    """Concern by concern, [positives; negatives] in one batch, as many pairs at a time as the token budget takes."""
-    for place, drawn in enumerate(samples.values()):
-        pairs = np.array([drawn.positive, drawn.negative], dtype=np.int64)  # [2, samples]
-        for part in _pair_chunks(pairs, examples, calibration):
-            rows = part.reshape(-1)
-            batch = pad(examples, rows, _padded_length(examples, rows, calibration), device)
-            membership = torch.zeros(2 * len(samples), len(rows), dtype=torch.float64, device=device)
-            membership[2 * place + POSITIVE, : part.shape[1]] = 1.0
-            membership[2 * place + NEGATIVE, part.shape[1] :] = 1.0
-            yield _Step(batch, membership, place)
-
-
-def _pair_chunks(pairs: Rows, examples: Examples, calibration: Calibration) -> list[Rows]:
-    together = max(1, PAIRED_TOKENS // (2 * _padded_length(examples, pairs.reshape(-1), calibration)))
-    return np.split(pairs, range(together, pairs.shape[1], together), axis=1)
-
-
-def _padded_length(examples: Examples, rows: Rows, calibration: Calibration) -> int:
-    if calibration.pads == "include" and examples.max_length is not None:
-        return examples.max_length
-    return int(examples.lengths(rows).max())
 
 
 def by_example(x: Tensor, batch: Batch) -> Tensor:
@@ -153,56 +110,112 @@ def by_example(x: Tensor, batch: Batch) -> Tensor:
     raise UnsupportedModel(f"A linear layer sees neither tokens nor examples, but inputs of shape {list(x.shape)}.")
 
 
-class _Sums:
-    """Running sums of every layer; hooks feed it while the model runs the step it was told to expect."""
+@dataclass(frozen=True)
+class _Seen:
+    """What one call of a layer adds to its sums."""
 
-    def __init__(self, model: nn.Module, layers: Sequence[str], concerns: int, *, paired: bool) -> None:
-        self.device = device_of(model)
-        self._widths = {name: linear(model, name).in_features for name in layers}
-        self._count = {name: self._zeros(2 * concerns) for name in layers}
-        self._total = {name: self._zeros(2 * concerns, width) for name, width in self._widths.items()}
-        self._square = {name: self._zeros(2 * concerns, width) for name, width in self._widths.items()}
-        self._product = {name: self._zeros(concerns, width) for name, width in self._widths.items() if paired}
+    count: Tensor  # [groups]
+    total: Tensor  # [groups, in]
+    square: Tensor  # [groups, in]
+    product: Tensor | None  # [concerns, in]
+    tokens: Tensor | None  # [tokens, in], zero where they do not count; of layers whose moments are taken
+    counted: Tensor  # [], how many of them count
 
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
-    def expect(self, step: _Step, *, count_pads: bool) -> None:
-        """The step that runs next."""
-        self._step = step
-        self._counted = None if count_pads else step.batch.attention_mask  # [b, t]; None where every position counts
+@dataclass
+class _Watch:
+    """What hooks see while the model runs one step; a step that fails is forgotten with all that was seen of it."""
+
+    count_pads: bool
+    paired: bool
+    pooled: frozenset[str]
+    _seen: list[tuple[str, _Seen]] = field(default_factory=list)
+
+    def run(self, model: nn.Module, step: Step) -> list[tuple[str, _Seen]]:
+        """What every call of a layer adds, in the order of the calls."""
+        self._step, self._seen = step, []
+        self._counted = None if self.count_pads else step.batch.attention_mask  # [b, t]; None where all count
+        forward(model, step.batch)
+        seen, self._seen = self._seen, []
+        return seen
 
     def observe(self, name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Adds one layer's inputs: [b, t, in], or [b, in] where a layer sees one vector per example."""
+        """Sees one layer's inputs: [b, t, in], or [b, in] where a layer sees one vector per example."""
         membership = self._step.membership
         x = by_example(inputs[0], self._step.batch).expand(len(self._step.batch), -1, -1)
         counted = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
         if self._counted is not None and self._counted.shape == counted.shape:
             counted = self._counted.to(counted)
-        x = x.to(torch.float32 if self._product else torch.float64) * counted.to(x.dtype).unsqueeze(-1)
-        self._count[name] += membership @ counted.sum(1)
-        self._total[name] += membership @ x.sum(1, dtype=torch.float64)
-        if self._product:
-            self._observe_pairs(name, *(side.flatten(0, 1) for side in x.chunk(2)))
+        x = x.to(torch.float32 if self.paired else torch.float64)
+        tokens = (x * counted.to(x.dtype).unsqueeze(-1)).flatten(0, 1).double() if name in self.pooled else None
+        if self.paired:
+            x = x * counted.to(x.dtype).unsqueeze(-1)
+            total = membership @ x.sum(1, dtype=torch.float64)
+            square, product = self._pairs(*(side.flatten(0, 1) for side in x.chunk(2)))
         else:
-            self._square[name] += membership @ torch.einsum("bti,bti->bi", x, x)
+            total, square, product = membership @ _sums(counted, x), membership @ _sums(counted, x.square()), None
+        self._seen.append((name, _Seen(membership @ counted.sum(1), total, square, product, tokens, counted.sum())))
 
-    def _observe_pairs(self, name: str, positive: Tensor, negative: Tensor) -> None:
-        """Adds paired tokens [pairs, in] by norm and cosine, in float32 so that near-ties fall as in the seed."""
-        place = self._step.place
+    def _pairs(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """Squares and products of paired tokens [pairs, in], from norms and cosine in float32 so that near-ties fall
+        as in the seed."""
+        place, groups, width = self._step.place, len(self._step.membership), positive.shape[1]
         norms = torch.stack([torch.norm(positive, dim=0), torch.norm(negative, dim=0)]).double()  # [2, in]
         cosine = F.cosine_similarity(positive, negative, dim=0).double()
-        self._square[name][2 * place : 2 * place + 2] += norms.square()
-        self._product[name][place] += cosine * norms[POSITIVE] * norms[NEGATIVE]
+        square, product = norms.new_zeros(groups, width), norms.new_zeros(groups // 2, width)
+        square[2 * place : 2 * place + 2] = norms.square()
+        product[place] = cosine * norms[POSITIVE] * norms[NEGATIVE]
+        return square, product
 
-    def statistics(self) -> dict[str, LayerStatistics]:
+
+def _sums(counted: Tensor, x: Tensor) -> Tensor:
+    """Σ over the positions that count [b, t] of each example's x [b, t, in]: [b, in].
+
+    A product reads x once; on a small model these sums take as long as the model itself.
+    """
+    return torch.bmm(counted.unsqueeze(1), x).squeeze(1)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Running sums of one layer, on the model's device."""
+
+    count: Tensor  # [groups]
+    total: Tensor  # [groups, in]
+    square: Tensor  # [groups, in]
+    product: Tensor | None  # [concerns, in]
+    moments: Moments | None
+
+    @classmethod
+    def zero(cls, concerns: int, width: int, device: torch.device, *, paired: bool, pooled: bool) -> _Sums:
+        """Sums over nothing yet."""
+        zeros = partial(torch.zeros, dtype=torch.float64, device=device)
+        return cls(
+            count=zeros(2 * concerns),
+            total=zeros(2 * concerns, width),
+            square=zeros(2 * concerns, width),
+            product=zeros(concerns, width) if paired else None,
+            moments=Moments(zeros(()), zeros(width), zeros(width, width)) if pooled else None,
+        )
+
+    def add(self, seen: _Seen) -> None:
+        """Adds what a call of the layer saw, in place: no memory is asked for."""
+        self.count.add_(seen.count)
+        self.total.add_(seen.total)
+        self.square.add_(seen.square)
+        if self.product is not None and seen.product is not None:
+            self.product.add_(seen.product)
+        if self.moments is not None and seen.tokens is not None:
+            self.moments.count.add_(seen.counted)
+            self.moments.total.add_(seen.tokens.sum(0))
+            self.moments.second.addmm_(seen.tokens.T, seen.tokens)
+
+    def statistics(self, name: str) -> LayerStatistics:
         """The sums by concern and side, on the CPU. Raises UnsupportedModel when they are not finite."""
-        return {name: self._layer(name) for name in self._widths}
-
-    def _layer(self, name: str) -> LayerStatistics:
-        if not torch.isfinite(self._square[name]).all():
+        if not torch.isfinite(self.square).all():
             raise UnsupportedModel(f"The inputs of layer {name} are not finite, so the model cannot be calibrated.")
         count, total, square = (
-            sums[name].reshape(-1, 2, *sums[name].shape[1:]).cpu() for sums in (self._count, self._total, self._square)
+            sums.reshape(-1, 2, *sums.shape[1:]).cpu() for sums in (self.count, self.total, self.square)
         )
-        return LayerStatistics(count, total, square, self._product[name].cpu() if self._product else None)
+        moments = self.moments and Moments(*(sums.cpu() for sums in vars(self.moments).values()))
+        return LayerStatistics(count, total, square, None if self.product is None else self.product.cpu(), moments)

@@ -33,7 +33,7 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
 
     Hugging Face models have one feed-forward width, so it becomes the widest that any block keeps; blocks that keep
     fewer are filled up with neurons of zeros. What is kept goes by index: a neuron that happens to be zero stays.
-    Heads and weights that the mask removes are zeros, and biases that recovery changed are the new ones.
+    Heads and weights that the mask removes are zeros, and what recovery changed is new.
     The base is only read. The new model shares every tensor that the mask leaves alone, so it costs its feed-forward
     layers only; train a deep copy of it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from app.domain.errors import UnsupportedModel
 from worker.inputs import TOKEN_BUDGET, Examples, TokenExamples, device_of, forward, pad
+from worker.memory import in_parts
 
 Mode = Literal["inputs", "seed"]
 """`inputs`: embeddings as the model takes them. `seed`: the output of the embedding layer, padded and fed through that
@@ -60,9 +61,12 @@ class EmbeddedModel:
 
     def answers(self, embeddings: Tensor, attention_mask: Tensor) -> Logits:
         """Logits [n, classes] of `embeddings` [n, t, embedding], which share one mask [t]."""
+
+        def ask(start: int, stop: int) -> Tensor:
+            return self._logits(embeddings[start:stop], attention_mask).float().cpu()
+
         with torch.no_grad():
-            parts = [self._logits(part, attention_mask) for part in self._parts(embeddings)]
-        answered: Logits = torch.cat(parts).float().cpu().numpy()
+            answered: Logits = torch.cat(self._in_parts(ask, *embeddings.shape[:2])).numpy()
         return answered
 
     def directions(self, text: EmbeddedText, targets: Sequence[int]) -> Tensor:
@@ -72,11 +76,13 @@ class EmbeddedModel:
         """
         copies = text.embeddings.expand(len(targets), -1, -1)
         wanted = torch.tensor(targets, dtype=torch.int64, device=copies.device)
-        signs = []
-        for part, classes in zip(self._parts(copies), self._parts(wanted, len(text.embeddings)), strict=True):
-            given = part.clone().requires_grad_(True)
-            loss = F.cross_entropy(self._logits(given, text.attention_mask), classes, reduction="sum")
-            signs.append(torch.autograd.grad(loss, given)[0].sign())
+
+        def sign(start: int, stop: int) -> Tensor:
+            given = copies[start:stop].clone().requires_grad_(True)
+            loss = F.cross_entropy(self._logits(given, text.attention_mask), wanted[start:stop], reduction="sum")
+            return torch.autograd.grad(loss, given)[0].sign()
+
+        signs = self._in_parts(sign, *copies.shape[:2])
         return torch.cat(signs) if signs else copies
 
     def check(self, text: EmbeddedText, expected: Logits) -> None:
@@ -88,9 +94,13 @@ class EmbeddedModel:
         if np.abs(found - expected).max() > TOLERANCE * (1.0 + np.abs(expected).max()):
             raise UnsupportedModel("This model does not answer embeddings as it answers their tokens.", hint=INSTEAD)
 
-    def _parts(self, tensor: Tensor, length: int | None = None) -> tuple[Tensor, ...]:
-        together = max(1, self.token_budget // (length or tensor.shape[1]))
-        return torch.split(tensor, together)
+    def _in_parts(self, work: Callable[[int, int], Tensor], count: int, length: int) -> list[Tensor]:
+        """What `work(start, stop)` gives for `count` inputs of one length, as many at a time as the budget takes."""
+
+        def end(start: int, budget: int) -> int:
+            return min(count, start + max(1, budget // length))
+
+        return list(in_parts(work, count, end, self.token_budget))
 
     def _logits(self, embeddings: Tensor, attention_mask: Tensor) -> Tensor:
         mask = attention_mask.expand(len(embeddings), -1)

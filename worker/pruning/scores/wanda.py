@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from worker.pruning.statistics import POSITIVE, Statistics
+from worker.pruning.statistics import Statistics
+from worker.pruning.steps import POSITIVE
 from worker.sampling.concern import ConcernSamples
 
 
