@@ -51,7 +51,7 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     except MicrolithError as error:
         _fail(lease, error)
     except (SystemExit, KeyboardInterrupt):
-        _give_back(backend, lease, "worker stopped")
+        _give_back(backend, lease, lifecycle.STOPPED)
         raise
     except DATABASE_AWAY:
         _give_up(backend, lease)

@@ -30,6 +30,17 @@ class EventStore:
         )
         self.announce(job.id)
 
+    def count_requeued(self, job_id: str, reason: str) -> int:
+        """How often the job went back to the queue for this reason, since a caller last asked for it."""
+        asked = select(func.max(EventRow.seq)).where(EventRow.job_id == job_id, EventRow.type == "job.queued")
+        query = select(func.count()).where(
+            EventRow.job_id == job_id,
+            EventRow.type == "job.requeued",
+            EventRow.data["reason"].astext == reason,
+            EventRow.seq > asked.scalar_subquery(),
+        )
+        return self.session.scalars(query).one()
+
     def announce(self, job_id: str) -> None:
         """Wake everyone who watches this job, once the transaction commits."""
         self.session.execute(select(func.pg_notify(CHANNEL, job_id)))

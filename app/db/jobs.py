@@ -116,11 +116,11 @@ class JobStore:
         return {row.id: row.position for row in rows}
 
     def lapsed(self, limit: int = 100) -> Sequence[str]:
-        """Jobs whose worker has not renewed its lease in time."""
+        """Jobs whose worker has not renewed its lease in time, the longest silent first."""
         query = select(JobRow.id).where(
             JobRow.lease_token.is_not(None), JobRow.lease_expires_at < func.clock_timestamp()
         )
-        return self.session.scalars(query.limit(limit)).all()
+        return self.session.scalars(query.order_by(JobRow.lease_expires_at).limit(limit)).all()
 
     def waiting(self, seconds: float, limit: int = 100) -> Sequence[tuple[str, int]]:
         """Queued jobs, with their priority, that nobody has claimed for so long: the message may be lost."""

@@ -12,6 +12,9 @@ from app.domain.ids import new_id
 from app.domain.states import HELD_STATES, Action, next_state
 from microlith.contract import TERMINAL_STATES, JobError, Progress
 
+STOPPED = "worker stopped"
+"""The reason of a release by a worker that was told to stop."""
+
 LATER = "Retry it (finished concerns are kept), or submit it with a later `deadline_seconds`."
 
 
@@ -77,10 +80,14 @@ def expire(unit: Unit, job: JobRow) -> None:
 
 
 def abandon(unit: Unit, job: JobRow, max_attempts: int, reason: str = "worker lost") -> None:
-    """Take a job from a worker that cannot go on: queued again, or failed once it has cost `max_attempts` workers."""
-    if job.state == "running" and job.attempts >= max_attempts:
+    """Take a job from a worker that cannot go on: queued again, or failed once it has cost `max_attempts` workers.
+
+    Attempts that workers handed back when they were told to stop have cost none.
+    """
+    lost = job.attempts - unit.events.count_requeued(job.id, STOPPED)
+    if job.state == "running" and lost >= max_attempts:
         hint = "The worker was killed, often for memory: lower `sampling.per_concern` or run it on a larger machine."
-        fail(unit, job, WorkerLost(f"{job.attempts} workers were lost while running this job.", hint=hint))
+        fail(unit, job, WorkerLost(f"{lost} workers were lost while running this job.", hint=hint))
     else:
         move(unit, job, "release", attempt=job.attempts, reason=reason)
 

@@ -144,6 +144,17 @@ def test_a_job_that_costs_every_attempt_its_worker_fails_as_worker_lost(backend:
     assert job.attempts == backend.settings.max_attempts
 
 
+def test_a_job_that_workers_handed_back_has_cost_none_of_them(backend: Backend) -> None:
+    job_id = submit(backend)
+    for _ in range(backend.settings.max_attempts):
+        with claim(backend, job_id).write() as (unit, job):
+            lifecycle.move(unit, job, "release", reason=lifecycle.STOPPED)
+    claim(backend, job_id)
+    let_lease_lapse(backend, job_id)
+    reap(backend)
+    assert read(backend, job_id).state == "queued"
+
+
 def test_a_renewed_lease_is_not_taken_away(backend: Backend) -> None:
     job_id = submit(backend)
     lease = claim(backend, job_id)

@@ -1,0 +1,104 @@
+"""A decomposition that takes milliseconds: it computes nothing, but goes through every phase and publishes modules.
+
+Claims, leases, heartbeats, events, the object store and Celery are the product's own; only the engine is left out, so
+that no torch is imported. A job's labels say how it goes: `pace` is how many seconds each phase lasts, `linger` names a
+phase that ends only with the job, `bytes` is how large each module is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+import time
+from math import inf
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from app.settings import Settings
+from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Phase, Ratio, Size, Sparsity
+
+if TYPE_CHECKING:
+    from worker.journal import Journal
+
+LABELS = ("act", "animal", "artifact")
+STEP_SECONDS = 0.01
+ONCE: tuple[Phase, ...] = ("resolving", "sampling", "scoring", "pruning", "evaluating")
+EACH: tuple[Phase, ...] = ("evaluating", "exporting", "verifying")
+
+
+def install() -> None:
+    """Put the light engine in the real one's place; before anything of it is imported."""
+    for name, content in {
+        "worker.pipeline": {"decompose": decompose},
+        "worker.device": {"prepare": lambda settings: None},
+        "worker.sources.models": {"LoadedModel": SimpleNamespace},
+    }.items():
+        module = ModuleType(name)
+        module.__dict__.update(content)
+        sys.modules[name] = module
+
+
+def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+    """One module of a few bytes for each concern and ratio that has none yet."""
+    from tests.work import base_result
+
+    done = journal.published()
+    wanted = [(LABELS.index(str(name)), ratio) for ratio in spec.ratios for name in spec.concerns]
+    left = [one for one in wanted if one not in done]
+    journal.expect(1 + len(left))
+    for phase in ONCE:
+        _pass(spec, journal, phase)
+    journal.publish_base(BaseResult.model_validate(base_result()))
+    for concern, ratio in left:
+        for phase in EACH:
+            _pass(spec, journal, phase)
+        _publish(spec, journal, concern, ratio)
+
+
+def _pass(spec: JobSpec, journal: Journal, phase: Phase) -> None:
+    seconds = float(spec.labels.get("pace", "0")) if spec.labels.get("linger") != phase else inf
+    until = time.monotonic() + seconds
+    with journal.phase(phase):
+        journal.alive(0)
+        while time.monotonic() < until:
+            time.sleep(STEP_SECONDS)
+            journal.alive(0)
+
+
+def _publish(spec: JobSpec, journal: Journal, concern: int, ratio: float) -> None:
+    from worker.packaging.archive import archive
+
+    with tempfile.TemporaryDirectory(prefix="microlith-") as name:
+        folder = Path(name, "module")
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"job": "{journal.lease.job_id}", "concern": {concern}}}')
+        (folder / "model.safetensors").write_bytes(b"\0" * int(spec.labels.get("bytes", "64")))
+        (folder / "SHA256SUMS").write_text("".join(_sum(file) for file in sorted(folder.iterdir())))
+        package = archive(folder, Path(name, f"{LABELS[concern]}-{ratio:g}.zip"))
+        journal.publish(Concern(id=concern, label=LABELS[concern]), ratio, _facts(concern, ratio), [package])
+
+
+def _sum(file: Path) -> str:
+    return f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+
+
+def _facts(concern: int, ratio: float) -> dict[str, Any]:
+    from tests.work import report
+
+    measured = report(0.9, 0.8, 0.7)
+    own = OwnScore.model_validate(measured.classes[concern].model_dump())
+    values = {
+        "concern": Concern(id=concern, label=LABELS[concern]),
+        "ratio": Ratio(requested=ratio, achieved=ratio),
+        "sparsity": Sparsity(overall=0.3, layers={}),
+        "size": Size(parameters=100, nonzero=70, base_parameters=100),
+        "own": own,
+        "base_own": own,
+        "report": measured,
+    }
+    return {name: value.model_dump(mode="json") for name, value in values.items()} | {
+        "method": "ci",
+        "structure": "weights",
+    }

@@ -1,0 +1,109 @@
+"""What a worker of the tests does that no worker should: stand still, live in another hour, lack disk or patience."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+STAND_SECONDS = 300.0
+DISK_BYTES = 256 * 1024
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+
+
+def prepare() -> None:
+    """Teach this process, a worker that has not begun, what its environment asks of it."""
+    if folder := os.environ.get("FAULTS_FULL_DISK"):
+        small_disk(Path(folder))
+    if seconds := os.environ.get("FAULTS_CLOCK"):
+        _shift_clock(float(seconds))
+    if tasks := os.environ.get("FAULTS_TASKS_PER_CHILD"):
+        _share_children(int(tasks))
+    if seconds := os.environ.get("FAULTS_PATIENCE"):
+        _lose_patience(float(seconds))
+    if "FAULTS_UNWATCHED" in os.environ:
+        faulthandler.dump_traceback_later = lambda *_args, **_options: None
+    if flags := os.environ.get("FAULTS_FLAGS"):
+        _stand_still(Path(flags))
+
+
+def flag(job_id: str, attempt: int) -> str:
+    """The name of the file that says: this attempt stands where its job's labels wanted it."""
+    return f"{job_id}.{attempt}"
+
+
+def small_disk(folder: Path) -> None:
+    """Put a disk of DISK_BYTES under `folder`, seen by this process and its children alone, gone when they are.
+
+    Where mounting is not allowed, no file may grow beyond that size: writing fails in the same call, though with
+    another reason.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.geteuid(), os.getegid()
+    if libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0)) == 0:
+        if uid:
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        options = f"size={DISK_BYTES},mode=755,uid={uid},gid={gid}".encode()
+        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options) == 0:
+            return
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, resource.RLIM_INFINITY))
+
+
+def _shift_clock(seconds: float) -> None:
+    """Everything that asks Python for the time of day, in whatever module it does, is told another."""
+    clock, clock_ns = time.time, time.time_ns
+    time.time = lambda: clock() + seconds
+    time.time_ns = lambda: clock_ns() + int(seconds * 1e9)
+
+
+def _share_children(tasks: int) -> None:
+    """A child runs so many jobs before it makes way for the next: for tests with more jobs than seconds."""
+    import worker.__main__
+    from worker.tasks import register
+
+    def registered(celery: Any, settings: Any) -> None:
+        register(celery, settings)
+        celery.conf.worker_max_tasks_per_child = tasks
+
+    worker.__main__.register = registered
+
+
+def _lose_patience(seconds: float) -> None:
+    import worker.patience
+
+    worker.patience.PATIENCE_SECONDS = seconds
+
+
+def _stand_still(flags: Path) -> None:
+    """A job with the label `stand` is left standing in that phase, in its first `stand_attempts` (1) attempts.
+
+    It meets no checkpoint there, as a computation that hangs; its heartbeat goes on. With `stand_after` it passes by
+    until it has so many modules.
+    """
+    from worker.journal import Journal
+
+    original = Journal.phase
+
+    @contextmanager
+    def phase(self: Journal, phase: str) -> Iterator[None]:
+        with original(self, phase):  # type: ignore[arg-type]
+            labels, attempt = self.lease.spec.labels, self.lease.attempt
+            here = labels.get("stand") == phase and attempt <= int(labels.get("stand_attempts", "1"))
+            if here and len(self.published()) >= int(labels.get("stand_after", "0")):
+                (flags / flag(self.lease.job_id, attempt)).touch()
+                time.sleep(float(labels.get("stand_seconds", STAND_SECONDS)))
+            yield
+
+    Journal.phase = phase  # type: ignore[method-assign]
