@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from microlith.client import Client
     from microlith.contract import JobSpec
+    from microlith.masks import apply_mask
 
-__all__ = ["Client", "JobSpec", "__version__"]
+__all__ = ["Client", "JobSpec", "__version__", "apply_mask"]
 
 __version__ = version("microlith")
 
-_HOMES = {"Client": "microlith.client", "JobSpec": "microlith.contract"}
+_HOMES = {"Client": "microlith.client", "JobSpec": "microlith.contract", "apply_mask": "microlith.masks"}
 
 
 def __getattr__(name: str) -> object:

@@ -16,14 +16,21 @@ MicrolithClientError
 ├── TargetOccupied           something else is where a download should go
 ├── NotUploadable            a file or folder that the server could not use
 ├── NoSuchLayout             the module was not exported in this layout
+├── InvalidMask              a file is no mask, or a damaged one
+├── WrongBase                a mask was made for another base
+├── NotABase                 what a mask should be applied to is no model
 └── JobFailed                a job that was waited for failed, was cancelled or expired
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microlith.contract import ErrorDetail, Job, Module, Problem
+
+if TYPE_CHECKING:
+    from microlith.masks.document import BaseModelFacts
 
 
 class MicrolithClientError(Exception):
@@ -192,6 +199,36 @@ class NoSuchLayout(MicrolithClientError):
     def __init__(self, module: Module, layout: str) -> None:
         known = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
         super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {known}.")
+
+
+class InvalidMask(MicrolithClientError):
+    """`name` is not a mask that can be applied; `reason` says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"{name} is no mask that can be applied: {reason}.\n"
+            "Download it again: `microlith modules download MODULE FOLDER --layout mask`."
+        )
+        self.name = name
+        self.reason = reason
+
+
+class WrongBase(MicrolithClientError):
+    """The base's tensors are not those the mask was made for; nothing was applied."""
+
+    def __init__(self, name: str, wanted: BaseModelFacts, actual: str) -> None:
+        revision = f" at revision {wanted.revision}" if wanted.revision else ""
+        super().__init__(
+            f"{name} was made for another base: {wanted.ref}{revision} ({wanted.architecture}).\n"
+            f"  expected sha256 {wanted.sha256}\n  this base's     {actual}\n"
+            "Name that model's folder, or open it with dtype=torch.float32 and unchanged weights."
+        )
+        self.wanted = wanted.sha256
+        self.actual = actual
+
+
+class NotABase(MicrolithClientError):
+    """What was given as a base is no model, or none that transformers opens."""
 
 
 class JobFailed(MicrolithClientError):

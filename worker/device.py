@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
+import re
+from pathlib import Path
+
 import torch
 
 from app.settings import Settings
@@ -13,6 +18,22 @@ def prepare(settings: Settings) -> None:
 
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def title(device: torch.device) -> str:
+    """What people call a device: its model, and the CPU's threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        if names:
+            return f"{names[0].strip()}, {_threads()}"
+    return f"{platform.processor() or platform.machine()}, {_threads()}"
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def choose(name: str) -> torch.device:

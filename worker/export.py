@@ -1,12 +1,10 @@
-"""From a module in memory to a verified archive: what is said about it, the `portable` layout, a clean re-opening."""
+"""From a module in memory to verified archives: what is said about it, its layouts, a clean re-opening of each."""
 
 from __future__ import annotations
 
-import copy
 import re
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +12,29 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report
+from microlith.masks import Base
+from worker import device
 from worker.bench import Measures
 from worker.drawing import Drawn
 from worker.evaluation.binary import BinaryHead, with_binary_head
+from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
 from worker.families.anatomy import Anatomy
-from worker.inputs import Examples, device_of
-from worker.packaging.archive import Archive, archive
-from worker.packaging.card import model_card
-from worker.packaging.decomposition import decomposition
+from worker.inputs import Examples, device_of, on_cpu
 from worker.packaging.facts import ModuleFacts, SampleRows
-from worker.packaging.portable import write_portable
-from worker.packaging.verify import Verifier
+from worker.packaging.layouts import Handout, Package, Packer
+from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
 from worker.sources.opening import Sources
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exporter:
-    """What every module of a job is packed with; `probe` are the examples a clean process must answer alike."""
+    """What every module of a job is packed with; `probe` are the examples a clean process must answer alike.
+
+    `examples` are those that latency and the agreement of graphs are measured on. To be made while the base is whole.
+    """
 
     spec: JobSpec
     sources: Sources
@@ -41,7 +42,16 @@ class Exporter:
     anatomy: Anatomy
     drawn: Drawn
     probe: Examples
+    examples: Examples
     scratch: Path
+    packer: Packer = field(init=False)
+
+    def __post_init__(self) -> None:
+        loaded = self.sources.model
+        timed = self.spec.evaluation.latency
+        stopwatch = Stopwatch(self.examples, device.title(device_of(loaded.model))) if timed else None
+        base, int8 = Base.of(loaded.model), self.spec.export.onnx.int8
+        self.packer = Packer(loaded, base, self.examples, self.scratch, stopwatch, int8)
 
     def describe(
         self, module: nn.Module, mask: Mask, concern: Concern, ratio: float, measures: Measures
@@ -80,22 +90,22 @@ class Exporter:
             )
         return with_binary_head(module, BinaryHead(classifier, concern.id, concern.label), measures.binary.threshold)
 
-    def pack(self, module: nn.Module, facts: ModuleFacts) -> Archive:
-        """The module as one zip; the folder it is made from is gone again."""
-        name = self._name(facts)
-        folder = self.scratch / name
-        folder.mkdir()
-        write_portable(folder, module, self.sources.model, model_card(facts), decomposition(facts))
-        package = archive(folder, self.scratch / f"{name}.zip")
-        shutil.rmtree(folder)
-        return package
+    def pack(self, module: nn.Module, mask: Mask, facts: ModuleFacts) -> list[Package]:
+        """The module in every layout that the spec asks for, in its order."""
+        handout, name = Handout(module, mask, self.anatomy, facts), self._name(facts)
+        return [
+            self.packer.pack(handout, layout, name if layout == "portable" else f"{name}-{layout}")
+            for layout in self.spec.export.layouts
+        ]
 
-    def verify(self, verifier: Verifier, package: Archive, module: nn.Module) -> None:
-        """Raises VerificationFailed unless the archive, opened in a clean process, answers as the module does."""
+    def verify(self, verifier: Verifier, packages: Sequence[Package], module: nn.Module) -> None:
+        """Raises VerificationFailed unless each archive, opened in a clean process, answers as the module does."""
         probe = self.probe
         rows = np.arange(len(probe))
         inputs = probe.collate(rows, int(probe.lengths(rows).max()))
-        verifier.check(package.path, inputs, predict(on_cpu(module), probe))
+        expected = predict(on_cpu(module), probe)
+        for archive in (package.archive for package in packages):
+            verifier.check(archive.path, inputs, expected, Opening(archive.layout, self.sources.model.folder))
 
     def _name(self, facts: ModuleFacts) -> str:
         model = re.split(r"[:/@]", self.spec.model.rstrip("/"))[-1]
@@ -103,23 +113,21 @@ class Exporter:
         return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
 
 
-def on_cpu(module: nn.Module) -> nn.Module:
-    """The module where verification runs: itself, or a copy of one that is on another device."""
-    return module if device_of(module).type == "cpu" else copy.deepcopy(module).cpu()
-
-
 def own_score(report: Report, concern: Concern) -> OwnScore:
     """The report's row of the concern itself."""
     return OwnScore.model_validate(report.classes[concern.id].model_dump())
 
 
-def published(facts: ModuleFacts, timings: Mapping[str, float]) -> dict[str, object]:
-    """The facts as the module's wire model holds them."""
+def published(facts: ModuleFacts, packages: Sequence[Package], timings: Mapping[str, float]) -> dict[str, object]:
+    """The facts as the module's wire model holds them, with what its layouts measured."""
+    latencies = [latency.model_dump(mode="json") for package in packages for latency in package.latencies]
     fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity", "binary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {
         "method": facts.spec.method.name,
         "structure": facts.spec.structure,
+        "latency": next((latency for latency in latencies if latency["batch"] == 1), None),
+        "latencies": latencies,
         "timings": {phase: round(seconds, 3) for phase, seconds in timings.items()},
     }

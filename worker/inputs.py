@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -172,6 +173,10 @@ class Batch:
         """1 on positions that count and 0 on pads [b, t]; None where every position counts."""
         return self.inputs.get("attention_mask")
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The inputs as arrays in the CPU's memory."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.inputs.items()}
+
 
 def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, max_length: int) -> TokenExamples:
     """Texts as the model reads them: special tokens included, truncated to `max_length`, not padded."""
@@ -251,6 +256,11 @@ def unwatched(_rows_done: int) -> None:
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's weights are."""
     return next(model.parameters()).device
+
+
+def on_cpu(model: nn.Module) -> nn.Module:
+    """The model on the CPU: itself, or a copy of one that is on another device."""
+    return model if device_of(model).type == "cpu" else copy.deepcopy(model).cpu()
 
 
 def _end(lengths: Rows, start: int, token_budget: int, *, mixed: bool) -> int:

@@ -1,8 +1,8 @@
 """The story of a decomposition: from two references to one verified module per concern and ratio.
 
 The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
-is measured once. Then, module by module, the mask is laid over the one model in memory, measured, packed, opened again
-in a clean process and published. What an earlier attempt has published is not made anew.
+is measured once. Then, module by module, the mask is laid over the one model in memory, measured, packed in every
+layout, opened again in a clean process and published. What an earlier attempt has published is not made anew.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
         for concern, ratio, mask in ((concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done):
             base_states = bench.base_states(model, concern)
             with realised(model, mask, parts) as module:
@@ -68,7 +68,8 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
                 with journal.phase("exporting"):
                     delivered = exporter.delivered(module, concern, measures)
                     facts = exporter.describe(delivered, mask, concern, ratio, measures)
-                    package = exporter.pack(delivered, facts)
+                    packages = exporter.pack(delivered, mask, facts)
                 with journal.phase("verifying"):
-                    exporter.verify(verifier, package, delivered)
-            journal.publish(concern, ratio, published(facts, journal.lap()), [package])
+                    exporter.verify(verifier, packages, delivered)
+            archives = [package.archive for package in packages]
+            journal.publish(concern, ratio, published(facts, packages, journal.lap()), archives)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import get_args
 
 from app.db.tables import JobRow, ModuleRow
 from app.db.unit import Unit
@@ -20,6 +21,10 @@ from microlith.contract import (
     Resolved,
     Results,
 )
+from microlith.contract.spec import Layout
+
+_LAYOUTS = get_args(Layout)
+"""The order that a module's files are listed in."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Modules:
             Module(
                 id=row.id,
                 job_id=row.job_id,
-                artifacts=stored[row.id],
+                artifacts=sorted(stored[row.id], key=lambda artifact: _LAYOUTS.index(artifact.layout)),
                 others_own=OthersOwn(f1=_others_own(row, rows)),
                 **row.facts,
             )

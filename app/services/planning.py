@@ -9,6 +9,7 @@ import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
 from app.domain.layers import layers_touched
+from app.domain.layouts import check_export, share_of_base
 from app.domain.methods import check_method, check_widths
 from app.sources.datasets import describe_dataset
 from app.sources.labels import check, find_concerns
@@ -81,6 +82,7 @@ class Resolution:
 def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Resolution:
     """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
     check_method(spec)
+    check_export(spec)
     model = describe_model(spec.model, allow_paths=allow_paths, shelf=shelf)
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
@@ -126,7 +128,7 @@ def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
 
 
 def _estimate(resolution: Resolution, modules: int) -> Estimate:
-    """Seconds: two operations per linear weight and token, for every evaluated text. Bytes: a whole file per module."""
+    """Seconds: two operations per linear weight and token, for every evaluated text. Bytes: a file per layout."""
     spec, model, dataset = resolution.spec, resolution.model, resolution.dataset
     if model is None or dataset is None:
         return Estimate(seconds=None, bytes=None)
@@ -135,4 +137,5 @@ def _estimate(resolution: Resolution, modules: int) -> Estimate:
     texts = sum(min(count, limit) if limit else count for count in rows) * (modules + 1)
     weights = sum(layer.shape[0] * layer.shape[1] for layer in model.layers)
     seconds = 2 * weights * texts * TOKENS_PER_TEXT / FLOPS_PER_SECOND
-    return Estimate(seconds=round(seconds, 1), bytes=modules * (model.size_bytes or 0))
+    stored = modules * (model.size_bytes or 0) * share_of_base(spec)
+    return Estimate(seconds=round(seconds, 1), bytes=round(stored))

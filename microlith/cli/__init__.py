@@ -5,7 +5,7 @@ session.py    the server, the two outputs, and how a thing is printed
 outcome.py    errors to messages and exit codes
 jobs.py       submit, watch, list, show, results, cancel, retry, delete
 spec.py       a job's specification from flags and files
-modules.py    list, show, download
+modules.py    list, show, download, apply
 catalog.py    models, datasets, methods
 """
 

@@ -1,19 +1,22 @@
-"""`microlith modules`: look at modules and bring them home."""
+"""`microlith modules`: look at modules, bring them home, and make them of masks."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from microlith.cli import session
 from microlith.cli.session import AsJson, JobId, connect, err, out, show
 from microlith.client import Client
 from microlith.contract import Module
 from microlith.display import sheets, tables
 from microlith.display.transfer import transfer
+from microlith.errors import NotABase
 
-app = typer.Typer(no_args_is_help=True, help="The modules of a job: look at them, download them.")
+app = typer.Typer(no_args_is_help=True, help="The modules of a job: look at them, download them, make them of masks.")
 
 ModuleId = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
 
@@ -65,6 +68,33 @@ def download(  # noqa: PLR0913 - every flag of a command is an argument
                 out().print(f"{module.concern.label}: {path}", soft_wrap=True, markup=False)
     if as_json:
         typer.echo(json.dumps(fetched, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def apply(
+    mask: Annotated[Path, typer.Argument(metavar="MASK", help="A module in layout `mask`: the zip or its folder.")],
+    base: Annotated[Path, typer.Option(help="The folder of the base model.")],
+    out: Annotated[Path, typer.Option(help="Where the module goes; must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a module of its mask and its base, bit for bit; opens with plain from_pretrained.
+
+    microlith modules apply modules/animal-0.5-mask --base ./bert --out ./animal
+    """
+    path = str(_applied(mask, base, out))
+    if as_json:
+        typer.echo(json.dumps({"path": path}))
+    else:
+        session.out().print(path, soft_wrap=True, markup=False)
+
+
+def _applied(mask: Path, base: Path, target: Path) -> Path:
+    try:
+        from microlith.masks.folder import apply_to_folder
+
+        return apply_to_folder(base, mask, target)
+    except ModuleNotFoundError as error:
+        raise NotABase(f'Masks need {error.name}: pip install "microlith[masks]".') from error
 
 
 def _check_usage(named: list[str], job: str | None, concern: list[str] | None) -> None:

@@ -12,22 +12,25 @@ from typer.core import TyperGroup
 from microlith.contract import Job
 from microlith.errors import (
     DigestMismatch,
+    InvalidMask,
     JobFailed,
     MicrolithClientError,
     NoSuchLayout,
+    NotABase,
     NotUploadable,
     ProblemError,
     TargetOccupied,
     Unreachable,
     UnsafeArchive,
+    WrongBase,
 )
 
 DONE, FAILED, USAGE, REFUSED, UNREACHABLE, WRONG_BYTES, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 EXIT_CODES = (
     "[bold]Exit codes[/bold]: 0 done; 1 the job failed, was cancelled or expired; 2 wrong usage, or a local file in "
-    "the way; 3 the server refused and says why; 4 no Microlith server answered; 5 a download with the wrong digest; "
-    "130 interrupted."
+    "the way; 3 the server refused and says why; 4 no Microlith server answered; 5 a download, or a "
+    "mask's base, with the wrong digest; 130 interrupted."
 )
 
 _CODES: dict[type[Exception], int] = {
@@ -36,6 +39,9 @@ _CODES: dict[type[Exception], int] = {
     Unreachable: UNREACHABLE,
     DigestMismatch: WRONG_BYTES,
     UnsafeArchive: WRONG_BYTES,
+    InvalidMask: WRONG_BYTES,
+    WrongBase: WRONG_BYTES,
+    NotABase: USAGE,
     NoSuchLayout: USAGE,
     NotUploadable: USAGE,
     TargetOccupied: USAGE,

@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from microlith.client.connection import Connection
@@ -50,7 +51,7 @@ def unpack(archive: Path, target: Path) -> Path:
             with zipfile.ZipFile(archive) as opened:
                 _refuse_strays(opened)
                 opened.extractall(folder)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UnsafeArchive(f"{archive.name} is no sound zip: {error}.") from error
         check_sums(folder)
         shutil.move(folder, target)

@@ -124,10 +124,16 @@ class BinaryScore(Answer):
 
 
 class Latency(Answer):
-    """Median time of one forward pass of module and base."""
+    """Median time of one forward pass of the module in a layout, and of the base, on the same inputs.
 
+    Of `runs` passes over `batch` inputs of `positions` each. Modules of equal shapes are timed once.
+    """
+
+    layout: str = "portable"
     device: str
     batch: int
+    positions: int | None = None
+    runs: int | None = None
     milliseconds: float
     base_milliseconds: float
 
@@ -150,6 +156,7 @@ class Module(Answer):
     report: Report
     similarity: Similarity | None = None
     binary: BinaryScore | None = None
-    latency: Latency | None = None
+    latency: Latency | None = Field(None, description="Of one input, in the first layout that was timed.")
+    latencies: list[Latency] = Field([], description="By layout and batch size.")
     artifacts: list[Artifact]
     timings: dict[str, float] = Field({}, description="Seconds spent on this module in each phase.")

@@ -187,17 +187,38 @@ class Evaluation(Request):
     similarity_layers: Literal["last", "all"] = Field(
         "last", description="Compare the last hidden states, or every layer's."
     )
+    latency: bool = Field(True, strict=True, description="Time base and module, one input and a batch of 32.")
+
+
+Layout = Literal["portable", "compact", "mask", "onnx"]
+
+
+class OnnxOptions(Request):
+    """How the layout `onnx` is made."""
+
+    int8: bool = Field(
+        False, strict=True, description="Add a graph with weights in INT8; the card tells how often both agree."
+    )
 
 
 class Export(Request):
-    """Which file forms of each module are made."""
+    """Which file forms of each module are made, each an artifact of its own."""
 
-    layouts: list[Literal["portable"]] = Field(
+    layouts: list[Layout] = Field(
         default=["portable"],
         min_length=1,
-        max_length=8,
-        description="`portable` opens with plain from_pretrained.",
+        max_length=4,
+        description="`portable` opens with plain from_pretrained; `compact` is the smallest folder, opened with "
+        "trust_remote_code; `mask` is data to be laid over the base; `onnx` opens with ONNX Runtime.",
     )
+    onnx: OnnxOptions = OnnxOptions()
+
+    @field_validator("layouts", mode="after")
+    @classmethod
+    def _each_once(cls, layouts: list[Layout]) -> list[Layout]:
+        if len(set(layouts)) != len(layouts):
+            raise ValueError("the same layout stands twice; give each once")
+        return layouts
 
 
 class JobSpec(Request):

@@ -45,6 +45,12 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.1f} {unit}"
 
 
+def milliseconds(value: float) -> str:
+    """Two figures, or all before the point: 0.31, 1.3, 17, 1234."""
+    places = 2 if value < 0.995 else 1 if value < 9.95 else 0
+    return f"{value:.{places}f}"
+
+
 def quantity(count: int | None) -> str:
     """Parameters: 4.4 M."""
     if count is None:

@@ -129,7 +129,7 @@ def module(shown: Module) -> RenderableType:
             "similarity": _similarity(shown),
         }
     )
-    return Group(facts, _report(shown), _files(shown))
+    return Group(facts, _report(shown), _files(shown), *([_paces(shown)] if shown.latencies else []))
 
 
 def _similarity(shown: Module) -> str | None:
@@ -152,6 +152,14 @@ def _files(shown: Module) -> Table:
     table = tables.plain("artifact", "layout", "size", "sha256", right=("size",))
     for artifact in shown.artifacts:
         tables.row(table, artifact.id, artifact.layout, figures.size(artifact.size_bytes), artifact.sha256)
+    return table
+
+
+def _paces(shown: Module) -> Table:
+    table = tables.plain("layout", "batch", "ms", "base ms", "on", right=("batch", "ms", "base ms"))
+    for pace in shown.latencies:
+        both = (figures.milliseconds(pace.milliseconds), figures.milliseconds(pace.base_milliseconds))
+        tables.row(table, pace.layout, str(pace.batch), *both, pace.device)
     return table
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from microlith.contract import Comparison, DatasetInfo, Job, Methods, ModelInfo, Module, Results
+from microlith.contract import Comparison, DatasetInfo, Job, Latency, Methods, ModelInfo, Module, Results
 from microlith.display import figures
 
 
@@ -56,25 +57,27 @@ def results(document: Results) -> RenderableType:
 
 
 def _block(document: Results, comparison: Comparison) -> Table:
-    title = f"Requested ratio {comparison.ratio:g}, {comparison.concerns} concerns"
+    modules = [module for module in document.modules if module.ratio.requested == comparison.ratio]
+    achieved = sorted({figures.score(module.ratio.achieved) for module in modules})
+    between = "–".join(dict.fromkeys((achieved[0], achieved[-1])))
+    title = f"Requested ratio {comparison.ratio:g} (achieved {between}), {comparison.concerns} concerns"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=0)
     table.add_column("concern", overflow="fold", vertical="bottom")
     for header in (
-        "ratio\nachieved",
         "precision\n/ base",
         "recall\n/ base",
         "F1\n/ base",
         "F1\nchange",
         "spar-\nsity",
         "\nsize",
+        "ms\n/ base",
     ):
         table.add_column(header, justify="right", no_wrap=True)
-    for module in document.modules:
-        if module.ratio.requested == comparison.ratio:
-            row(table, *_row(module))
+    for module in modules:
+        row(table, *_row(module))
     table.add_section()
     means = _beside(comparison.own_f1, comparison.base_own_f1)
-    row(table, Text("mean", "bold"), "", "", "", means, figures.change(comparison.change))
+    row(table, Text("mean", "bold"), "", "", means, figures.change(comparison.change))
     return table
 
 
@@ -82,14 +85,21 @@ def _row(module: Module) -> list[str | Text]:
     own, base = module.own, module.base_own
     return [
         module.concern.label,
-        figures.score(module.ratio.achieved),
         _beside(own.precision, base.precision),
         _beside(own.recall, base.recall),
         _beside(own.f1, base.f1),
         figures.change(own.f1 - base.f1),
         figures.score(module.sparsity.overall),
-        figures.size(sum(artifact.size_bytes for artifact in module.artifacts)),
+        figures.size(module.artifacts[0].size_bytes if module.artifacts else None),
+        _pace(module.latency),
     ]
+
+
+def _pace(latency: Latency | None) -> str | Text:
+    if latency is None:
+        return figures.NOTHING
+    base = figures.milliseconds(latency.base_milliseconds)
+    return Text.assemble(figures.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
 
 
 def _beside(own: float, base: float) -> Text:
@@ -97,13 +107,24 @@ def _beside(own: float, base: float) -> Text:
 
 
 def _legend(document: Results) -> str:
-    note = "Sparsity counts all linear layers; size is the file to download."
+    note = f"Sparsity counts all linear layers. {_files(document.modules)}"
     if document.base is None:
         return note
     report = document.base.report
     examples = sum(row.support for row in report.classes)
     whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
     return f"{whole}, on {examples} examples. {note}"
+
+
+def _files(modules: Sequence[Module]) -> str:
+    """The mean size of the files of each layout, and what the milliseconds are of."""
+    sizes: dict[str, list[int]] = {}
+    for artifact in (artifact for module in modules for artifact in module.artifacts):
+        sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)
+    means = ", ".join(f"{layout} {figures.size(round(fmean(counts)))}" for layout, counts in sizes.items())
+    timed = next((module.latency for module in modules if module.latency), None)
+    pace = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
+    return f"Files in the mean: {means or 'none yet'}.{pace}"
 
 
 def modules(found: Iterable[Module]) -> Table:

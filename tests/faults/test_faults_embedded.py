@@ -1,4 +1,4 @@
-"""The embedded default, killed at work and started again on the same folder: its children go with it, its data stays."""
+"""The embedded default, killed at work and started again on the same folder: children go, data stays."""
 
 from __future__ import annotations
 

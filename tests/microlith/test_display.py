@@ -44,12 +44,13 @@ def test_a_change_is_green_when_better_and_red_when_worse() -> None:
 
 def test_the_results_table_fits_eighty_columns_uncut() -> None:
     packed = wire.artifact(b"x" * 1000) | {"size_bytes": 999_000_000}
-    document = Results.model_validate(wire.results(wire.module("communication", artifacts=(packed,))))
+    pace = {"device": "a CPU", "batch": 1, "milliseconds": 12.34, "base_milliseconds": 1234.0}
+    slow = wire.module("communication", artifacts=(packed,)) | {"latency": pace, "latencies": [pace]}
+    document = Results.model_validate(wire.results(slow))
     lines = rendered(tables.results(document), 80).splitlines()
     row = next(line for line in lines if "communication" in line)
     assert row.split() == [
         "communication",
-        "0.500",
         "0.750/0.750",
         "0.600/0.600",
         "0.667/0.500",
@@ -57,7 +58,10 @@ def test_the_results_table_fits_eighty_columns_uncut() -> None:
         "0.317",
         "999",
         "MB",
+        "12/1234",
     ]
+    assert "Requested ratio 0.5 (achieved 0.500), 1 concerns" in lines[0]
+    assert "portable 999 MB" in " ".join(lines)
 
 
 def test_a_sweep_has_one_block_per_ratio_and_each_module_stands_in_its_own() -> None:

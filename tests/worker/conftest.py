@@ -41,10 +41,11 @@ class Product:
     def results(self, job: Job) -> Results:
         return Results.model_validate(self.api.get(job.urls.results).json())
 
-    def unpack(self, module: Module) -> Path:
-        """The module's folder."""
-        target = self.folder / module.id
-        content = self.api.get(module.artifacts[0].urls.content).content
+    def unpack(self, module: Module, layout: str = "portable") -> Path:
+        """The module's folder in a layout."""
+        target = self.folder / f"{module.id}-{layout}"
+        artifact = next(artifact for artifact in module.artifacts if artifact.layout == layout)
+        content = self.api.get(artifact.urls.content).content
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(target)
         return target

@@ -63,6 +63,12 @@ class Anatomy:
             ),
         ]
 
+    def head_places(self, part: Attention) -> list[tuple[str, int, int]]:
+        """Layers that write heads, the row of the first one, and how many query heads share each of theirs."""
+        width, share = self._head_width(part), self.heads(part) // self.groups(part)
+        queries = [(layer, start * width, 1) for layer, start in self._query_starts(part)]
+        return queries + [(layer, start * width, share) for layer, start in self._key_starts(part)]
+
     def head_columns(self, part: Attention, head: int) -> slice:
         """The columns of the output layer that read a head."""
         return self._slice(part, head)

@@ -27,13 +27,15 @@ class Archive:
     files: list[ArtifactFile]
 
 
-def archive(folder: Path, target: Path, layout: str = "portable") -> Archive:
+def archive(folder: Path, target: Path, layout: str = "portable", *, compressed: bool = False) -> Archive:
     """Zips `folder`, a module in this layout, into `target`, its files at the root. Equal content has equal bytes.
 
-    Stored, not compressed: weights do not shrink, and zlib's versions differ. Reads and writes in pieces.
+    Stored, unless `compressed`: weights do not shrink, and zlib's versions differ, so that equal bytes are promised
+    with one version of it only. Reads and writes in pieces.
     """
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as zipped:
-        files = [_add(zipped, folder, name) for name in files_of(folder)]
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(target, "w") as zipped:
+        files = [_add(zipped, folder, name, method) for name in files_of(folder)]
     with target.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Archive(target, layout, digest, target.stat().st_size, files)
@@ -44,9 +46,9 @@ def files_of(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def _add(zipped: zipfile.ZipFile, folder: Path, name: str) -> ArtifactFile:
+def _add(zipped: zipfile.ZipFile, folder: Path, name: str, method: int) -> ArtifactFile:
     entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.create_system, entry.external_attr = _UNIX, _MODE
+    entry.create_system, entry.external_attr, entry.compress_type = _UNIX, _MODE, method
     entry.file_size = (folder / name).stat().st_size  # decides between zip and zip64 before a byte is written
     digest = hashlib.sha256()
     with (folder / name).open("rb") as source, zipped.open(entry, "w") as sink:

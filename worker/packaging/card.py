@@ -8,35 +8,22 @@ import re
 from huggingface_hub import EvalResult, ModelCardData
 
 from app.sources.demo import Licence
-from app.sources.images import task_of
 from microlith.contract import ClassScore
-from microlith.contract.catalog import Task
 from worker.packaging.facts import ModuleFacts
+from worker.packaging.usage import OPENED_BY, portable_usage, task
 
 _SPDX_ON_THE_HUB = re.compile(r"[a-z0-9.-]+")
 
-_USAGE = """## Open it
 
-```python
-from transformers import {model}
+def model_card(facts: ModuleFacts, usage: str | None = None) -> str:
+    """The card, in the Hub's form: metadata with evaluation results, then Markdown. Equal facts give an equal card.
 
-model = {model}.from_pretrained("this-folder")
-```
-
-The {inputs} opens with `{opener}.from_pretrained("this-folder")`; `sha256sum -c SHA256SUMS` checks the files."""
-
-_OPENED_BY: dict[Task, dict[str, str]] = {
-    "text": {"model": "AutoModelForSequenceClassification", "inputs": "tokenizer", "opener": "AutoTokenizer"},
-    "image": {"model": "AutoModelForImageClassification", "inputs": "image processor", "opener": "AutoImageProcessor"},
-}
-
-
-def model_card(facts: ModuleFacts) -> str:
-    """The card, in the Hub's form: metadata with evaluation results, then Markdown. Equal facts give an equal card."""
+    `usage` is the section that the layout decides, by default that of `portable`.
+    """
     metadata = _metadata(facts).to_yaml(line_break="\n")
     sections = [
         _introduction(facts),
-        _USAGE.format(**_OPENED_BY[_task(facts)]),
+        usage or portable_usage(facts),
         _measures(facts),
         _making(facts),
         _licences(facts),
@@ -52,14 +39,10 @@ def _metadata(facts: ModuleFacts) -> ModelCardData:
         base_model=_hub_id(facts.spec.model),
         datasets=_hub_id(facts.spec.source.ref),
         library_name="transformers",
-        pipeline_tag=f"{_task(facts)}-classification",
+        pipeline_tag=f"{task(facts)}-classification",
         tags=["microlith", "pruned", f"concern:{facts.concern.label}"],
         eval_results=[_result(facts, *metric) for metric in _metrics(facts)],
     )
-
-
-def _task(facts: ModuleFacts) -> Task:
-    return task_of(facts.resolved.model.architecture if facts.resolved.model else None)
 
 
 def _metrics(facts: ModuleFacts) -> list[tuple[str, str, float]]:
@@ -76,7 +59,7 @@ def _metrics(facts: ModuleFacts) -> list[tuple[str, str, float]]:
 def _result(facts: ModuleFacts, kind: str, name: str, value: float) -> EvalResult:
     ref = facts.spec.source.ref
     return EvalResult(
-        task_type=f"{_task(facts)}-classification",
+        task_type=f"{task(facts)}-classification",
         dataset_type=_hub_id(ref) or ref,
         dataset_name=ref,
         dataset_split=facts.spec.evaluation.split,
@@ -93,7 +76,7 @@ def _introduction(facts: ModuleFacts) -> str:
         f"(id {facts.concern.id}) needs. Method `{facts.spec.method.name}` removed "
         f"{_percent(facts.ratio.achieved)} of the prunable {facts.spec.structure} "
         f"({_percent(facts.ratio.requested)} requested); {_percent(facts.sparsity.overall)} of all linear weights and "
-        f"biases are gone. It answers {_answers(facts)} and keeps the base's {_OPENED_BY[_task(facts)]['inputs']}."
+        f"biases are gone. It answers {_answers(facts)} and keeps the base's {OPENED_BY[task(facts)]['inputs']}."
     )
 
 

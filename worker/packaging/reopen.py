@@ -1,6 +1,7 @@
 """Opens archives as a stranger would, in a process of its own: run as a script, it imports nothing of this project.
 
-One JSON object per line in (`archive`, and `inputs`, a safetensors file of the model's arguments), one per line out
+For masks alone it uses the client, as a stranger would too; server and worker are barred. One JSON object per line in
+(`archive`, its `layout`, a mask's `base`, and `inputs`, a safetensors file of the model's arguments), one per line out
 (`logits`, or `fault`). When its input ends, because the parent is done or dead, it ends at once.
 """
 
@@ -25,6 +26,10 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+
+Inputs = dict[str, torch.Tensor]
+Request = dict[str, Any]
+Rows = list[list[float]]
 
 _READS_TEXTS: tuple[Any, Any] = (AutoModelForSequenceClassification, AutoTokenizer)
 _READS_IMAGES: tuple[Any, Any] = (AutoModelForImageClassification, AutoImageProcessor)
@@ -61,7 +66,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             with zipfile.ZipFile(request["archive"]) as zipped:
                 zipped.extractall(folder)
             _check_sums(folder)
-            return {"logits": _logits(folder, load_file(request["inputs"]))}
+            opener = _OPENERS[request.get("layout", "portable")]
+            return {"logits": opener(folder, load_file(request["inputs"]), request)}
     except Exception as error:  # whatever is wrong with the archive is the answer
         return {"fault": f"{type(error).__name__}: {error}"}
 
@@ -79,14 +85,65 @@ def _check_sums(folder: Path) -> None:
             raise ValueError(f"{name} is not what SHA256SUMS says")
 
 
-@torch.inference_mode()
-def _logits(folder: Path, inputs: dict[str, torch.Tensor]) -> list[list[float]]:
+def _portable(folder: Path, inputs: Inputs, _request: Request) -> Rows:
     """Logits [examples, labels] of the module on the CPU in float32. What prepares its inputs must open too."""
+    return _of_folder(folder, inputs, trust_remote_code=False)
+
+
+def _compact(folder: Path, inputs: Inputs, _request: Request) -> Rows:
+    """The same with the module's own modelling file."""
+    return _of_folder(folder, inputs, trust_remote_code=True)
+
+
+def _of_folder(folder: Path, inputs: Inputs, *, trust_remote_code: bool) -> Rows:
     model_class, preparing_class = _READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS
     preparing_class.from_pretrained(folder)
-    model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
-    rows: list[list[float]] = model(**inputs).logits.tolist()
+    model = model_class.from_pretrained(folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
+    return _answers(model.eval(), inputs)
+
+
+def _mask(folder: Path, inputs: Inputs, request: Request) -> Rows:
+    """Logits of the module that the client makes of the mask and its base; a base is opened once."""
+    if request["client"] not in sys.path:
+        sys.path.insert(0, request["client"])
+        sys.modules.update(dict.fromkeys(("app", "worker")))  # type: ignore[arg-type]  # None bars an import
+    from microlith.masks import Base, apply_mask
+
+    base = _bases.get(request["base"])
+    if base is None:
+        _bases.clear()
+        base = _bases[request["base"]] = Base.of(request["base"])
+    return _answers(apply_mask(base, folder), inputs)
+
+
+def _onnx(folder: Path, inputs: Inputs, _request: Request) -> Rows:
+    """Logits of the float32 graph; the INT8 one must answer with numbers in the same shape."""
+    import onnxruntime
+
+    (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    arrays = {name: tensor.numpy() for name, tensor in inputs.items()}
+    logits = {
+        graph.name: onnxruntime.InferenceSession(graph, options).run(["logits"], arrays)[0]
+        for graph in folder.glob("*.onnx")
+    }
+    full = logits.pop("model.onnx")
+    for name, other in logits.items():
+        if other.shape != full.shape or not bool(torch.from_numpy(other).isfinite().all()):
+            raise ValueError(f"{name} answers with no logits")
+    rows: Rows = full.tolist()
     return rows
+
+
+@torch.inference_mode()
+def _answers(model: Any, inputs: Inputs) -> Rows:
+    rows: Rows = model(**inputs).logits.tolist()
+    return rows
+
+
+_OPENERS = {"portable": _portable, "compact": _compact, "mask": _mask, "onnx": _onnx}
+_bases: dict[str, Any] = {}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -19,15 +20,35 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+import microlith
 from app.domain.errors import VerificationFailed
 
 TOLERANCE = 1e-5
+OTHER_RUNTIME = 1e-4
+"""What ONNX Runtime may differ by: its kernels add in another order."""
 SCRIPT = Path(__file__).with_name("reopen.py")
+_CLIENT = Path(microlith.__file__).parents[1]
+"""Where the clean process finds the client, the one part of this project that it may use: for masks."""
 _STDERR_BYTES = 2000
 _GRACE_SECONDS = 1
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 """A model's arguments by name, examples first: `input_ids` and `attention_mask`, or `pixel_values`."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How an archive is opened: as which layout, within which tolerance, and for a mask over which folder's base."""
+
+    layout: str = "portable"
+    base: Path | None = None
+
+    @property
+    def tolerance(self) -> float:
+        return OTHER_RUNTIME if self.layout == "onnx" else TOLERANCE
+
+
+PORTABLE = Opening()
 
 
 class Verifier:
@@ -74,21 +95,32 @@ class Verifier:
             self._stdin.close()
         self._resources.close()
 
-    def check(self, archive: Path, inputs: Inputs, expected: npt.NDArray[np.floating[Any]]) -> float:
+    def check(
+        self, archive: Path, inputs: Inputs, expected: npt.NDArray[np.floating[Any]], opening: Opening = PORTABLE
+    ) -> float:
         """The largest deviation of the re-opened module's logits from `expected` [examples, labels].
 
         `inputs` are what the module in memory was given. `expected` come from the CPU in float32. Raises
-        VerificationFailed beyond TOLERANCE (relative to the largest logit where that is above 1), and when the archive
-        does not open.
+        VerificationFailed beyond the layout's tolerance (relative to the largest logit where that is above 1), and when
+        the archive does not open.
         """
         if not self._ready:
             self._receive()
             self._ready = True
-        self._send({"archive": str(archive.absolute()), "inputs": self._stored(inputs)})
+        self._send(
+            {
+                "archive": str(archive.absolute()),
+                "inputs": self._stored(inputs),
+                "layout": opening.layout,
+                "base": opening.base and str(opening.base.absolute()),
+                "client": str(_CLIENT),
+            }
+        )
         answer = self._receive()
         if "logits" not in answer:
             raise VerificationFailed(f"{archive.name} does not open: {answer.get('fault', 'no logits came back')}.")
-        return _deviation(np.asarray(answer["logits"], dtype=np.float64), np.asarray(expected), archive.name)
+        found = np.asarray(answer["logits"], dtype=np.float64)
+        return _deviation(found, np.asarray(expected), archive.name, opening.tolerance)
 
     def _stored(self, inputs: Inputs) -> str:
         """The inputs as a file: images as JSON would be many times their size."""
@@ -169,14 +201,14 @@ class Verifier:
         )
 
 
-def _deviation(found: npt.NDArray[np.float64], expected: npt.NDArray[Any], name: str) -> float:
+def _deviation(found: npt.NDArray[np.float64], expected: npt.NDArray[Any], name: str, tolerance: float) -> float:
     if found.shape != expected.shape:
         raise VerificationFailed(f"{name} gives logits of shape {found.shape}, not {expected.shape}.")
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     largest = float(np.abs(found - expected).max(initial=0.0))
-    if not largest <= TOLERANCE * scale:  # NaN is a failure too
+    if not largest <= tolerance * scale:  # NaN is a failure too
         raise VerificationFailed(
             f"{name} does not compute what the module in memory did: logits differ by {largest:.3g}, "
-            f"{TOLERANCE * scale:.3g} is allowed."
+            f"{tolerance * scale:.3g} is allowed."
         )
     return largest

@@ -1,0 +1,27 @@
+"""The file forms of a module: which options go together, and about how large each is."""
+
+from __future__ import annotations
+
+from app.domain.errors import InvalidInput
+from microlith.contract import JobSpec
+
+SHARES = {"portable": 1.0, "compact": 1.0, "mask": 1 / 32, "onnx": 1.0}
+"""Of the base's bytes, at most: a mask has one bit for a float32."""
+
+INT8_SHARE = 0.3
+
+
+def check_export(spec: JobSpec) -> None:
+    """Raises InvalidInput where an option is for a layout that is not asked for."""
+    if spec.export.onnx.int8 and "onnx" not in spec.export.layouts:
+        raise InvalidInput(
+            "INT8 is a form of the layout `onnx`, which is not asked for.",
+            hint=f"Use `layouts: {[*spec.export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
+            pointer="/export/onnx/int8",
+        )
+
+
+def share_of_base(spec: JobSpec) -> float:
+    """About how many times the base's size a module takes, all its layouts together."""
+    quantised = INT8_SHARE if spec.export.onnx.int8 else 0.0
+    return sum(SHARES[layout] for layout in spec.export.layouts) + quantised

@@ -1,0 +1,74 @@
+"""`mask.json`: what the bits of a mask mean, and which tensors they are for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from microlith.contract.base import Answer
+from microlith.contract.job import Concern
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+Start = Annotated[int, Field(ge=0, le=2**31)]
+
+
+class BaseModelFacts(Answer):
+    """The base: `sha256` is that of its tensors (see `tensors.digest`); the rest tells people where to find it."""
+
+    sha256: Sha256
+    ref: str
+    revision: str | None = None
+    architecture: str | None = None
+
+
+class Writer(Answer):
+    """A layer whose rows write units: from row `start` on, each unit's in turn; `share` units share theirs."""
+
+    layer: str
+    start: Start = 0
+    share: Count = 1
+
+
+class Units(Answer):
+    """The neurons or heads of one block: `width` rows of every writer and columns of the reader each.
+
+    A removed unit has zeros there, biases included; rows that are shared go when all that share them are removed.
+    """
+
+    block: str
+    count: Count
+    width: Count = 1
+    writers: list[Writer]
+    reader: str
+
+
+class Settings(Answer):
+    """What a module's config says otherwise than the base's. No other setting is ever taken from a mask."""
+
+    intermediate_size: Count | None = None
+    hidden_dim: Count | None = None
+    id2label: dict[int, str] | None = None
+
+
+class MaskDocument(Answer):
+    """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`
+
+    and `heads/BLOCK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them. `stored` is
+    how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they were.
+    """
+
+    kind: Literal["microlith-mask"]
+    format: Literal[1]
+    base: BaseModelFacts
+    module_sha256: Sha256
+    concern: Concern
+    ratio: float
+    structure: str
+    weights: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]] = {}
+    neurons: list[Units] = []
+    heads: list[Units] = []
+    stored: Count | None = None
+    settings: Settings = Settings()
+    versions: dict[str, str] = {}

@@ -1,0 +1,116 @@
+"""What a mask makes of its base's tensors, and the digest that tells tensors apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from microlith.errors import InvalidMask
+from microlith.masks.document import Units
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from microlith.masks.file import MaskFile
+
+
+def digest(tensors: Mapping[str, str]) -> str:
+    """The sha256 of tensors, given as `tensor_digest` tells each: of the lines `NAME DIGEST`, sorted by name."""
+    lines = "".join(f"{name} {tensors[name]}\n" for name in sorted(tensors))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """`DTYPE [SHAPE] SHA256`: of the tensor's bytes, little-endian, row by row."""
+    import torch
+
+    plain = tensor.detach().cpu().contiguous()
+    content = hashlib.sha256(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return f"{str(plain.dtype).removeprefix('torch.')} {list(plain.shape)} {content.hexdigest()}"
+
+
+def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
+    """The module's tensors by name; those the mask leaves alone are the base's own. Raises InvalidMask."""
+    try:
+        tensors = _silenced(base, mask)
+        if mask.document.stored is not None:
+            for units in mask.document.neurons:
+                _shrink(tensors, units, kept_units(mask, "neurons", units), mask.document.stored)
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        reason = f"it does not fit its base: {type(error).__name__}: {error}"
+        raise InvalidMask(mask.name, reason) from error
+    replaced = {name.removeprefix("tensors/"): t for name, t in mask.stored.items() if name.startswith("tensors/")}
+    device = next(iter(base.values())).device
+    return tensors | {name: tensor.to(device) for name, tensor in replaced.items()}
+
+
+def kept_units(mask: MaskFile, kind: str, units: Units) -> Tensor:
+    """Which units of a block are kept [count], on the CPU."""
+    return _unpacked(mask.stored[f"{kind}/{units.block}"], units.count)
+
+
+def _silenced(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
+    """The base's tensors with zeros where the mask removes."""
+    tensors = dict(base)
+    for layer, (outputs, inputs) in mask.document.weights.items():
+        kept = _unpacked(mask.stored[f"weights/{layer}"], outputs * inputs).reshape(outputs, inputs)
+        _fill(tensors, f"{layer}.weight", kept)
+    for kind, blocks in (("neurons", mask.document.neurons), ("heads", mask.document.heads)):
+        for units in blocks:
+            _silence(tensors, units, kept_units(mask, kind, units))
+    return tensors
+
+
+def _silence(tensors: dict[str, Tensor], units: Units, kept: Tensor) -> None:
+    import torch
+
+    for writer in units.writers:
+        rows = kept.reshape(-1, writer.share).any(1).repeat_interleave(units.width)
+        outputs = tensors[f"{writer.layer}.weight"].shape[0]
+        every = torch.ones(outputs, dtype=torch.bool)
+        every[writer.start : writer.start + len(rows)] = rows
+        _fill(tensors, f"{writer.layer}.weight", every.unsqueeze(1))
+        if f"{writer.layer}.bias" in tensors:
+            _fill(tensors, f"{writer.layer}.bias", every)
+    _fill(tensors, f"{units.reader}.weight", kept.repeat_interleave(units.width))
+
+
+def _shrink(tensors: dict[str, Tensor], units: Units, kept: Tensor, stored: int) -> None:
+    """Takes the removed neurons of a block out of its layers and fills up with zeros to `stored` of them."""
+    indices = kept.nonzero().flatten()
+    for layer in dict.fromkeys(writer.layer for writer in units.writers):
+        starts = [writer.start for writer in units.writers if writer.layer == layer]
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            if name in tensors:
+                tensors[name] = _selected(tensors[name], (indices + start for start in starts), stored, 0)
+    reader = f"{units.reader}.weight"
+    tensors[reader] = _selected(tensors[reader], [indices], stored, 1)
+
+
+def _selected(tensor: Tensor, parts: Iterable[Tensor], size: int, dim: int) -> Tensor:
+    """The entries of each part along `dim`, every part filled up with zeros to `size`."""
+    import torch
+
+    pieces = []
+    for indices in parts:
+        piece = tensor.index_select(dim, indices.to(tensor.device))
+        missing = list(piece.shape)
+        missing[dim] = size - piece.shape[dim]
+        pieces += [piece, tensor.new_zeros(missing)]
+    return torch.cat(pieces, dim)
+
+
+def _fill(tensors: dict[str, Tensor], name: str, kept: Tensor) -> None:
+    tensor = tensors[name]
+    tensors[name] = tensor.masked_fill(~kept.to(tensor.device), 0.0)
+
+
+def _unpacked(packed: Tensor, count: int) -> Tensor:
+    """The first `count` bits of bytes, the highest bit of each first: boolean [count]."""
+    import torch
+
+    if packed.dtype != torch.uint8 or packed.numel() != -(-count // 8):
+        raise ValueError(f"{count} bits do not fill {packed.numel()} elements of {packed.dtype}")
+    places = torch.arange(7, -1, -1, dtype=torch.uint8)
+    return (packed.reshape(-1, 1) >> places & 1).flatten()[:count].bool()

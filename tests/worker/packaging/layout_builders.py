@@ -1,0 +1,71 @@
+"""Tiny modules of every family, pruned at random, and what packs them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from package_builders import facts
+from transformers import ViTImageProcessor
+
+from app.sources.demo import FOLDER
+from microlith.masks import Base
+from tests.builders import examples_for, tiny_model
+from worker.families.anatomy import Anatomy, anatomy
+from worker.packaging.layouts import Packer
+from worker.pruning.masks import Bits, Mask
+
+HEADS = ([True, False, False, True], [False, False, True, False])
+"""What the first and the second block keep: with two groups of heads both are filled up, or one goes."""
+
+FAMILIES = ("bert", "roberta", "distilbert", "modernbert", "llama", "vit")
+STRUCTURES = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
+
+
+def random_mask(parts: Anatomy, structure: str, *, kept: float = 0.5, seed: int = 0) -> Mask:
+    """About `kept` of the feed-forward weights or neurons, another number of them in every block, and `HEADS`."""
+    rng = np.random.default_rng(seed)
+    layers = [layer for part in parts.feed_forwards for layer in part.layers]
+    weights = {layer: Bits.pack(rng.random(parts.shapes[layer]) < kept) for layer in layers}
+    neurons = {part.block: Bits.pack(rng.random(parts.neurons(part)) < kept) for part in parts.feed_forwards}
+    heads = {part.block: Bits.pack(np.array(HEADS[i % 2])) for i, part in enumerate(parts.attentions)}
+    chosen = structure.split("+")
+    return Mask(
+        structure,  # type: ignore[arg-type]
+        weights=weights if "weights" in chosen else {},
+        neurons=neurons if "neurons" in chosen else {},
+        heads=heads if "heads" in chosen else {},
+    )
+
+
+def facts_of(family: str, structure: str = "weights") -> Any:
+    """Made-up facts that tell texts from images."""
+    made = facts(structure=structure) if structure != "heads" else facts(structure=structure, method={"name": "heads"})
+    if family != "vit":
+        return made
+    model = made.resolved.model.model_copy(update={"architecture": "ViTForImageClassification"})
+    return replace(made, resolved=made.resolved.model_copy(update={"model": model}))
+
+
+def base_folder(family: str, folder: Path) -> Any:
+    """A tiny base saved to `folder` with something that prepares inputs; the model itself."""
+    model: Any = tiny_model(family)
+    model.save_pretrained(folder)
+    if family == "vit":
+        ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(folder)
+    else:
+        for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+            if (FOLDER / "bert-tiny-wordnet" / name).is_file():
+                shutil.copyfile(FOLDER / "bert-tiny-wordnet" / name, folder / name)
+    return model
+
+
+def packer_of(loaded: Any, family: str, folder: Path, **options: Any) -> tuple[Packer, Anatomy]:
+    """What packs modules of a tiny base, in `folder`."""
+    (folder / "base").mkdir(parents=True)
+    model = base_folder(family, folder / "base")
+    of_it = replace(loaded, model=model, folder=folder / "base", licence=None)
+    return Packer(of_it, Base.of(model), examples_for(family), folder, **options), anatomy(model)

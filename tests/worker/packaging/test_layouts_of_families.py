@@ -1,0 +1,132 @@
+"""Every layout of every family, opened in the clean process: it answers as the module in memory does."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from layout_builders import FAMILIES, facts_of, packer_of, random_mask
+
+from app.domain.errors import VerificationFailed
+from tests.builders import examples_for
+from worker.evaluation.runner import predict
+from worker.packaging.layouts import Handout
+from worker.packaging.onnx_graph import Graphs
+from worker.packaging.verify import Opening, Verifier
+from worker.pruning.surgery import realised
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with Verifier(timeout_seconds=60) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    """The graph of a whole tiny BERT, exported once for every test of modules of its shapes."""
+    return Graphs(examples_for("bert"))
+
+
+def packed(loaded, family, folder, layout, structure="heads+neurons", *, graphs=None, **options):
+    """A package, the module's inputs and its logits."""
+    packer, parts = packer_of(loaded, family, folder, **options)
+    packer.graphs = graphs or packer.graphs
+    mask, examples = random_mask(parts, structure), examples_for(family)
+    with realised(packer.loaded.model, mask, parts) as module:
+        package = packer.pack(Handout(module, mask, parts, facts_of(family, structure)), layout, "module")
+        logits = predict(module, examples)
+    rows = np.arange(len(examples))
+    return package.archive, examples.collate(rows, int(examples.lengths(rows).max())), logits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", ["portable", "compact", "mask", "onnx"])
+def test_a_stranger_opens_it_and_it_answers_as_the_module(loaded, verifier, tmp_path, family, layout):
+    archive, inputs, logits = packed(loaded, family, tmp_path, layout)
+    assert archive.layout == layout
+    verifier.check(archive.path, inputs, logits, Opening(layout, tmp_path / "base"))
+    with pytest.raises(VerificationFailed, match="does not compute"):
+        verifier.check(archive.path, inputs, logits + 0.01, Opening(layout, tmp_path / "base"))
+
+
+@pytest.mark.parametrize("structure", ["weights", "heads"])
+@pytest.mark.parametrize("layout", ["compact", "mask"])
+def test_structures_that_leave_widths_alone_have_these_layouts_too(loaded, verifier, tmp_path, structure, layout):
+    archive, inputs, logits = packed(loaded, "bert", tmp_path, layout, structure)
+    verifier.check(archive.path, inputs, logits, Opening(layout, tmp_path / "base"))
+
+
+def test_a_mask_over_another_base_is_no_module(loaded, verifier, tmp_path):
+    archive, inputs, logits = packed(loaded, "bert", tmp_path / "a", "mask")
+    packer, _ = packer_of(loaded, "bert", tmp_path / "b")
+    packer.loaded.model.classifier.bias.data += 1.0
+    packer.loaded.model.save_pretrained(tmp_path / "b" / "base")
+    with pytest.raises(VerificationFailed, match="WrongBase"):
+        verifier.check(archive.path, inputs, logits, Opening("mask", tmp_path / "b" / "base"))
+
+
+def test_equal_modules_have_equal_bytes_in_every_layout_but_the_exporters(loaded, tmp_path):
+    for layout in ("compact", "mask"):
+        first, second = (packed(loaded, "bert", tmp_path / layout / place, layout)[0] for place in "ab")
+        assert first.path.read_bytes() == second.path.read_bytes()
+
+
+def test_the_quantised_graph_comes_along_and_its_agreement_is_told(loaded, verifier, graphs, tmp_path):
+    archive, inputs, logits = packed(loaded, "bert", tmp_path, "onnx", "weights", graphs=graphs, int8=True)
+    verifier.check(archive.path, inputs, logits, Opening("onnx"))
+    with zipfile.ZipFile(archive.path) as zipped:
+        full, small = (zipped.getinfo(name).file_size for name in ("model.onnx", "model.int8.onnx"))
+        card = zipped.read("README.md").decode()
+    assert small < full
+    assert "On 16 examples of the validation split it gives " in card
+
+
+def test_a_graph_is_exported_once_for_modules_of_equal_shapes_and_filled_with_each_ones_weights(
+    loaded, graphs, tmp_path
+):
+    packer, parts = packer_of(loaded, "bert", tmp_path)
+    examples = examples_for("bert")
+    rows = np.arange(len(examples))
+    inputs = examples.collate(rows, int(examples.lengths(rows).max()))
+    for seed in (1, 2):
+        mask = random_mask(parts, "weights", seed=seed)
+        with realised(packer.loaded.model, mask, parts) as module:
+            graph = graphs.of(module)
+            logits = predict(module, examples)
+        session = onnxruntime.InferenceSession(graph.SerializeToString())
+        np.testing.assert_allclose(session.run(["logits"], inputs)[0], logits, atol=1e-4)
+    assert len(graphs.kept) == 1
+
+
+def test_a_graph_names_no_place_on_this_machine(loaded, graphs, tmp_path):
+    archive, _, _ = packed(loaded, "bert", tmp_path, "onnx", "weights", graphs=graphs)
+    with zipfile.ZipFile(archive.path) as zipped:
+        graph = zipped.read("model.onnx")
+    assert torch.__file__.rpartition("/")[0].encode() not in graph
+    assert b".py" not in graph
+
+
+def test_cards_say_what_each_layout_needs(loaded, tmp_path):
+    cards, sizes = {}, {}
+    for layout in ("portable", "compact", "mask"):
+        archive, _, _ = packed(loaded, "bert", tmp_path / layout, layout)
+        with zipfile.ZipFile(archive.path) as zipped:
+            cards[layout], sizes[layout] = zipped.read("README.md").decode(), zipped.namelist()
+            if layout == "compact":
+                code = next(file.sha256 for file in archive.files if file.path == "modeling_compact.py")
+                settings = json.loads(zipped.read("config.json"))["compact"]
+    assert "trust_remote_code" not in cards["portable"]
+    assert code in cards["compact"]
+    assert "trust_remote_code=True" in cards["compact"]
+    assert settings["layers"]["bert.encoder.layer.1.attention.self.query"] == [4, 16]
+    assert "microlith modules apply" in cards["mask"]
+    assert {"mask.json", "mask.safetensors"} < set(sizes["mask"])
+    assert not {"config.json", "model.safetensors", "vocab.txt"} & set(sizes["mask"])
+    for card in cards.values():
+        for line in ("nominal: of the prunable heads+neurons", "effective: of all parameters", "file: of the base's"):
+            assert line in card

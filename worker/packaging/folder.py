@@ -1,0 +1,58 @@
+"""What every layout's folder holds beside its weights: what prepares inputs, the card, the history, the checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from app.sources.config import VOCABULARIES
+from app.sources.images import PREPROCESSOR
+from worker.packaging.archive import files_of
+from worker.sources.models import LoadedModel
+
+TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SUMS = "SHA256SUMS"
+
+
+def prepare_inputs(folder: Path, loaded: LoadedModel) -> None:
+    """The files of the tokenizer or image processor, the base's own, byte for byte.
+
+    A tokenizer in use carries the padding of its last call. Where the base has no preprocessor, the one that its images
+    were prepared with is written.
+    """
+    for name in (*TOKENIZER_FILES, PREPROCESSOR):
+        if (loaded.folder / name).is_file():
+            shutil.copyfile(loaded.folder / name, folder / name)
+    if loaded.processor is not None and not (folder / PREPROCESSOR).is_file():
+        loaded.processor.save_pretrained(folder)
+
+
+def complete(folder: Path, loaded: LoadedModel, card: str, decomposition: dict[str, Any]) -> list[str]:
+    """Adds the card, the history, the notices of the base's licence and, last, the checksums of every file.
+
+    Returns the names of the folder's files, sorted. `SHA256SUMS` can be checked with `sha256sum -c`.
+    """
+    for file in loaded.licence.files if loaded.licence else ():
+        (folder / "licenses").mkdir(exist_ok=True)
+        shutil.copyfile(file, folder / "licenses" / file.name)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_json(folder / "decomposition.json", decomposition)
+    (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
+    return files_of(folder)
+
+
+def write_json(file: Path, document: dict[str, Any]) -> None:
+    """Equal documents have equal bytes."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def _sums(folder: Path) -> str:
+    lines = []
+    for name in files_of(folder):
+        with (folder / name).open("rb") as stream:
+            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines)

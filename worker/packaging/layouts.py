@@ -1,0 +1,165 @@
+"""The layouts of a module: what each folder holds, how its card says it opens, and how fast what it holds is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from microlith.contract import Latency
+from microlith.masks import Base
+from microlith.masks.file import BITS, DOCUMENT
+from worker.evaluation.latency import Stopwatch, Timing
+from worker.families.anatomy import Anatomy
+from worker.inputs import Batch, Examples, on_cpu, run_batches
+from worker.packaging import usage
+from worker.packaging.archive import Archive, archive
+from worker.packaging.card import model_card
+from worker.packaging.compact import MODELLING, code_digest, save_compact
+from worker.packaging.decomposition import decomposition
+from worker.packaging.facts import ModuleFacts
+from worker.packaging.folder import complete, prepare_inputs
+from worker.packaging.masking import mask_file, save_mask
+from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
+from worker.pruning.masks import Mask
+from worker.pruning.narrowing import Narrow, narrow
+from worker.sources.models import LoadedModel
+
+AGREEMENT_ROWS = 256
+"""Examples that the INT8 graph's agreement with float32 is measured on."""
+
+
+@dataclass
+class Handout:
+    """A module as it is handed out, and what made it: all that a layout is written from."""
+
+    model: nn.Module
+    mask: Mask
+    anatomy: Anatomy
+    facts: ModuleFacts
+
+    @cached_property
+    def narrow(self) -> Narrow:
+        """The module without the zeros of what was removed, on the CPU."""
+        return narrow(on_cpu(self.model), self.mask, self.anatomy)
+
+
+@dataclass(frozen=True)
+class Package:
+    """One layout of a module as it is published, and how long it takes to answer."""
+
+    archive: Archive
+    latencies: list[Latency]
+
+
+@dataclass
+class Packer:
+    """Packs the modules of one job. `base` is the unpruned model, whose tensors must be those it has unmasked.
+
+    `stopwatch` is None where latency is not to be measured, `int8` where the ONNX layout has float32 alone.
+    """
+
+    loaded: LoadedModel
+    base: Base
+    examples: Examples
+    scratch: Path
+    stopwatch: Stopwatch | None = None
+    int8: bool = False
+    graphs: Graphs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.graphs = Graphs(self.examples)
+
+    def pack(self, handout: Handout, layout: str, name: str) -> Package:
+        """One layout as a zip called NAME.zip; the folder it is made from is gone again."""
+        folder = self.scratch / name
+        folder.mkdir()
+        written = _WRITERS[layout](self, handout, folder)
+        card = model_card(handout.facts, written.usage)
+        complete(folder, self.loaded, card, decomposition(handout.facts))
+        packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == "mask")
+        shutil.rmtree(folder)
+        return Package(packed, self._compared(layout, written.timings))
+
+    def timed(self, model: nn.Module) -> Mapping[int, Timing]:
+        """How fast a torch model is, where that is asked for."""
+        return self.stopwatch.model(model) if self.stopwatch else {}
+
+    def _compared(self, layout: str, timings: Mapping[int, Timing]) -> list[Latency]:
+        if not timings or self.stopwatch is None:
+            return []
+        return self.stopwatch.compare(layout, self.stopwatch.model(self.base.model), timings)
+
+
+@dataclass(frozen=True)
+class _Written:
+    usage: str
+    timings: Mapping[int, Timing] = field(default_factory=dict)
+
+
+def _portable(packer: Packer, handout: Handout, folder: Path) -> _Written:
+    model: Any = handout.model
+    model.save_pretrained(folder, safe_serialization=True)
+    prepare_inputs(folder, packer.loaded)
+    return _Written(_said(usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model))
+
+
+def _compact(packer: Packer, handout: Handout, folder: Path) -> _Written:
+    small = handout.narrow
+    save_compact(folder, small)
+    prepare_inputs(folder, packer.loaded)
+    said = usage.compact_usage(handout.facts, MODELLING, code_digest(small.model), small.heads_left)
+    return _Written(_said(said, handout, folder, "*.safetensors"), packer.timed(small.model))
+
+
+def _mask(packer: Packer, handout: Handout, folder: Path) -> _Written:
+    save_mask(folder, mask_file(packer.base, handout.model, handout.mask, handout.anatomy, handout.facts))
+    return _Written(_said(usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
+
+
+def _onnx(packer: Packer, handout: Handout, folder: Path) -> _Written:
+    graph = packer.graphs.of(handout.narrow.model)
+    save_graph(graph, folder / GRAPH)
+    prepare_inputs(folder, packer.loaded)
+    session = Session.open(folder / GRAPH)
+    agreement = None
+    if packer.int8:
+        quantise(graph, folder / QUANTISED)
+        agreement = _agreement(session, Session.open(folder / QUANTISED), packer.examples)
+    timings: Mapping[int, Timing] = {}
+    if packer.stopwatch:
+        shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
+        timings = packer.stopwatch.timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
+    return _Written(_said(usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timings)
+
+
+_WRITERS: dict[str, Callable[[Packer, Handout, Path], _Written]] = {
+    "portable": _portable,
+    "compact": _compact,
+    "mask": _mask,
+    "onnx": _onnx,
+}
+
+
+def _said(how_to_open: str, handout: Handout, folder: Path, *patterns: str) -> str:
+    files = [file for pattern in patterns for file in sorted(folder.glob(pattern))]
+    return f"{how_to_open}\n\n{usage.sizes(handout.facts, *files)}"
+
+
+def _agreement(full: Session, small: Session, examples: Examples) -> tuple[float, int]:
+    """The fraction of the first examples that both give the same class, and how many they are."""
+    rows = np.arange(min(AGREEMENT_ROWS, len(examples)))
+
+    def agree(batch: Batch) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        inputs = batch.arrays()
+        found: np.ndarray[Any, np.dtype[np.bool_]] = full.logits(inputs).argmax(1) == small.logits(inputs).argmax(1)
+        return found
+
+    same = [found for _, found in run_batches(agree, examples, rows)]
+    return float(np.concatenate(same).mean()), len(rows)
