@@ -20,7 +20,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test test-quick soak check format snapshots lock clean
+.PHONY: help demo serve test test-quick test-faults soak check format snapshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: $(DEV) ## Run the whole test suite; it starts the real servers it needs
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e
+
+test-faults: $(DEV) ## Inject every fault into real servers and processes, in full: 1,000 kills, 200 jobs raced for
+	MICROLITH_FAULTS=full $(TEST_ENV) $(BIN)/python -m pytest tests/faults
 
 soak: $(DEV) ## Inject faults while many jobs run through real processes; nothing may be lost or doubled (SOAK='--jobs 1000 …')
 	$(TEST_ENV) $(BIN)/python -m benchmarks.soak $(SOAK)

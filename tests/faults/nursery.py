@@ -73,12 +73,12 @@ def _light() -> Callable[[], None]:
 def _real() -> Callable[[], None]:
     import torch
 
-    torch.set_num_threads(1)
-
+    torch.set_num_threads(1)  # and no tensor is touched: a fork would inherit the locks of its threads
     return _worker()
 
 
 def _worker() -> Callable[[], None]:
+    import worker.run  # noqa: F401  what each job's process would import
     from tests.faults import mischief
     from worker.__main__ import main as serve
 

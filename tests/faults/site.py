@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
 import redis
@@ -52,6 +52,8 @@ HASTE = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """What a minute is in production, a test has seconds for."""
+
+Kind = Literal["light", "real"]
 
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -140,7 +142,7 @@ class Site:
     weed: Restartable
     broker_line: Switch
     broker_url: str
-    nurseries: dict[str, Nursery]
+    nurseries: dict[Kind, Nursery]
     api: Child
     http: httpx.Client
     workers: list[Worker] = field(default_factory=list)
@@ -154,15 +156,20 @@ class Site:
 
     def light(self, **environment: str) -> Worker:
         """A worker that computes nothing, see `light.py`."""
-        return self._worker("light", environment)
+        return self.worker("light", **environment)
 
     def real(self, **environment: str) -> Worker:
         """A worker with the whole engine."""
-        return self._worker("real", environment)
+        return self.worker("real", **environment)
 
-    def standing(self, kind: str = "real", **environment: str) -> Worker:
+    def worker(self, kind: Kind, **environment: str) -> Worker:
+        worker = self.nurseries[kind].fork(self.environment | environment)
+        self.workers.append(worker)
+        return worker
+
+    def standing(self, kind: Kind = "real", **environment: str) -> Worker:
         """A worker that stands still in the phase a job's label `stand` names."""
-        return self._worker(kind, {"FAULTS_FLAGS": str(self.flags)} | environment)
+        return self.worker(kind, FAULTS_FLAGS=str(self.flags), **environment)
 
     def stands(self, job_id: str, attempt: int = 1, seconds: float = 30) -> None:
         """Wait until this attempt stands."""
@@ -264,11 +271,6 @@ class Site:
         with self.redis() as broker:
             broker.flushall()
 
-    def _worker(self, kind: str, environment: Mapping[str, str]) -> Worker:
-        worker = self.nurseries[kind].fork(self.environment | dict(environment))
-        self.workers.append(worker)
-        return worker
-
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """The settings that a process with this environment reads."""
@@ -316,9 +318,9 @@ def base_environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def nurseries(environment: Mapping[str, str], folder: Path) -> Iterator[dict[str, Nursery]]:
+def nurseries(environment: Mapping[str, str], folder: Path) -> Iterator[dict[Kind, Nursery]]:
     """Of both kinds; they import while the servers start."""
-    both = {role: Nursery(role, environment, folder) for role in ("real", "light")}
+    both: dict[Kind, Nursery] = {role: Nursery(role, environment, folder) for role in get_args(Kind)}
     try:
         yield both
     finally:

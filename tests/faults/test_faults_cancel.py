@@ -18,7 +18,7 @@ def cancelled_within(site: Site, job_id: str, seconds: float = AT_MOST_SECONDS) 
 
 
 def test_a_job_is_cancelled_in_any_phase(site: Site) -> None:
-    site.light()
+    site.light(FAULTS_TASKS_PER_CHILD="25")
     for phase in PHASES:
         job_id = site.submit(labels={"linger": phase})
         wait_for(lambda: site.job(job_id).phase == phase, 30, f"phase {phase}")  # noqa: B023

@@ -12,7 +12,7 @@ from tests.faults.site import Site, ready, wait_for
 @pytest.mark.parametrize("phase", ["scoring", "verifying"])
 def test_a_job_outlives_a_restart_of_its_database(site: Site, phase: str, killed: bool) -> None:
     site.light()
-    job_id = site.submit(labels={"pace": "0.5"})
+    job_id = site.submit(labels={"pace": "0.3"})
     wait_for(lambda: site.job(job_id).phase == phase, 30, f"phase {phase}")
     site.postgres.kill() if killed else site.postgres.stop()
     site.postgres.start()

@@ -1,4 +1,4 @@
-"""The embedded default, killed at work and started again on the same folder: children go, data stays."""
+"""The embedded default, killed at work and started again on the same folder: its children go along, its data stays."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def outcome() -> Iterator[Outcome]:
             family = descendants(server.pid)
             server.terminate()
             server.wait(timeout=60)
-        assert not any(map(is_running, family))
+        wait_for(lambda: not any(map(is_running, family)), 10, "the end of the last children")
 
 
 def serve(folder: Path, url: str) -> subprocess.Popen[bytes]:

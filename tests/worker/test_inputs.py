@@ -39,6 +39,10 @@ def test_encoding_keeps_special_tokens_truncates_and_never_pads(tokenizer):
     assert examples.pad_id == tokenizer.pad_token_id
 
 
+def test_no_texts_encode_to_no_examples(tokenizer):
+    assert encode([], [], tokenizer, 6).token_ids == []
+
+
 def test_taking_rows_keeps_the_order_asked():
     examples = tiny_examples()
     taken = examples.take([5, 2])
