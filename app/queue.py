@@ -13,11 +13,11 @@ from celery import Celery
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
+from app.domain.queues import QUEUES, SWEEPS
+from microlith.contract import Kind
+
 RUN_JOB = "microlith.run_job"
 SWEEP = "microlith.sweep"
-
-JOBS_QUEUE = "gpu"
-LIGHT_QUEUE = "light"
 
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
 """A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
@@ -34,7 +34,7 @@ def celery_app(broker_url: str) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_default_queue=JOBS_QUEUE,
+        task_default_queue=QUEUES["decompose"],
         task_acks_late=False,  # a lost doorbell is rung again by the reaper; a doubled one costs a fork
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
@@ -56,18 +56,19 @@ class Queue:
         self.celery = celery_app(broker_url)
         self.silent_until = 0.0
 
-    def enqueue(self, job_id: str, priority: int) -> None:
+    def enqueue(self, job_id: str, priority: int, kind: Kind = "decompose") -> None:
         """Tell the workers that a job waits. A broker that is away is no error: the reaper rings again."""
-        self._ring(RUN_JOB, job_id, queue=JOBS_QUEUE, priority=max(PRIORITIES.values()) - priority)  # 0 is urgent
+        urgency = max(PRIORITIES.values()) - priority  # for Redis 0 is the most urgent
+        self._ring(RUN_JOB, job_id, queue=QUEUES[kind], priority=urgency)
 
     def ask_for_sweep(self, seconds: float) -> None:
         """Ask a worker for a sweep, unless none comes to it within so many seconds."""
-        self._ring(SWEEP, queue=LIGHT_QUEUE, expires=seconds)
+        self._ring(SWEEP, queue=SWEEPS, expires=seconds)
 
-    def depth(self) -> int:
-        """Messages about jobs that no worker has taken yet. Raises when the broker does not answer."""
+    def depth(self, kind: Kind = "decompose") -> int:
+        """Messages in this kind's queue that no worker has taken. Raises when the broker does not answer."""
         with self.celery.connection_for_read() as connection:
-            queue = KombuQueue(JOBS_QUEUE, channel=connection.default_channel)
+            queue = KombuQueue(QUEUES[kind], channel=connection.default_channel)
             return int(queue.queue_declare().message_count)
 
     def check(self) -> None:

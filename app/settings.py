@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-QUEUES = ("gpu", "light")
-"""What waits for a job's turn on the GPU, and what is done in passing."""
+from app.domain.queues import QUEUES
+from microlith.contract import Kind
 
 
 class Settings(BaseSettings):
@@ -69,15 +69,21 @@ class Settings(BaseSettings):
     @field_validator("queues")
     @classmethod
     def _known(cls, value: str) -> str:
-        unknown = set(value.split(",")) - set(QUEUES)
+        known = sorted(set(QUEUES.values()))
+        unknown = sorted(set(value.split(",")) - set(known))
         if unknown:
-            raise ValueError(f"{', '.join(sorted(unknown))}: there is no such queue; known are {', '.join(QUEUES)}")
+            raise ValueError(f"there is no queue {', '.join(unknown)}; known are {', '.join(known)}")
         return value
 
     @property
     def cache_dir(self) -> Path:
         """Where uploads arrive and are unpacked."""
         return self.data_dir.expanduser() / "cache"
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of jobs that a worker takes from the queues it serves."""
+        return [kind for kind, queue in QUEUES.items() if queue in self.queues.split(",")]
 
     @property
     def loopback(self) -> bool:

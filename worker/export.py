@@ -26,6 +26,7 @@ from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
+from worker.publishing import MASK
 from worker.sources.opening import Sources
 
 
@@ -91,26 +92,33 @@ class Exporter:
         return with_binary_head(module, BinaryHead(classifier, concern.id, concern.label), measures.binary.threshold)
 
     def pack(self, module: nn.Module, mask: Mask, facts: ModuleFacts) -> list[Package]:
-        """The module in every layout that the spec asks for, in its order."""
-        handout, name = Handout(module, mask, self.anatomy, facts), self._name(facts)
-        return [
-            self.packer.pack(handout, layout, name if layout == "portable" else f"{name}-{layout}")
-            for layout in self.spec.export.layouts
-        ]
+        """The module in every layout that the spec asks for, in its order, and as a mask in any case."""
+        handout = Handout(module, mask, self.anatomy, facts)
+        layouts = dict.fromkeys([*self.spec.export.layouts, MASK])
+        return [self.packer.pack(handout, layout, name_of(facts, layout)) for layout in layouts]
 
     def verify(self, verifier: Verifier, packages: Sequence[Package], module: nn.Module) -> None:
-        """Raises VerificationFailed unless each archive, opened in a clean process, answers as the module does."""
-        probe = self.probe
-        rows = np.arange(len(probe))
-        inputs = probe.collate(rows, int(probe.lengths(rows).max()))
-        expected = predict(on_cpu(module), probe)
-        for archive in (package.archive for package in packages):
-            verifier.check(archive.path, inputs, expected, Opening(archive.layout, self.sources.model.folder))
+        """Raises VerificationFailed unless each archive that was asked for, opened in a clean process, answers as the
+        module does. A mask says itself, by digest, whether what is made of it is the module."""
+        asked = [package for package in packages if package.archive.layout in self.spec.export.layouts]
+        verify(verifier, asked, module, self.probe, self.sources.model.folder)
 
-    def _name(self, facts: ModuleFacts) -> str:
-        model = re.split(r"[:/@]", self.spec.model.rstrip("/"))[-1]
-        words = f"{model}-{facts.concern.label}-{facts.ratio.requested:g}"
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
+
+def verify(verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, base: Path) -> None:
+    """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does."""
+    rows = np.arange(len(probe))
+    inputs = probe.collate(rows, int(probe.lengths(rows).max()))
+    expected = predict(on_cpu(module), probe)
+    for archive in (package.archive for package in packages):
+        verifier.check(archive.path, inputs, expected, Opening(archive.layout, base))
+
+
+def name_of(facts: ModuleFacts, layout: str) -> str:
+    """What a module's file is called in this layout."""
+    model = re.split(r"[:/@]", facts.spec.model.rstrip("/"))[-1]
+    words = f"{model}-{facts.concern.label}-{facts.ratio.requested:g}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
+    return name if layout == "portable" else f"{name}-{layout}"
 
 
 def own_score(report: Report, concern: Concern) -> OwnScore:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.errors import SourceUnavailable
@@ -17,11 +19,11 @@ from app.services.library import describe
 from app.services.shelves import Shelves, registered
 from app.sources.references import Shelf, is_registered
 from app.storage import ObjectStore
-from microlith.contract import BaseResult, Concern, JobSpec, ModelInfo, Overlap, Phase, Progress, Resolved
+from microlith.contract import BaseResult, Concern, JobSpec, Latency, ModelInfo, Overlap, Phase, Progress, Resolved
 from worker.lease import Lease
 from worker.packaging.archive import MEDIA_TYPE, Archive
 from worker.patience import DATABASE_AWAY, patient, reached
-from worker.publishing import is_sound, key_of, record
+from worker.publishing import MASK, attach, is_sound, key_of, record
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""
@@ -120,13 +122,17 @@ class Journal:
             job.overlap = [overlap.model_dump() for overlap in overlaps]
 
     def published(self) -> set[tuple[int, float]]:
-        """Concern and ratio of every module that earlier attempts made and whose files are as they were stored."""
-        return {
-            (module.concern_id, module.ratio)
-            for module, artifacts in self._made()
-            if {artifact.layout for artifact in artifacts} >= set(self.lease.spec.export.layouts)
-            and all(self._is_sound(artifact) for artifact in artifacts)
-        }
+        """Concern and ratio of every module that earlier attempts made and whose files are as they were stored.
+
+        A layout that was ordered later is not this job's to make: a damaged one is forgotten, to be ordered again.
+        """
+        made, own = set(), {*self.lease.spec.export.layouts, MASK}
+        for module, artifacts in self._made():
+            damaged = [artifact for artifact in artifacts if not self._is_sound(artifact)]
+            self._forget([artifact.id for artifact in damaged if artifact.layout not in own])
+            if not any(artifact.layout in own for artifact in damaged):
+                made.add((module.concern_id, module.ratio))
+        return made
 
     @patient
     def publish(self, concern: Concern, ratio: float, facts: dict[str, object], archives: Sequence[Archive]) -> None:
@@ -134,12 +140,20 @@ class Journal:
 
         Raises StorageUnavailable when the store has been away, or full, for too long.
         """
-        with self.lease.database.shielded(key_of(archive) for archive in archives):
-            for archive in archives:
-                self._store(archive)
-            with self.lease.write() as (unit, job):
-                record(unit, job, concern, ratio, facts, archives)
-                job.concerns_succeeded = self._finished(unit.modules.of_job(job.id))
+        with self._stored(archives), self.lease.write() as (unit, job):
+            record(unit, job, concern, ratio, facts, archives, self.lease.spec.export.layouts)
+            job.concerns_succeeded = self._finished(unit.modules.of_job(job.id))
+
+    @patient
+    def attach(self, module_id: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+        """Store one more layout of a module of an earlier job, then make it visible. Raises NotFound for one gone."""
+        with self._stored([archive]), self.lease.write() as (unit, job):
+            attach(unit, job, module_id, archive, latencies)
+            job.concerns_succeeded = 1
+
+    def fetch(self, artifact: ArtifactRow, file: Path) -> None:
+        """Bring a stored file here. Raises StorageUnavailable."""
+        reached(lambda: self.objects.download(artifact.key, file), self.lease.checkpoint)
 
     def close(self, job: JobRow) -> None:
         """The last word of an attempt that succeeded."""
@@ -172,11 +186,22 @@ class Journal:
 
         return reached(look, self.lease.checkpoint)
 
-    def _store(self, archive: Archive) -> None:
-        def put() -> None:
-            self.objects.put_file(key_of(archive), archive.path, MEDIA_TYPE, replace=self.lease.repairing)
+    @contextmanager
+    def _stored(self, archives: Sequence[Archive]) -> Iterator[None]:
+        """The files are in the store, and kept from the sweep until the rows of the block name them."""
+        with self.lease.database.shielded(key_of(archive) for archive in archives):
+            for archive in archives:
+                reached(partial(self._put, archive), self.lease.checkpoint)
+            yield
 
-        reached(put, self.lease.checkpoint)
+    def _put(self, archive: Archive) -> None:
+        self.objects.put_file(key_of(archive), archive.path, MEDIA_TYPE, replace=self.lease.repairing)
+
+    @patient
+    def _forget(self, artifact_ids: Sequence[str]) -> None:
+        with self.lease.write() as (unit, _):
+            for artifact_id in artifact_ids:
+                unit.artifacts.delete(artifact_id)
 
     def _advance(self, done: int) -> None:
         self.lease.checkpoint()

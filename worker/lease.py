@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +23,7 @@ from app.db.unit import Database, Unit
 from app.domain.errors import DeadlineExceeded
 from app.services import lifecycle
 from app.settings import Settings
-from microlith.contract import JobSpec
+from microlith.contract import JobSpec, Kind
 
 log = structlog.get_logger()
 
@@ -52,6 +53,8 @@ class Lease:
     spec: JobSpec
     seconds_left: float | None
     repairing: bool = False
+    kind: Kind = "decompose"
+    order: dict[str, Any] | None = None
     stop: Exception | None = field(default=None, init=False)
     heard_at: float = field(default=0.0, init=False)
 
@@ -59,12 +62,24 @@ class Lease:
     def claim(cls, database: Database, settings: Settings, job_id: str) -> Lease | None:
         """The lease of a queued job; None when it is not queued, because it is over or somebody else was first."""
         with database.unit() as unit:
-            job = lifecycle.claim(unit, job_id, settings.lease_seconds)
+            job = lifecycle.claim(unit, job_id, settings.lease_seconds, settings.kinds)
             if job is None or job.lease_token is None:
                 return None
             left = (job.deadline_at - unit.jobs.now()).total_seconds() if job.deadline_at else None
             spec = JobSpec.model_validate(job.spec)
-            return cls(database, settings, job.id, job.owner, job.lease_token, job.attempts, spec, left, job.repairing)
+            return cls(
+                database=database,
+                settings=settings,
+                job_id=job.id,
+                owner=job.owner,
+                token=job.lease_token,
+                attempt=job.attempts,
+                spec=spec,
+                seconds_left=left,
+                repairing=job.repairing,
+                kind=job.kind,
+                order=job.order,
+            )
 
     def checkpoint(self) -> None:
         """Raises what the heartbeat heard; passes otherwise."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
+from app.domain.errors import NotFound
 from app.domain.ids import new_id
 from app.storage import ObjectStore, content_key
-from microlith.contract import Concern
+from microlith.contract import Concern, Latency
 from worker.packaging.archive import MEDIA_TYPE, Archive
+
+MASK = "mask"
+"""The layout that every module has, asked for or not: all others can be made of it and the base."""
 
 
 def key_of(archive: Archive) -> str:
@@ -25,9 +29,18 @@ def is_sound(objects: ObjectStore, artifact: ArtifactRow, *, thorough: bool) -> 
 
 
 def record(
-    unit: Unit, job: JobRow, concern: Concern, ratio: float, facts: dict[str, object], archives: Sequence[Archive]
+    unit: Unit,
+    job: JobRow,
+    concern: Concern,
+    ratio: float,
+    facts: dict[str, object],
+    archives: Sequence[Archive],
+    asked: Collection[str],
 ) -> None:
-    """Write the module's row and those of its artifacts; ones that are there already are renewed under their ids."""
+    """Write the module's row and those of its artifacts; ones that are there already are renewed under their ids.
+
+    Layouts that were not asked for are kept for others to be made from.
+    """
     now = unit.jobs.now()
     module = unit.modules.made(job.id, concern.id, ratio)
     news = module is None or job.repairing
@@ -37,14 +50,34 @@ def record(
         )
         unit.modules.add(module)
     module.facts = facts
-    known = {artifact.layout: artifact for artifact in unit.artifacts.of_modules([module.id])}
     for archive in archives:
-        artifact = known.get(archive.layout) or ArtifactRow(id=new_id("art"), module_id=module.id, created_at=now)
-        _describe(artifact, archive)
-        unit.artifacts.add(artifact)
+        _put(unit, module, archive, asked=archive.layout in asked)
     if news:
         data = {"module_id": module.id, "concern": concern.model_dump(), "ratio": ratio}
         unit.events.append(job, "module.ready", data, now)
+
+
+def attach(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+    """Write one more artifact of a module, and what it measured. Raises NotFound when the module is gone."""
+    module = unit.modules.lock(module_id)
+    if module is None:
+        raise NotFound(f"The module {module_id} was deleted meanwhile.", hint="Run its job again.")
+    artifact = _put(unit, module, archive, asked=True)
+    others = [known for known in module.facts.get("latencies", []) if known["layout"] != archive.layout]
+    module.facts = module.facts | {"latencies": others + [found.model_dump(mode="json") for found in latencies]}
+    data = {"module_id": module.id, "artifact_id": artifact.id, "layout": archive.layout}
+    unit.events.append(job, "artifact.ready", data, unit.jobs.now())
+
+
+def _put(unit: Unit, module: ModuleRow, archive: Archive, *, asked: bool) -> ArtifactRow:
+    known = {artifact.layout: artifact for artifact in unit.artifacts.of_modules([module.id])}
+    artifact = known.get(archive.layout)
+    if artifact is None:
+        artifact = ArtifactRow(id=new_id("art"), module_id=module.id, asked=asked, created_at=unit.jobs.now())
+    artifact.asked = artifact.asked or asked
+    _describe(artifact, archive)
+    unit.artifacts.add(artifact)
+    return artifact
 
 
 def _describe(artifact: ArtifactRow, archive: Archive) -> None:

@@ -8,12 +8,15 @@ with the concerns that are left. A database or an object store that is away for 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import structlog
 
 from app.domain.errors import MicrolithError, OutOfMemory
 from app.services import lifecycle
 from app.services.backend import Backend
+from app.settings import Settings
+from microlith.contract import JobSpec, Kind
 from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
 from worker.memory import out_of_memory
@@ -21,6 +24,8 @@ from worker.patience import DATABASE_AWAY, patient
 from worker.pipeline import decompose
 
 log = structlog.get_logger()
+
+Story = Callable[[JobSpec, Journal, Settings], None]
 
 DEAF = 70
 """Exit code of a process that was ended because its compute did not listen."""
@@ -43,7 +48,7 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     journal = Journal(lease, backend.objects)
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
-            decompose(lease.spec, journal, backend.settings)
+            _story(lease.kind)(lease.spec, journal, backend.settings)
     except CancelledError:
         _stop(lease)
     except LeaseLostError:
@@ -59,6 +64,15 @@ def _attempt(backend: Backend, lease: Lease) -> None:
         _fail(lease, _too_large() if out_of_memory(error) else _unexpected(error))
     else:
         _succeed(lease, journal)
+
+
+def _story(kind: Kind) -> Story:
+    """What is done for a job of this kind."""
+    if kind == "export":
+        from worker.exporting import export
+
+        return export
+    return decompose
 
 
 @patient
@@ -87,7 +101,7 @@ def _fail(lease: Lease, error: MicrolithError) -> None:
 def _give_back(backend: Backend, lease: Lease, reason: str) -> None:
     with lease.write() as (unit, job):
         lifecycle.move(unit, job, "release", attempt=lease.attempt, reason=reason)
-        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
+        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
     log.info("job_released", reason=reason)
 
 
@@ -96,7 +110,7 @@ def _give_up(backend: Backend, lease: Lease) -> None:
     """The database was away for longer than an attempt waits: another one goes on, unless this was the last."""
     with lease.write() as (unit, job):
         lifecycle.abandon(unit, job, backend.settings.max_attempts, "database away")
-        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
+        unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
     log.warning("job_given_up")
 
 

@@ -17,6 +17,7 @@ from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.library import Library
 from app.services.modules import Modules
+from app.services.orders import Orders
 from app.services.uploads import Uploads
 from app.services.watching import Watching
 from microlith.contract import State
@@ -53,6 +54,10 @@ def _modules(unit: RequestUnit, caller: Caller) -> Modules:
     return Modules(unit, caller)
 
 
+def _orders(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Orders:
+    return Orders(unit, caller, backend)
+
+
 def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
     return Artifacts(unit, caller)
 
@@ -85,6 +90,7 @@ def _job_filter(
 
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
 CallersModules = Annotated[Modules, Depends(_modules)]
+CallersOrders = Annotated[Orders, Depends(_orders)]
 CallersArtifacts = Annotated[Artifacts, Depends(_artifacts)]
 CallersUploads = Annotated[Uploads, Depends(_uploads)]
 CallersLibrary = Annotated[Library, Depends(_library)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
+from fastapi.responses import JSONResponse
 
 from app.api.content import content, head
-from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules
+from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules, CallersOrders
 from app.api.problems import documented
-from app.domain.errors import NotFound
-from microlith.contract import Artifact, Module
+from app.domain.errors import Conflict, NotFound, UnsupportedModel
+from microlith.contract import Artifact, Job, LayoutRequest, Module
 
 router = APIRouter(prefix="/v1", responses=documented(NotFound))
 
@@ -19,6 +20,19 @@ router = APIRouter(prefix="/v1", responses=documented(NotFound))
 def get_module(module_id: str, modules: CallersModules) -> Module:
     """A module with its measures beside the base's."""
     return modules.get(module_id)
+
+
+@router.post(
+    "/modules/{module_id}/artifacts",
+    status_code=202,
+    response_model=Job,
+    tags=["modules"],
+    responses=documented(NotFound, Conflict, UnsupportedModel),
+)
+def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
+    """One more layout of a module: the job that makes it, or the one that has made it already."""
+    job = orders.layout(module_id, wanted)
+    return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 
 
 @router.get("/artifacts/{artifact_id}", tags=["artifacts"])

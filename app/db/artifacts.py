@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
@@ -19,6 +19,9 @@ class ArtifactStore:
     def add(self, row: ArtifactRow) -> None:
         self.session.add(row)
 
+    def delete(self, artifact_id: str) -> None:
+        self.session.execute(delete(ArtifactRow).where(ArtifactRow.id == artifact_id))
+
     def of_modules(self, module_ids: Iterable[str]) -> Sequence[ArtifactRow]:
         query = select(ArtifactRow).where(ArtifactRow.module_id.in_(list(module_ids)))
         return self.session.scalars(query.order_by(ArtifactRow.id)).all()
@@ -28,7 +31,7 @@ class ArtifactStore:
             select(ArtifactRow)
             .join(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
             .join(JobRow, ModuleRow.job_id == JobRow.id)
-            .where(ArtifactRow.id == artifact_id, JobRow.owner == owner)
+            .where(ArtifactRow.id == artifact_id, JobRow.owner == owner, ArtifactRow.asked)
         )
         return self.session.scalar(query)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
 from app.domain.states import HELD_STATES
-from microlith.contract import TERMINAL_STATES, State
+from microlith.contract import TERMINAL_STATES, Kind, State
 
 QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
 """Who is next."""
@@ -58,9 +58,9 @@ class JobStore:
             query = query.where(JobRow.owner == owner)
         return self.session.scalar(query)
 
-    def lock_next(self) -> JobRow | None:
-        """The first of the queue that nobody else is taking, locked."""
-        queue = select(JobRow).where(JobRow.state == "queued").order_by(*QUEUE_ORDER)
+    def lock_next(self, kinds: Iterable[Kind]) -> JobRow | None:
+        """The first queued job of these kinds that nobody else is taking, locked."""
+        queue = select(JobRow).where(JobRow.state == "queued", JobRow.kind.in_(list(kinds))).order_by(*QUEUE_ORDER)
         return self.session.scalar(queue.limit(1).with_for_update(skip_locked=True))
 
     def held(self, job_id: str, lease_token: str) -> JobRow | None:
@@ -95,6 +95,17 @@ class JobStore:
             query = query.where(JobRow.created_at < wanted.created_before)
         return self.session.scalars(query.order_by(JobRow.id.desc()).limit(limit)).all()
 
+    def ordered(self, owner: str, fingerprint: str) -> JobRow | None:
+        """The newest job of this caller for the same order that is under way, or done well."""
+        query = (
+            select(JobRow)
+            .where(JobRow.owner == owner, JobRow.fingerprint == fingerprint)
+            .where(JobRow.state.in_(("queued", "running", "succeeded")))
+            .order_by(JobRow.id.desc())
+            .limit(1)
+        )
+        return self.session.scalar(query)
+
     def reusable(self, owner: str, fingerprint: str) -> JobRow | None:
         """The newest finished job of this caller that answers the same question."""
         query = (
@@ -122,11 +133,12 @@ class JobStore:
         )
         return self.session.scalars(query.order_by(JobRow.lease_expires_at).limit(limit)).all()
 
-    def waiting(self, seconds: float, limit: int = 100) -> Sequence[tuple[str, int]]:
+    def waiting(self, kind: Kind, seconds: float, limit: int = 100) -> Sequence[tuple[str, int]]:
         """Queued jobs, with their priority, that nobody has claimed for so long: the message may be lost."""
         query = (
             select(JobRow.id, JobRow.priority)
-            .where(JobRow.state == "queued", JobRow.queued_at < func.clock_timestamp() - timedelta(seconds=seconds))
+            .where(JobRow.state == "queued", JobRow.kind == kind)
+            .where(JobRow.queued_at < func.clock_timestamp() - timedelta(seconds=seconds))
             .order_by(*QUEUE_ORDER)
             .limit(limit)
         )

@@ -27,6 +27,10 @@ class ModuleStore:
         )
         return self.session.scalar(query)
 
+    def lock(self, module_id: str) -> ModuleRow | None:
+        """The row, kept from being deleted until the transaction ends."""
+        return self.session.scalar(select(ModuleRow).where(ModuleRow.id == module_id).with_for_update(read=True))
+
     def of_job(self, job_id: str) -> Sequence[ModuleRow]:
         """By ratio as asked, then by concern."""
         query = select(ModuleRow).where(ModuleRow.job_id == job_id)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, Text, 
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from microlith.contract import Phase, State
+from microlith.contract import Kind, Phase, State
 
 
 class Table(DeclarativeBase):
@@ -25,6 +25,7 @@ class Table(DeclarativeBase):
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
+        Kind: Text,
         State: Text,
         Phase: Text,
         datetime: DateTime(timezone=True),
@@ -40,9 +41,11 @@ class JobRow(Table):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
+    kind: Mapped[Kind] = mapped_column(default="decompose")
     state: Mapped[State]
     phase: Mapped[Phase | None]
     spec: Mapped[dict[str, Any]]
+    order: Mapped[dict[str, Any] | None]
     fingerprint: Mapped[str]
     model: Mapped[str]
     dataset: Mapped[str]
@@ -72,7 +75,7 @@ class JobRow(Table):
     __table_args__ = (
         Index(None, "owner", "id"),
         Index(None, "owner", "fingerprint", postgresql_where=text("state = 'succeeded'")),
-        Index("ix_jobs_queue", "priority", "queued_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_queue", "kind", "priority", "queued_at", "id", postgresql_where=text("state = 'queued'")),
         Index(None, "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
         Index(None, "labels", postgresql_using="gin"),
         Index(None, "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
@@ -110,13 +113,17 @@ class ModuleRow(Table):
 
 
 class ArtifactRow(Table):
-    """A stored file of a module, under a key named by its content: several rows may share one object."""
+    """A stored file of a module, under a key named by its content: several rows may share one object.
+
+    What was not `asked` for is there for other layouts to be made from, and is not shown.
+    """
 
     __tablename__ = "artifacts"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), index=True)
     layout: Mapped[str]
+    asked: Mapped[bool] = mapped_column(default=True)
     media_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]

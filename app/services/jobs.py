@@ -17,12 +17,11 @@ from app.db.jobs import JobFilter
 from app.db.tables import IdempotencyRow, JobRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, IdempotencyInFlight, IdempotencyMismatch, NotFound
-from app.domain.ids import new_id
 from app.domain.states import Action
-from app.queue import PRIORITIES
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.planning import Resolution, plan, resolve
+from app.services.queueing import Draft, deadline, queue, ring
 from app.services.shelves import Shelves
 from app.services.sweeping import remove
 from app.sources.references import Shelf
@@ -33,6 +32,7 @@ from microlith.contract import (
     Job,
     JobError,
     JobSpec,
+    LayoutOrder,
     Plan,
     Progress,
     Resolved,
@@ -116,8 +116,8 @@ class Jobs:
         job = self._lock(job_id)
         lifecycle.move(self.unit, job, action)
         lifecycle.reset(job, repairing=action == "repair")
-        job.deadline_at = self._deadline(job)
-        self._ring(job)
+        job.deadline_at = deadline(JobSpec.model_validate(job.spec), job.queued_at)
+        ring(self.unit, job, self.backend)
         return self._show(job)
 
     @contextmanager
@@ -163,39 +163,9 @@ class Jobs:
         return self.unit.jobs.reusable(self.owner, resolution.fingerprint)
 
     def _create(self, resolution: Resolution) -> JobRow:
-        spec, now = resolution.spec, self.unit.jobs.now()
-        job = JobRow(
-            id=new_id("job"),
-            owner=self.owner,
-            state="queued",
-            spec=spec.model_dump(mode="json"),
-            fingerprint=resolution.fingerprint,
-            model=spec.model,
-            dataset=spec.source.ref,
-            method=spec.method.name,
-            labels=spec.labels,
-            priority=PRIORITIES[spec.priority],
-            progress=Progress().model_dump(),
-            concerns_total=len(resolution.concerns or []),
-            resolved=resolution.resolved.model_dump(),
-            overlap=[],
-            timings={},
-            last_seq=0,
-            created_at=now,
-            queued_at=now,
-        )
-        job.deadline_at = self._deadline(job)
-        self.unit.jobs.add(job)
-        self.unit.events.append(job, "job.queued", {}, now)
-        self._ring(job)
-        return job
-
-    def _deadline(self, job: JobRow) -> datetime | None:
-        seconds = job.spec["deadline_seconds"]
-        return job.queued_at + timedelta(seconds=seconds) if seconds else None
-
-    def _ring(self, job: JobRow) -> None:
-        self.unit.after_commit(lambda: self.backend.queue.enqueue(job.id, job.priority))
+        concerns = len(resolution.concerns or [])
+        draft = Draft("decompose", resolution.spec, resolution.resolved, resolution.fingerprint, concerns)
+        return queue(self.unit, self.owner, self.backend, draft)
 
     def _lock(self, job_id: str) -> JobRow:
         return self.unit.jobs.lock(job_id, self.owner) or _missing(job_id)
@@ -213,12 +183,14 @@ def show(row: JobRow, queue_position: int | None, expires_at: datetime | None) -
     """A row as it travels."""
     return Job(
         id=row.id,
+        kind=row.kind,
         state=row.state,
         phase=row.phase,
         progress=Progress.model_validate(row.progress),
         concerns=ConcernCounts(total=row.concerns_total, succeeded=row.concerns_succeeded, failed=row.concerns_failed),
         queue_position=queue_position,
         spec=JobSpec.model_validate(row.spec),
+        order=row.order and LayoutOrder.model_validate(row.order),
         resolved=Resolved.model_validate(row.resolved),
         error=row.error and JobError.model_validate(row.error),
         attempts=row.attempts,

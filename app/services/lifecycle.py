@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from app.db.unit import Unit
 from app.domain.errors import DeadlineExceeded, MicrolithError, WorkerLost
 from app.domain.ids import new_id
 from app.domain.states import HELD_STATES, Action, next_state
-from microlith.contract import TERMINAL_STATES, JobError, Progress
+from microlith.contract import TERMINAL_STATES, JobError, Kind, Progress
 
 STOPPED = "worker stopped"
 """The reason of a release by a worker that was told to stop."""
@@ -38,18 +39,18 @@ def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
         unit.events.append(job, kind, data, now)
 
 
-def claim(unit: Unit, job_id: str, lease_seconds: float) -> JobRow | None:
+def claim(unit: Unit, job_id: str, lease_seconds: float, kinds: Collection[Kind]) -> JobRow | None:
     """Give a queued job to the caller: one more attempt, a fresh lease. None when there is nothing to do.
 
-    The message that woke the caller named a job. If that one is not queued any more, the next in the queue is taken, so
-    that a message that came twice, or late, is never a worker's time lost while others wait.
+    The message that woke the caller named a job. If that one is not queued any more, the next of these kinds is taken,
+    so that a message that came twice, or late, is never a worker's time lost while others wait.
     """
     job = unit.jobs.lock(job_id)
     if job is None or job.state != "queued":
-        job = unit.jobs.lock_next()
+        job = unit.jobs.lock_next(kinds)
     while job is not None and _overdue(job, unit.jobs.now()):
         expire(unit, job)
-        job = unit.jobs.lock_next()
+        job = unit.jobs.lock_next(kinds)
     if job is None:
         return None
     now = unit.jobs.now()

@@ -71,7 +71,8 @@ class Modules:
     def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:
         stored: dict[str, list[Artifact]] = {row.id: [] for row in rows}
         for artifact in self.unit.artifacts.of_modules(stored):
-            stored[artifact.module_id].append(artifacts.show(artifact))
+            if artifact.asked:
+                stored[artifact.module_id].append(artifacts.show(artifact))
         return [
             Module(
                 id=row.id,

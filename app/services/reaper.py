@@ -12,8 +12,10 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from app.domain.queues import QUEUES
 from app.services import lifecycle
 from app.services.backend import Backend
+from microlith.contract import Kind
 
 log = structlog.get_logger()
 
@@ -49,14 +51,19 @@ def _ring_again(backend: Backend) -> None:
 
     While any message is left in the queue nothing is rung, so that messages never pile up behind busy workers.
     """
-    with backend.database.unit() as unit:
-        waiting = unit.jobs.waiting(backend.settings.unheard_seconds)
     try:
-        if waiting and backend.queue.depth() == 0:
-            for job_id, priority in waiting:
-                backend.queue.enqueue(job_id, priority)
+        for kind in QUEUES:
+            _ring_for(backend, kind)
     except (OperationalError, OSError) as error:
         log.warning("broker_away", error=str(error))
+
+
+def _ring_for(backend: Backend, kind: Kind) -> None:
+    with backend.database.unit() as unit:
+        waiting = unit.jobs.waiting(kind, backend.settings.unheard_seconds)
+    if waiting and backend.queue.depth(kind) == 0:
+        for job_id, priority in waiting:
+            backend.queue.enqueue(job_id, priority, kind)
 
 
 def _recover(backend: Backend, job_id: str) -> None:
@@ -65,7 +72,7 @@ def _recover(backend: Backend, job_id: str) -> None:
         if job and job.lease_expires_at and job.lease_expires_at < unit.jobs.now():
             log.warning("worker_lost", job_id=job_id, attempt=job.attempts)
             lifecycle.abandon(unit, job, backend.settings.max_attempts)
-            unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority))
+            unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
 
 
 def _expire(backend: Backend, job_id: str) -> None:

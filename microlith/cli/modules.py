@@ -71,6 +71,21 @@ def download(  # noqa: PLR0913 - every flag of a command is an argument
 
 
 @app.command()
+def export(
+    context: typer.Context,
+    module: ModuleId,
+    layout: Annotated[str, typer.Option(help="Which file form: portable, compact, mask or onnx.")],
+    int8: Annotated[bool, typer.Option(help="With onnx: a graph with weights in INT8 beside it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have one more file form of a module made, and wait for it; then download it with --layout."""
+    with connect(context) as client:
+        client.wait(client.order_layout(module, layout, int8=int8).id)
+        found = client.module(module)
+    show(sheets.module(found), found, as_json)
+
+
+@app.command()
 def apply(
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="A module in layout `mask`: the zip or its folder.")],
     base: Annotated[Path, typer.Option(help="The folder of the base model.")],

@@ -124,6 +124,13 @@ class Client:
         """Have every stored file of a finished job looked at, and made anew where it is damaged or gone."""
         return read(Job, self._server.send("POST", path_of("jobs", job_id, "repair")))
 
+    def order_layout(self, module_id: str, layout: str, *, int8: bool = False) -> Job:
+        """Have one more layout of a module made; the job that does it, or has done it. Wait for it, then download."""
+        body = {"layout": layout, "onnx": {"int8": int8}}
+        return read(
+            Job, self._server.send("POST", path_of("modules", module_id, "artifacts"), json=body, repeatable=True)
+        )
+
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its modules and their files."""
         self._server.send("DELETE", path_of("jobs", job_id))

@@ -10,6 +10,7 @@ from microlith.contract.job import (
     DatasetFacts,
     Job,
     JobError,
+    Kind,
     ModelFacts,
     Phase,
     Plan,
@@ -33,6 +34,7 @@ from microlith.contract.module import (
     Size,
     Sparsity,
 )
+from microlith.contract.order import LayoutOrder, LayoutRequest
 from microlith.contract.page import Page
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.results import BaseResult, Comparison, Overlap, Results
@@ -83,9 +85,12 @@ __all__ = [
     "Job",
     "JobError",
     "JobSpec",
+    "Kind",
     "Latency",
     "LayerInfo",
     "LayerPatterns",
+    "LayoutOrder",
+    "LayoutRequest",
     "MagnitudeMethod",
     "MethodInfo",
     "Methods",

@@ -12,6 +12,7 @@ EventType = Literal[
     "job.progress",
     "job.requeued",
     "module.ready",
+    "artifact.ready",
     "job.cancelling",
     "job.succeeded",
     "job.failed",

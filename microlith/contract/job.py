@@ -6,9 +6,11 @@ from typing import Literal
 from pydantic import Field
 
 from microlith.contract.base import Answer
+from microlith.contract.order import LayoutOrder
 from microlith.contract.spec import JobSpec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+Kind = Literal["decompose", "export"]
 Phase = Literal["resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying"]
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -91,12 +93,14 @@ class Job(Answer):
 
     id: str
     object: Literal["job"] = "job"
+    kind: Kind = Field("decompose", description="A decomposition, or one more layout of a module.")
     state: State
     phase: Phase | None = None
     progress: Progress = Progress()
     concerns: ConcernCounts
     queue_position: int | None = Field(None, description="1 is next; null when the job is not queued.")
-    spec: JobSpec
+    spec: JobSpec = Field(description="Of the decomposition, also where the job is about a module that came of it.")
+    order: LayoutOrder | None = Field(None, description="What is asked about a module; null for a decomposition.")
     resolved: Resolved
     error: JobError | None = None
     attempts: int = 0

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -29,6 +29,12 @@ class MaskFile:
     document: MaskDocument
     stored: dict[str, Tensor]
     files: dict[str, bytes]
+
+    @property
+    def decomposition(self) -> dict[str, Any]:
+        """How the module was made, and what it measured."""
+        document: dict[str, Any] = json.loads(self.files["decomposition.json"])
+        return document
 
 
 def read_mask(path: str | Path) -> MaskFile:

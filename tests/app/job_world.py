@@ -19,7 +19,7 @@ from app.domain.errors import Conflict, NotFound
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.storage.folder import FolderStore
-from microlith.contract import Concern
+from microlith.contract import Concern, Kind
 from tests.app.job_rules import HELD, MAX_ATTEMPTS, OVER, TICK, JobRule, Piece, Rules
 from tests.work import LABELS
 from worker.journal import Journal
@@ -56,11 +56,11 @@ class RecordedQueue:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def enqueue(self, job_id: str, priority: int) -> None:
+    def enqueue(self, job_id: str, priority: int, kind: Kind = "decompose") -> None:
         self.messages.append(job_id)
 
-    def depth(self) -> int:
-        return len(self.messages)
+    def depth(self, kind: Kind = "decompose") -> int:
+        return len(self.messages) if kind == "decompose" else 0
 
 
 class InterruptedStore(FolderStore):

@@ -5,7 +5,20 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from worker.packaging.facts import ModuleFacts
+from app.sources.demo import Licence
+from microlith.contract import (
+    BinaryScore,
+    Concern,
+    JobSpec,
+    OwnScore,
+    Ratio,
+    Report,
+    Resolved,
+    Similarity,
+    Size,
+    Sparsity,
+)
+from worker.packaging.facts import ModuleFacts, SampleRows
 
 FORMAT = 1
 _LIBRARIES = ("microlith", "torch", "transformers")
@@ -34,6 +47,29 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
             "base_report": facts.base_report.model_dump(mode="json"),
         },
     }
+
+
+def facts_of(document: dict[str, Any], model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
+    """The facts that `decomposition` made the document of."""
+    metrics, samples = document["metrics"], document["samples"]
+    return ModuleFacts(
+        concern=Concern.model_validate(document["concern"]),
+        spec=JobSpec.model_validate(document["spec"]),
+        resolved=Resolved.model_validate(document["resolved"]),
+        ratio=Ratio.model_validate(document["ratio"]),
+        sparsity=Sparsity.model_validate(document["sparsity"]),
+        size=Size.model_validate(document["size"]),
+        own=OwnScore.model_validate(metrics["own"]),
+        base_own=OwnScore.model_validate(metrics["base_own"]),
+        report=Report.model_validate(metrics["report"]),
+        base_report=Report.model_validate(metrics["base_report"]),
+        similarity=metrics["similarity"] and Similarity.model_validate(metrics["similarity"]),
+        binary=metrics["binary"] and BinaryScore.model_validate(metrics["binary"]),
+        samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
+        mask_sha256=document["mask"]["sha256"],
+        model_licence=model_licence,
+        dataset_licence=dataset_licence,
+    )
 
 
 def _samples(facts: ModuleFacts) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from microlith.contract.spec import Structure
 from microlith.masks import Base, MaskFile
 from microlith.masks.document import BaseModelFacts, MaskDocument, Settings, Units, Writer
 from microlith.masks.file import BITS, DOCUMENT
@@ -17,7 +18,7 @@ from microlith.masks.tensors import masked
 from worker.families.anatomy import Anatomy
 from worker.packaging.facts import ModuleFacts
 from worker.packaging.folder import write_json
-from worker.pruning.masks import Mask
+from worker.pruning.masks import Bits, Mask
 
 
 def save_mask(folder: Path, file: MaskFile) -> None:
@@ -42,6 +43,20 @@ def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
     }
     document = document.model_copy(update={"module_sha256": base.digest_of(shared)})
     return MaskFile("the mask", document, bits | other, {})
+
+
+def mask_of(file: MaskFile) -> Mask:
+    """The units that a mask file keeps; what it changes besides is in the model that it makes of its base."""
+    document = file.document
+    shapes = {f"weights/{layer}": tuple(shape) for layer, shape in document.weights.items()}
+    shapes |= {f"neurons/{part.block}": (part.count,) for part in document.neurons}
+    shapes |= {f"heads/{part.block}": (part.count,) for part in document.heads}
+    kept: dict[str, dict[str, Bits]] = {"weights": {}, "neurons": {}, "heads": {}}
+    for name, shape in shapes.items():
+        kind, _, place = name.partition("/")
+        kept[kind][place] = Bits(shape, file.stored[name].numpy().tobytes())
+    structure = cast(Structure, document.structure)
+    return Mask(structure, weights=kept["weights"], neurons=kept["neurons"], heads=kept["heads"])
 
 
 def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: ModuleFacts) -> MaskDocument:

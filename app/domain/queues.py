@@ -1,0 +1,8 @@
+"""Where each kind of job waits."""
+
+from microlith.contract import Kind
+
+QUEUES: dict[Kind, str] = {"decompose": "gpu", "export": "light"}
+"""For its turn on the GPU, or to be done in passing."""
+
+SWEEPS = "light"

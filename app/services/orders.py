@@ -1,0 +1,71 @@
+"""What is asked about modules that are there already: one more layout of one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from app.db.tables import ArtifactRow, JobRow, ModuleRow
+from app.db.unit import Unit
+from app.domain.errors import Conflict, NotFound
+from app.domain.layouts import check_export
+from app.services.backend import Backend
+from app.services.jobs import Jobs
+from app.services.queueing import Draft, queue
+from microlith.contract import Export, Job, JobSpec, LayoutOrder, LayoutRequest, Resolved
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Orders of one caller, inside one unit of work."""
+
+    unit: Unit
+    owner: str
+    backend: Backend
+
+    def layout(self, module_id: str, wanted: LayoutRequest) -> Job:
+        """The job that makes the layout, or that has made it: whatever is there is not made anew."""
+        module = self.unit.modules.find(module_id, self.owner)
+        if module is None:
+            raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
+        origin = self.unit.jobs.find(module.job_id, self.owner)
+        assert origin is not None, "a module goes with its job"
+        artifacts = {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
+        job = self._there(origin, artifacts.get(wanted.layout)) or self._ordered(module, wanted)
+        if job is None:
+            if "mask" not in artifacts:
+                raise Conflict("This module was made before masks were kept.", hint="Run its job again.")
+            job = self._order(origin, module, wanted)
+        return Jobs(self.unit, self.owner, self.backend).get(job.id)
+
+    def _there(self, origin: JobRow, artifact: ArtifactRow | None) -> JobRow | None:
+        if artifact is None:
+            return None
+        artifact.asked = True
+        return origin
+
+    def _ordered(self, module: ModuleRow, wanted: LayoutRequest) -> JobRow | None:
+        return self.unit.jobs.ordered(self.owner, _fingerprint(module, wanted))
+
+    def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest) -> JobRow:
+        spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
+        check_export(spec)
+        order = LayoutOrder(module=module.id, **wanted.model_dump())
+        resolved = Resolved.model_validate(origin.resolved)
+        draft = Draft("export", spec, resolved, _fingerprint(module, wanted), concerns=1, order=order)
+        return queue(self.unit, self.owner, self.backend, draft)
+
+
+def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:
+    """The module's own part of the spec that it came of, in the layout that is asked for."""
+    own = {
+        "concerns": [module.concern_id],
+        "ratio": module.ratio,
+        "export": Export(layouts=[wanted.layout], onnx=wanted.onnx),
+        "deadline_seconds": None,
+    }
+    return spec.model_copy(update=own)
+
+
+def _fingerprint(module: ModuleRow, wanted: LayoutRequest) -> str:
+    return hashlib.sha256(f"{module.id} {wanted.model_dump_json()}".encode()).hexdigest()

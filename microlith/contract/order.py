@@ -1,0 +1,21 @@
+"""Orders: what is asked about modules that are there already."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from microlith.contract.base import Request
+from microlith.contract.spec import Layout, OnnxOptions
+
+
+class LayoutRequest(Request):
+    """One more layout of a module."""
+
+    layout: Layout = Field(description="As in `export.layouts`.")
+    onnx: OnnxOptions = OnnxOptions()
+
+
+class LayoutOrder(LayoutRequest):
+    """One more layout of this module."""
+
+    module: str
