@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import httpx
 import redis
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from app.db.tables import Table
 from app.db.unit import Database
@@ -263,13 +264,21 @@ class Site:
         if self.api.exit_code is not None:
             self.start_api()
         self.broker_line.set("open")
-        tables = ", ".join(table.name for table in Table.metadata.sorted_tables)
-        with self.database.engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {tables}"))
+        wait_for(self._emptied, 20, "an empty database")
         for key in list(self.objects.list("artifacts")):
             self.objects.delete(key)
         with self.redis() as broker:
             broker.flushall()
+
+    def _emptied(self) -> bool:
+        """False when it met the web service, which goes on meanwhile, in a deadlock: PostgreSQL ends one side."""
+        tables = ", ".join(table.name for table in Table.metadata.sorted_tables)
+        try:
+            with self.database.engine.begin() as connection:
+                connection.execute(text(f"TRUNCATE {tables}"))
+        except OperationalError:
+            return False
+        return True
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
