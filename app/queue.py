@@ -13,11 +13,10 @@ from celery import Celery
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
-from app.domain.queues import QUEUES, SWEEPS
+from app.domain.queues import QUEUES
 from microlith.contract import Kind
 
 RUN_JOB = "microlith.run_job"
-SWEEP = "microlith.sweep"
 
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
 """A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
@@ -60,10 +59,6 @@ class Queue:
         """Tell the workers that a job waits. A broker that is away is no error: the reaper rings again."""
         urgency = max(PRIORITIES.values()) - priority  # for Redis 0 is the most urgent
         self._ring(RUN_JOB, job_id, queue=QUEUES[kind], priority=urgency)
-
-    def ask_for_sweep(self, seconds: float) -> None:
-        """Ask a worker for a sweep, unless none comes to it within so many seconds."""
-        self._ring(SWEEP, queue=SWEEPS, expires=seconds)
 
     def depth(self, kind: Kind = "decompose") -> int:
         """Messages in this kind's queue that no worker has taken. Raises when the broker does not answer."""

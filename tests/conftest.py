@@ -21,6 +21,7 @@ from app.settings import Settings
 from tests.servers import S3Server, broker_url, postgres_url, s3_store
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `--dist loadgroup` a file stays together; faults share one site and begin first, since they mostly wait."""
     for item in items:

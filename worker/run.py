@@ -7,12 +7,13 @@ with the concerns that are left. A database or an object store that is away for 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
 import structlog
 
-from app.domain.errors import MicrolithError, OutOfMemory
+from app.domain.errors import MicrolithError, OutOfMemory, StorageUnavailable
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.settings import Settings
@@ -61,7 +62,7 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     except DATABASE_AWAY:
         _give_up(backend, lease)
     except Exception as error:
-        _fail(lease, _too_large() if out_of_memory(error) else _unexpected(error))
+        _fail(lease, _told(error))
     else:
         _succeed(lease, journal)
 
@@ -124,6 +125,18 @@ def _end_process(lease: Lease, heard: Exception) -> None:
             _fail(lease, heard)
     finally:
         os._exit(DEAF)
+
+
+def _told(error: Exception) -> MicrolithError:
+    """What a caller should know of an error that is not ours."""
+    if out_of_memory(error):
+        return _too_large()
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageUnavailable(
+            f"The worker's own disk is full: {error.strerror}.",
+            hint="Make room in its temporary folder and retry the job: finished concerns are kept.",
+        )
+    return _unexpected(error)
 
 
 def _too_large() -> OutOfMemory:

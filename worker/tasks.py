@@ -1,4 +1,4 @@
-"""The tasks on the queues: an id comes in, a job is run; or what nothing names any more is swept away."""
+"""The task on the queues: an id comes in, a job is run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 from celery import Celery, signals
 
-from app.queue import RUN_JOB, SWEEP
+from app.queue import RUN_JOB
 from app.services.backend import Backend
-from app.services.sweeping import sweep
 from app.settings import Settings
 
 
@@ -19,6 +18,7 @@ def register(celery: Celery, settings: Settings) -> None:
         worker_pool="prefork",
         worker_concurrency=1,
         worker_max_tasks_per_child=1,
+        worker_disable_prefetch=True,  # a busy worker holds no message that another could take
         worker_proc_alive_timeout=120,  # seconds a child may spend importing torch
         worker_soft_shutdown_timeout=3,
         worker_hijack_root_logger=False,
@@ -37,8 +37,3 @@ def register(celery: Celery, settings: Settings) -> None:
 
         with closing(Backend.open(settings)) as backend:
             run(backend, job_id)
-
-    @celery.task(name=SWEEP)
-    def sweep_up() -> None:
-        with closing(Backend.open(settings)) as backend:
-            sweep(backend)

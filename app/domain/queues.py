@@ -4,5 +4,3 @@ from microlith.contract import Kind
 
 QUEUES: dict[Kind, str] = {"decompose": "gpu", "export": "light"}
 """For its turn on the GPU, or to be done in passing."""
-
-SWEEPS = "light"

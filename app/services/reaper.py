@@ -1,4 +1,7 @@
-"""Jobs nobody looks after any more are found here: their worker is gone, their message is lost, their time is up."""
+"""Jobs nobody looks after any more are found here: their worker is gone, their message is lost, their time is up.
+
+What nothing names any more is swept away from here too.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from app.domain.queues import QUEUES
 from app.services import lifecycle
 from app.services.backend import Backend
+from app.services.sweeping import sweep
 from microlith.contract import Kind
 
 log = structlog.get_logger()
@@ -22,14 +26,17 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def reaping(backend: Backend) -> AsyncIterator[None]:
-    """Make rounds while the block runs; a round that has begun is finished, so that its connection goes home."""
+    """Make rounds, and sweep now and then, while the block runs.
+
+    A round that has begun is finished, and a sweep ended at its next step, so that their connections go home.
+    """
     over = asyncio.Event()
-    rounds = asyncio.create_task(_rounds(backend, over))
+    tasks = [asyncio.create_task(_rounds(backend, over)), asyncio.create_task(_sweeps(backend, over))]
     try:
         yield
     finally:
         over.set()
-        await rounds
+        await asyncio.gather(*tasks)
 
 
 def reap(backend: Backend, *, recover: bool = True) -> None:
@@ -83,16 +90,26 @@ def _expire(backend: Backend, job_id: str) -> None:
 
 
 async def _rounds(backend: Backend, over: asyncio.Event) -> None:
-    blind_until = sweep_at = 0.0
+    blind_until = 0.0
     while not over.is_set():
-        now = time.monotonic()
+        recover = time.monotonic() > blind_until
         try:
-            await run_in_threadpool(reap, backend, recover=now > blind_until)
-            if now >= sweep_at:
-                sweep_at = now + backend.settings.sweep_hours * 3600
-                await run_in_threadpool(backend.queue.ask_for_sweep, backend.settings.sweep_hours * 3600)
+            await run_in_threadpool(reap, backend, recover=recover)
         except SQLAlchemyError as error:
             blind_until = time.monotonic() + backend.settings.lease_seconds
             log.warning("reaper_interrupted", error=str(error).splitlines()[0])
-        with suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), backend.settings.reaper_seconds)
+        await _rest(over, backend.settings.reaper_seconds)
+
+
+async def _sweeps(backend: Backend, over: asyncio.Event) -> None:
+    while not over.is_set():
+        try:
+            await run_in_threadpool(sweep, backend, over.is_set)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("sweep_interrupted", error=str(error).splitlines()[0])
+        await _rest(over, backend.settings.sweep_hours * 3600)
+
+
+async def _rest(over: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(over.wait(), seconds)

@@ -5,6 +5,7 @@ What is young is left alone: it may be about to be named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 import structlog
@@ -24,13 +25,16 @@ FOLDERS = ("artifacts", uploads.UPLOADS)
 BATCH = 500
 
 
-def sweep(backend: Backend) -> None:
-    """One round. Any number of processes may ask for it; while one makes it, the others have nothing to do."""
+def sweep(backend: Backend, over: Callable[[], bool] = lambda: False) -> None:
+    """One round. Any number of servers may begin it; while one makes it, the others have nothing to do.
+
+    It ends early as soon as `over` says so.
+    """
     with backend.database.alone("sweep") as first:
         if first:
-            _remove_expired(backend)
+            _remove_expired(backend, over)
             uploads.remove_unused(backend, backend.settings.orphan_hours)
-            _remove_orphans(backend)
+            _remove_orphans(backend, over)
 
 
 def remove(unit: Unit, job: JobRow, backend: Backend) -> None:
@@ -40,10 +44,10 @@ def remove(unit: Unit, job: JobRow, backend: Backend) -> None:
     unit.after_commit(lambda: discard(backend, keys))
 
 
-def _remove_expired(backend: Backend) -> None:
+def _remove_expired(backend: Backend, over: Callable[[], bool]) -> None:
     """Jobs that have been over for longer than the settings keep them."""
     days = backend.settings.keep_days
-    while days is not None:
+    while days is not None and not over():
         with backend.database.unit() as unit:
             expired = [unit.jobs.lock(job_id) for job_id in unit.jobs.finished_before(days)]
             leaving = [job for job in expired if job and job.state in TERMINAL_STATES]
@@ -54,9 +58,9 @@ def _remove_expired(backend: Backend) -> None:
         log.info("jobs_expired", count=len(leaving))
 
 
-def _remove_orphans(backend: Backend) -> None:
+def _remove_orphans(backend: Backend, over: Callable[[], bool]) -> None:
     """Objects whose attempt or upload never came to name them."""
     for folder in FOLDERS:
         old = backend.objects.list(folder, older_than=backend.settings.orphan_hours * 3600)
-        while keys := list(islice(old, BATCH)):
+        while not over() and (keys := list(islice(old, BATCH))):
             discard(backend, keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -64,6 +65,13 @@ def test_too_little_memory_names_what_to_lower(
     assert job.error is not None
     assert job.error.code == "OUT_OF_MEMORY"
     assert "per_concern" in (job.error.hint or "")
+
+
+def test_a_worker_whose_disk_is_full_says_so(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = outcome(backend, monkeypatch, raising(OSError(errno.ENOSPC, "No space left on device")))
+    assert job.error is not None
+    assert job.error.code == "STORAGE_UNAVAILABLE"
+    assert "retry" in (job.error.hint or "")
 
 
 def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
