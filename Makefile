@@ -20,10 +20,10 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test test-quick test-faults soak check format snapshots lock clean
+.PHONY: help demo serve test test-quick test-faults soak bench-recompose check format snapshots lock clean
 
 help: ## List what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(RUNTIME) ## Run the main job on the demo model, through the real service, and open what comes out
 	@$(BIN)/microlith-server demo --data-dir $(DATA_DIR)
@@ -42,6 +42,9 @@ test-faults: $(DEV) ## Inject every fault into real servers and processes, in fu
 
 soak: $(DEV) ## Inject faults while many jobs run through real processes; nothing may be lost or doubled (SOAK='--jobs 1000 …')
 	$(TEST_ENV) $(BIN)/python -m benchmarks.soak $(SOAK)
+
+bench-recompose: $(DEV) ## Put modules together again and measure them beside their models (needs ../shared, or MICROLITH_SHARED)
+	$(BIN)/python -m benchmarks.recompose
 
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ MicrolithClientError
 ├── InvalidMask              a file is no mask, or a damaged one
 ├── WrongBase                a mask was made for another base
 ├── NotABase                 what a mask should be applied to is no model
+├── InvalidCombination       a folder is no recomposed classifier, or a damaged one
 └── JobFailed                a job that was waited for failed, was cancelled or expired
 """
 
@@ -229,6 +230,15 @@ class WrongBase(MicrolithClientError):
 
 class NotABase(MicrolithClientError):
     """What was given as a base is no model, or none that transformers opens."""
+
+
+class InvalidCombination(MicrolithClientError):
+    """`name` is not a recomposed classifier that can be opened; `reason` says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} is no recomposed classifier that can be opened: {reason}.\nDownload it again.")
+        self.name = name
+        self.reason = reason
 
 
 class JobFailed(MicrolithClientError):

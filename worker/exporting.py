@@ -38,7 +38,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             base, bench = Base.of(sources.model.model), Bench.of(spec, sources)
 
         with journal.phase("exporting"):
-            module = _applied(base, mask)
+            module = applied(base, mask)
             facts = facts_of(mask.decomposition, sources.model.licence, sources.data.licence)
             stopwatch = Stopwatch(bench.validation, device.title(place)) if spec.evaluation.latency else None
             packer = Packer(sources.model, base, bench.validation, folder, stopwatch, order.onnx.int8)
@@ -59,7 +59,8 @@ def _stored_mask(journal: Journal, order: LayoutOrder) -> ArtifactRow:
     return masks[0]
 
 
-def _applied(base: Base, mask: MaskFile) -> nn.Module:
+def applied(base: Base | nn.Module, mask: MaskFile) -> nn.Module:
+    """The module that the mask makes of its base. Raises SourceUnavailable for a base that is not what it was."""
     try:
         module: nn.Module = apply_mask(base, mask)
     except MicrolithClientError as error:

@@ -19,11 +19,22 @@ from app.services.library import describe
 from app.services.shelves import Shelves, registered
 from app.sources.references import Shelf, is_registered
 from app.storage import ObjectStore
-from microlith.contract import BaseResult, Concern, JobSpec, Latency, ModelInfo, Overlap, Phase, Progress, Resolved
+from microlith.contract import (
+    BaseResult,
+    Combination,
+    Concern,
+    JobSpec,
+    Latency,
+    ModelInfo,
+    Overlap,
+    Phase,
+    Progress,
+    Resolved,
+)
 from worker.lease import Lease
 from worker.packaging.archive import MEDIA_TYPE, Archive
 from worker.patience import DATABASE_AWAY, patient, reached
-from worker.publishing import MASK, attach, is_sound, key_of, record
+from worker.publishing import MASK, attach, is_sound, key_of, put, record
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""
@@ -150,6 +161,14 @@ class Journal:
         with self._stored([archive]), self.lease.write() as (unit, job):
             attach(unit, job, module_id, archive, latencies)
             job.concerns_succeeded = 1
+
+    @patient
+    def publish_combination(self, combination: Combination, archive: Archive) -> None:
+        """Store what the modules became, then make it visible with all there is to say of it."""
+        with self._stored([archive]), self.lease.write() as (unit, job):
+            job.combination = combination.model_dump(mode="json")
+            job.concerns_succeeded = len(combination.labels)
+            put(unit, unit.artifacts.of_job(job.id), archive, job_id=job.id)
 
     def fetch(self, artifact: ArtifactRow, file: Path) -> None:
         """Bring a stored file here. Raises StorageUnavailable."""

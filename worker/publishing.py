@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
@@ -50,8 +50,9 @@ def record(
         )
         unit.modules.add(module)
     module.facts = facts
+    there = unit.artifacts.of_modules([module.id])
     for archive in archives:
-        _put(unit, module, archive, asked=archive.layout in asked)
+        put(unit, there, archive, asked=archive.layout in asked, module_id=module.id)
     if news:
         data = {"module_id": module.id, "concern": concern.model_dump(), "ratio": ratio}
         unit.events.append(job, "module.ready", data, now)
@@ -62,18 +63,27 @@ def attach(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies:
     module = unit.modules.lock(module_id)
     if module is None:
         raise NotFound(f"The module {module_id} was deleted meanwhile.", hint="Run its job again.")
-    artifact = _put(unit, module, archive, asked=True)
+    artifact = put(unit, unit.artifacts.of_modules([module.id]), archive, module_id=module.id)
     others = [known for known in module.facts.get("latencies", []) if known["layout"] != archive.layout]
     module.facts = module.facts | {"latencies": others + [found.model_dump(mode="json") for found in latencies]}
     data = {"module_id": module.id, "artifact_id": artifact.id, "layout": archive.layout}
     unit.events.append(job, "artifact.ready", data, unit.jobs.now())
 
 
-def _put(unit: Unit, module: ModuleRow, archive: Archive, *, asked: bool) -> ArtifactRow:
-    known = {artifact.layout: artifact for artifact in unit.artifacts.of_modules([module.id])}
-    artifact = known.get(archive.layout)
+def put(
+    unit: Unit,
+    there: Iterable[ArtifactRow],
+    archive: Archive,
+    *,
+    asked: bool = True,
+    module_id: str | None = None,
+    job_id: str | None = None,
+) -> ArtifactRow:
+    """The artifact of a module or a job in the archive's layout: the one that is there, renewed, or a new one."""
+    artifact = next((known for known in there if known.layout == archive.layout), None)
     if artifact is None:
-        artifact = ArtifactRow(id=new_id("art"), module_id=module.id, asked=asked, created_at=unit.jobs.now())
+        now = unit.jobs.now()
+        artifact = ArtifactRow(id=new_id("art"), module_id=module_id, job_id=job_id, asked=asked, created_at=now)
     artifact.asked = artifact.asked or asked
     _describe(artifact, archive)
     unit.artifacts.add(artifact)

@@ -73,6 +73,10 @@ def _story(kind: Kind) -> Story:
         from worker.exporting import export
 
         return export
+    if kind == "combine":
+        from worker.combination import combine
+
+        return combine
     return decompose
 
 

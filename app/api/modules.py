@@ -11,7 +11,7 @@ from app.api.content import content, head
 from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules, CallersOrders
 from app.api.problems import documented
 from app.domain.errors import Conflict, NotFound, UnsupportedModel
-from microlith.contract import Artifact, Job, LayoutRequest, Module
+from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module
 
 router = APIRouter(prefix="/v1", responses=documented(NotFound))
 
@@ -32,6 +32,13 @@ def get_module(module_id: str, modules: CallersModules) -> Module:
 def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
     """One more layout of a module: the job that makes it, or the one that has made it already."""
     job = orders.layout(module_id, wanted)
+    return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
+
+
+@router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=documented())
+def combine_modules(wanted: CombineSpec, orders: CallersOrders) -> Response:
+    """One classifier of several modules: a class set of one base, or recomposed across bases; it is a job too."""
+    job = orders.combine(wanted)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 
 

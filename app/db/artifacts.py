@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
+
+OF_JOB = func.coalesce(ArtifactRow.job_id, ModuleRow.job_id)
+"""Whose artifact it is, itself or through its module."""
 
 
 class ArtifactStore:
@@ -26,19 +29,24 @@ class ArtifactStore:
         query = select(ArtifactRow).where(ArtifactRow.module_id.in_(list(module_ids)))
         return self.session.scalars(query.order_by(ArtifactRow.id)).all()
 
+    def of_job(self, job_id: str) -> Sequence[ArtifactRow]:
+        """The job's own; those of its modules are theirs."""
+        query = select(ArtifactRow).where(ArtifactRow.job_id == job_id)
+        return self.session.scalars(query.order_by(ArtifactRow.id)).all()
+
     def find(self, artifact_id: str, owner: str) -> ArtifactRow | None:
         query = (
             select(ArtifactRow)
-            .join(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
-            .join(JobRow, ModuleRow.job_id == JobRow.id)
+            .outerjoin(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
+            .join(JobRow, JobRow.id == OF_JOB)
             .where(ArtifactRow.id == artifact_id, JobRow.owner == owner, ArtifactRow.asked)
         )
         return self.session.scalar(query)
 
     def keys_of_job(self, job_id: str) -> set[str]:
-        """Keys of the job's objects."""
-        query = select(ArtifactRow.key).join(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
-        return set(self.session.scalars(query.where(ModuleRow.job_id == job_id)))
+        """Keys of the job's objects, its modules' among them."""
+        query = select(ArtifactRow.key).outerjoin(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
+        return set(self.session.scalars(query.where(OF_JOB.is_not_distinct_from(job_id))))
 
     def named(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that an artifact names."""

@@ -59,6 +59,7 @@ class JobRow(Table):
     resolved: Mapped[dict[str, Any]]
     base: Mapped[dict[str, Any] | None]
     overlap: Mapped[list[dict[str, Any]]]
+    combination: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any]]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -113,7 +114,7 @@ class ModuleRow(Table):
 
 
 class ArtifactRow(Table):
-    """A stored file of a module, under a key named by its content: several rows may share one object.
+    """A stored file of a module or of a combining job, under a key named by its content, which rows may share.
 
     What was not `asked` for is there for other layouts to be made from, and is not shown.
     """
@@ -121,7 +122,8 @@ class ArtifactRow(Table):
     __tablename__ = "artifacts"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), index=True)
+    module_id: Mapped[str | None] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     layout: Mapped[str]
     asked: Mapped[bool] = mapped_column(default=True)
     media_type: Mapped[str]

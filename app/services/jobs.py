@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from pydantic import TypeAdapter
+
 from app.db.jobs import JobFilter
 from app.db.tables import IdempotencyRow, JobRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, IdempotencyInFlight, IdempotencyMismatch, NotFound
 from app.domain.states import Action
 from app.services import lifecycle
+from app.services.artifacts import show as show_artifact
 from app.services.backend import Backend
 from app.services.planning import Resolution, plan, resolve
 from app.services.queueing import Draft, deadline, queue, ring
@@ -27,6 +30,8 @@ from app.services.sweeping import remove
 from app.sources.references import Shelf
 from microlith.contract import (
     TERMINAL_STATES,
+    Artifact,
+    CombineSpec,
     ConcernCounts,
     Event,
     Job,
@@ -38,6 +43,8 @@ from microlith.contract import (
     Resolved,
 )
 from microlith.contract.job import JobUrls
+
+ORDER: TypeAdapter[LayoutOrder | CombineSpec] = TypeAdapter(LayoutOrder | CombineSpec)
 
 
 @dataclass(frozen=True)
@@ -176,10 +183,11 @@ class Jobs:
     def _travelling(self, row: JobRow, queue_position: int | None) -> Job:
         days = self.backend.settings.keep_days
         expires_at = row.finished_at + timedelta(days=days) if row.finished_at and days else None
-        return show(row, queue_position, expires_at)
+        own = self.unit.artifacts.of_job(row.id) if row.kind == "combine" else ()
+        return show(row, queue_position, expires_at, [show_artifact(artifact) for artifact in own])
 
 
-def show(row: JobRow, queue_position: int | None, expires_at: datetime | None) -> Job:
+def show(row: JobRow, queue_position: int | None, expires_at: datetime | None, artifacts: list[Artifact]) -> Job:
     """A row as it travels."""
     return Job(
         id=row.id,
@@ -190,10 +198,11 @@ def show(row: JobRow, queue_position: int | None, expires_at: datetime | None) -
         concerns=ConcernCounts(total=row.concerns_total, succeeded=row.concerns_succeeded, failed=row.concerns_failed),
         queue_position=queue_position,
         spec=JobSpec.model_validate(row.spec),
-        order=row.order and LayoutOrder.model_validate(row.order),
+        order=row.order and ORDER.validate_python(row.order),
         resolved=Resolved.model_validate(row.resolved),
         error=row.error and JobError.model_validate(row.error),
         attempts=row.attempts,
+        artifacts=artifacts,
         labels=row.labels,
         timings=row.timings,
         created_at=row.created_at,

@@ -14,6 +14,7 @@ from app.services import artifacts
 from microlith.contract import (
     Artifact,
     BaseResult,
+    Combination,
     Comparison,
     Module,
     OthersOwn,
@@ -60,6 +61,7 @@ class Modules:
             modules=modules,
             comparison=[_compare(ratio, modules) for ratio in sorted({m.ratio.requested for m in modules})],
             overlap=[Overlap.model_validate(overlap) for overlap in job.overlap],
+            combination=job.combination and Combination.model_validate(job.combination),
         )
 
     def _job(self, job_id: str) -> JobRow:
@@ -71,7 +73,7 @@ class Modules:
     def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:
         stored: dict[str, list[Artifact]] = {row.id: [] for row in rows}
         for artifact in self.unit.artifacts.of_modules(stored):
-            if artifact.asked:
+            if artifact.asked and artifact.module_id:
                 stored[artifact.module_id].append(artifacts.show(artifact))
         return [
             Module(

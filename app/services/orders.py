@@ -1,18 +1,25 @@
-"""What is asked about modules that are there already: one more layout of one."""
+"""What is asked about modules that are there already: one more layout of one, or one classifier of several."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Conflict, InvalidInput, NotFound
+from app.domain.ids import new_id
 from app.domain.layouts import check_export
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.queueing import Draft, queue
-from microlith.contract import Export, Job, JobSpec, LayoutOrder, LayoutRequest, Resolved
+from microlith.contract import CombineSpec, Export, Job, JobSpec, LayoutOrder, LayoutRequest, Resolved
+
+ALONE: dict[str, Any] = {"deadline_seconds": None, "labels": {}}
+"""What an order does not inherit from the job of its modules."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,26 @@ class Orders:
             job = self._order(origin, module, wanted)
         return Jobs(self.unit, self.owner, self.backend).get(job.id)
 
+    def combine(self, wanted: CombineSpec) -> Job:
+        """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
+        modules = [self._part(place, module_id) for place, module_id in enumerate(wanted.modules)]
+        _check_concerns(modules)
+        origin = self.unit.jobs.find(modules[0].job_id, self.owner)
+        assert origin is not None, "a module goes with its job"
+        spec = JobSpec.model_validate(origin.spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
+        draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=wanted)
+        return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
+
+    def _part(self, place: int, module_id: str) -> ModuleRow:
+        module = self.unit.modules.find(module_id, self.owner)
+        if module is None:
+            raise InvalidInput(
+                f"You have no module {module_id}.",
+                hint="GET /v1/jobs/{id}/modules lists a job's modules.",
+                pointer=f"/modules/{place}",
+            )
+        return module
+
     def _there(self, origin: JobRow, artifact: ArtifactRow | None) -> JobRow | None:
         if artifact is None:
             return None
@@ -56,13 +83,24 @@ class Orders:
         return queue(self.unit, self.owner, self.backend, draft)
 
 
+def _check_concerns(modules: Sequence[ModuleRow]) -> None:
+    labels = [module.facts["concern"]["label"] for module in modules]
+    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
+    if twice:
+        raise InvalidInput(
+            f"More than one module answers {', '.join(map(repr, twice))}.",
+            hint="Give one module for each concern; to replace a module, leave the old one out.",
+            pointer="/modules",
+        )
+
+
 def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:
     """The module's own part of the spec that it came of, in the layout that is asked for."""
     own = {
         "concerns": [module.concern_id],
         "ratio": module.ratio,
         "export": Export(layouts=[wanted.layout], onnx=wanted.onnx),
-        "deadline_seconds": None,
+        **ALONE,
     }
     return spec.model_copy(update=own)
 

@@ -86,6 +86,28 @@ def export(
 
 
 @app.command()
+def combine(
+    context: typer.Context,
+    modules: Annotated[list[str], typer.Argument(metavar="MODULE", help="One for each concern, two or more.")],
+    dataset: Annotated[str, typer.Option(help="What calibrates and measures the combination.")],
+    mode: Annotated[str, typer.Option(help="class_set (one base) or recompose (any bases).")] = "recompose",
+    out_folder: Annotated[str, typer.Option("--out", help="Where the classifier goes.")] = ".",
+    as_json: AsJson = False,
+) -> None:
+    """Make one classifier of several modules, wait for it, and download it.
+
+    microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
+    """
+    with connect(context) as client:
+        job = client.wait(client.combine({"mode": mode, "modules": modules, "dataset": dataset}).id)
+        told = client.results(job.id).combination
+        path = client.download(job.artifacts[0], out_folder + "/")
+    show(tables.combination(told) if told else "", told or job, as_json)
+    if not as_json:
+        out().print(f"The classifier: {path}", soft_wrap=True, markup=False)
+
+
+@app.command()
 def apply(
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="A module in layout `mask`: the zip or its folder.")],
     base: Annotated[Path, typer.Option(help="The folder of the base model.")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -21,6 +21,7 @@ from microlith.client.follow import follow
 from microlith.client.retry import Retry
 from microlith.contract import (
     Artifact,
+    CombineSpec,
     DatasetInfo,
     Event,
     Job,
@@ -130,6 +131,11 @@ class Client:
         return read(
             Job, self._server.send("POST", path_of("modules", module_id, "artifacts"), json=body, repeatable=True)
         )
+
+    def combine(self, spec: CombineSpec | Mapping[str, Any]) -> Job:
+        """Have one classifier made of several modules; wait for the job, then download its `artifacts`."""
+        wanted = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
+        return read(Job, self._server.send("POST", "/v1/modules:combine", json=wanted.model_dump(mode="json")))
 
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its modules and their files."""

@@ -2,6 +2,17 @@
 
 from microlith.contract.artifact import Artifact, ArtifactFile
 from microlith.contract.catalog import DatasetInfo, LayerInfo, MethodInfo, Methods, ModelInfo, OptionInfo
+from microlith.contract.combine import (
+    Bootstrap,
+    Combination,
+    CombineEvaluation,
+    CombineSpec,
+    Compared,
+    Comparisons,
+    ConcernCompared,
+    Interval,
+    LabelScaling,
+)
 from microlith.contract.event import Event
 from microlith.contract.job import (
     TERMINAL_STATES,
@@ -66,13 +77,20 @@ __all__ = [
     "BaseResult",
     "BeginUpload",
     "BinaryScore",
+    "Bootstrap",
     "Boundary",
     "Calibration",
     "CiMethod",
     "ClassScore",
+    "Combination",
+    "CombineEvaluation",
+    "CombineSpec",
+    "Compared",
     "Comparison",
+    "Comparisons",
     "CompleteUpload",
     "Concern",
+    "ConcernCompared",
     "ConcernCounts",
     "DatasetFacts",
     "DatasetInfo",
@@ -82,10 +100,12 @@ __all__ = [
     "Event",
     "Export",
     "HeadsMethod",
+    "Interval",
     "Job",
     "JobError",
     "JobSpec",
     "Kind",
+    "LabelScaling",
     "Latency",
     "LayerInfo",
     "LayerPatterns",

@@ -5,12 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
+from microlith.contract.combine import CombineSpec
 from microlith.contract.order import LayoutOrder
 from microlith.contract.spec import JobSpec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
-Kind = Literal["decompose", "export"]
+Kind = Literal["decompose", "export", "combine"]
 Phase = Literal["resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying"]
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -93,17 +95,18 @@ class Job(Answer):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Kind = Field("decompose", description="A decomposition, or one more layout of a module.")
+    kind: Kind = Field("decompose", description="A decomposition, one more layout of a module, or a combination.")
     state: State
     phase: Phase | None = None
     progress: Progress = Progress()
     concerns: ConcernCounts
     queue_position: int | None = Field(None, description="1 is next; null when the job is not queued.")
     spec: JobSpec = Field(description="Of the decomposition, also where the job is about a module that came of it.")
-    order: LayoutOrder | None = Field(None, description="What is asked about a module; null for a decomposition.")
+    order: LayoutOrder | CombineSpec | None = Field(None, description="What is asked about modules that are there.")
     resolved: Resolved
     error: JobError | None = None
     attempts: int = 0
+    artifacts: list[Artifact] = Field([], description="Of a combination; those of modules are the modules' own.")
     labels: dict[str, str] = {}
     timings: dict[str, float] = Field({}, description="Seconds spent in each phase.")
     created_at: datetime

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from microlith.contract.base import Answer
+from microlith.contract.combine import Combination
 from microlith.contract.job import Resolved
 from microlith.contract.module import Module, Report
 
@@ -46,3 +49,4 @@ class Results(Answer):
     modules: list[Module]
     comparison: list[Comparison]
     overlap: list[Overlap] = []
+    combination: Combination | None = Field(None, description="Of a job that combined modules.")

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from microlith.contract import Comparison, DatasetInfo, Job, Latency, Methods, ModelInfo, Module, Results
+from microlith.contract import Combination, Comparison, DatasetInfo, Job, Latency, Methods, ModelInfo, Module, Results
 from microlith.display import figures
 
 
@@ -185,6 +185,19 @@ def _default(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_default, value)) or "none"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def combination(told: Combination) -> Table:
+    """The combined classifier beside the original: macro-F1, accuracy, and F1 of each concern, with intervals."""
+    measured = told.comparison
+    table = plain("", "module of", "combined", "original", "difference", right=("combined", "original", "difference"))
+    lines = [("macro-F1", "", measured.macro_f1), ("accuracy", "", measured.accuracy)]
+    lines += [(concern.label, concern.model, concern.f1) for concern in measured.concerns]
+    for name, model, compared in lines:
+        one = compared.difference
+        change = f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+        row(table, name, model, f"{compared.combined.value:.3f}", f"{compared.reference.value:.3f}", change)
+    return table
 
 
 def ratios(job: Job) -> str:

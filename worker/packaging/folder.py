@@ -40,7 +40,7 @@ def complete(folder: Path, loaded: LoadedModel, card: str, decomposition: dict[s
         shutil.copyfile(file, folder / "licenses" / file.name)
     (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(folder / "decomposition.json", decomposition)
-    (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
+    write_sums(folder)
     return files_of(folder)
 
 
@@ -50,9 +50,10 @@ def write_json(file: Path, document: dict[str, Any]) -> None:
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def _sums(folder: Path) -> str:
+def write_sums(folder: Path) -> None:
+    """The checksums of all files, as `sha256sum -c` reads them; to be written last."""
     lines = []
     for name in files_of(folder):
         with (folder / name).open("rb") as stream:
             lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
-    return "".join(lines)
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")

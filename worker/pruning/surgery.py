@@ -39,7 +39,7 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """
     if anatomy.family is None:
         raise ValueError("neurons were removed from a model of no known family")
-    shrunk = _masked_copy(model, mask, anatomy)
+    shrunk = masked_copy(model, mask, anatomy)
     kept = {part.block: _kept_indices(mask, part, anatomy) for part in anatomy.feed_forwards}
     width = max(len(indices) for indices in kept.values())
     for part in anatomy.feed_forwards:
@@ -48,7 +48,7 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     return shrunk
 
 
-def _masked_copy(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
+def masked_copy(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """The masked model as a new one, which shares with the base what the mask does not change."""
     own = {id(parameter): parameter.data_ptr() for parameter in model.parameters()}
     with applied(model, mask, anatomy):

@@ -1,0 +1,39 @@
+"""Recomposed classifiers: modules of one or several models that answer together.
+
+from microlith.combined import load
+
+combined = load("folder")
+combined.predict(["a small domesticated carnivorous mammal"])    # ["animal"]
+
+Needs numpy, onnxruntime and tokenizers: `pip install "microlith[combined]"`. Nothing here runs code that a folder
+brings along; its `run.py` is for where Microlith is not installed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microlith.client.archive import SUMS
+from microlith.client.download import sha256_of
+from microlith.combined import runner
+from microlith.combined.runner import Combined
+from microlith.errors import InvalidCombination
+
+__all__ = ["Combined", "load"]
+
+
+def load(folder: str | Path) -> Combined:
+    """The classifier in a folder, every file of which is the one SHA256SUMS names. Raises InvalidCombination."""
+    place = Path(folder)
+    try:
+        _check(place)
+        return runner.load(place)
+    except (OSError, ValueError) as error:
+        raise InvalidCombination(place.name, str(error).rstrip(".")) from error
+
+
+def _check(place: Path) -> None:
+    for line in (place / SUMS).read_text(encoding="utf-8").splitlines():
+        digest, name = line[:64], line[66:]
+        if sha256_of(place / name) != digest:
+            raise ValueError(f"{name} is not the file that {SUMS} names")

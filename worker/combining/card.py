@@ -1,0 +1,75 @@
+"""The README of a recomposed classifier: how to run it, what it is made of, how it measures beside the original."""
+
+from __future__ import annotations
+
+from microlith.contract.combine import Combination, Compared, Interval
+
+_USE = """```python
+from run import load                         # beside this file: numpy, onnxruntime and tokenizers
+# or: from microlith.combined import load
+
+combined = load(".")
+combined.predict(["a sentence to classify"])
+combined.scores(["a sentence to classify"])  # [texts, labels], in the order of the table
+```"""
+
+
+def card(combination: Combination, graph_bytes: int) -> str:
+    """Markdown, from the combination's own facts."""
+    sections = [
+        "# A classifier put together from modules",
+        f"{len(combination.labels)} labels, each answered by a module of its own; {graph_bytes / 1e6:.1f} MB in one "
+        f"graph. Scores are calibrated (`{combination.calibration}`); {_DECISIONS[combination.decision]}.",
+        _USE,
+        *_measured(combination),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _measured(combination: Combination) -> list[str]:
+    """The sections that say how it compares."""
+    measured = combination.comparison
+    return [
+        f"## Beside {measured.reference}",
+        f"{measured.rows:,} examples; in brackets the {measured.confidence:.0%} intervals of {measured.resamples:,} "
+        "paired bootstrap resamples.",
+        table(combination),
+        *(f"> {note}" for note in combination.notes),
+    ]
+
+
+def class_set_card(combination: Combination) -> str:
+    """The README of a class set: an ordinary model of some of its base's classes."""
+    sections = [
+        "# A model of some classes",
+        f"One ordinary model that answers {', '.join(combination.labels)}: what any of their modules keeps of "
+        f"{combination.comparison.reference}, with its head cut to them. Opens with plain `from_pretrained`.",
+        *_measured(combination),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def table(combination: Combination) -> str:
+    """Macro-F1, accuracy and every concern's F1, in points: combined, original and difference."""
+    measured = combination.comparison
+    rows = [("**macro-F1**", "", measured.macro_f1), ("**accuracy**", "", measured.accuracy)]
+    rows += [(f"F1 of {concern.label}", concern.model, concern.f1) for concern in measured.concerns]
+    lines = ["| | module of | combined | original | difference |", "|---|---|--:|--:|--:|"]
+    lines += [f"| {name} | {model} | {_cells(compared)} |" for name, model, compared in rows]
+    return "\n".join(lines)
+
+
+def _cells(compared: Compared) -> str:
+    pair = (compared.combined, compared.reference)
+    return " | ".join([*(interval(one) for one in pair), interval(compared.difference, sign="+")])
+
+
+def interval(one: Interval, *, sign: str = "") -> str:
+    """A measure and its interval, in points of a hundred."""
+    return f"{100 * one.value:{sign}.2f} [{100 * one.low:{sign}.2f}, {100 * one.high:{sign}.2f}]"
+
+
+_DECISIONS = {
+    "argmax": "the highest one decides",
+    "threshold": "every label is answered whose score reaches its threshold",
+}

@@ -1,0 +1,105 @@
+"""Class set: modules of one base as one ordinary model of their concerns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from app.domain.errors import InvalidInput, UnsupportedModel
+from worker.combining.parts import POINTER, Origin, Part, labels_of
+from worker.combining.union import mended, union
+from worker.families.layers import linear
+from worker.pruning.masks import Mask
+from worker.pruning.surgery import masked_copy, shrink
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """One model that answers some of its base's labels, in the base's order; it shares what is unchanged with it.
+
+    `ids` are the base's ids of its labels.
+    """
+
+    model: nn.Module
+    mask: Mask
+    origin: Origin
+    ids: list[int]
+    labels: list[str]
+    notes: list[str]
+
+
+def class_set(parts: Sequence[Part]) -> ClassSet:
+    """The union of the parts' masks over their base, its head cut to their concerns.
+
+    Raises InvalidInput for parts of several bases, or without a mask, and UnsupportedModel where the base's
+    classifier is not known.
+    """
+    labels_of(parts)
+    origin = _one_base(parts)
+    masks = [_mask(part) for part in parts]
+    mask = union(masks)
+    concerns = sorted((part.concern for part in parts), key=lambda concern: concern.id)
+    ids, labels = [concern.id for concern in concerns], [concern.label for concern in concerns]
+    whole = (
+        shrink(origin.model, mask, origin.anatomy) if mask.neurons else masked_copy(origin.model, mask, origin.anatomy)
+    )
+    notes = []
+    if mended(masks) and not mended([mask]):
+        notes.append(
+            "Recovery of the single modules does not carry over: it stands for what each of them lacks, and the class "
+            "set lacks less. It has the base's own biases and weights."
+        )
+    return ClassSet(with_labels(whole, _classifier(origin), ids, labels), mask, origin, ids, labels, notes)
+
+
+def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: Sequence[str]) -> nn.Module:
+    """A new model whose head answers these of the model's classes, under these names; it shares all other tensors."""
+    cut: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
+    old = linear(model, classifier)
+    chosen = torch.tensor(ids, device=old.weight.device)
+    new = nn.Linear(old.in_features, len(ids), bias=old.bias is not None, device="meta")
+    new.weight = nn.Parameter(old.weight.detach()[chosen], requires_grad=False)
+    if old.bias is not None:
+        new.bias = nn.Parameter(old.bias.detach()[chosen], requires_grad=False)
+    cut.set_submodule(classifier, new.train(model.training))
+    cut.config.id2label = dict(enumerate(labels))
+    cut.config.label2id = {label: number for number, label in enumerate(labels)}
+    cut.num_labels = len(ids)
+    return cast("nn.Module", cut)
+
+
+def _one_base(parts: Sequence[Part]) -> Origin:
+    bases = {part.origin.sha256: part.origin for part in parts}
+    if len(bases) > 1:
+        named = ", ".join(f"{origin.ref} (sha256 {digest[:12]}…)" for digest, origin in bases.items())
+        raise InvalidInput(
+            f"A class set is made of modules of one base; these are of {len(bases)}: {named}.",
+            hint="Use mode `recompose` for modules of different models.",
+            pointer=POINTER,
+        )
+    return parts[0].origin
+
+
+def _mask(part: Part) -> Mask:
+    if part.mask is None:
+        raise InvalidInput(
+            f"The module of {part.concern.label!r} comes without its mask, so what it keeps cannot be united.",
+            hint="Use mode `recompose`, or export the module in the layout `mask`.",
+            pointer=POINTER,
+        )
+    return part.mask
+
+
+def _classifier(origin: Origin) -> str:
+    if origin.anatomy.classifier is None:
+        raise UnsupportedModel(
+            f"Where {type(origin.model).__name__} keeps its classifier is not known, so its head cannot be cut.",
+            hint="Use mode `recompose`.",
+            pointer="/mode",
+        )
+    return origin.anatomy.classifier

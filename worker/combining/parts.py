@@ -1,0 +1,155 @@
+"""Parts: opened modules, each for one concern, and the models they were made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from app.domain.errors import InvalidInput
+from microlith.contract import Concern
+from microlith.masks import Base
+from worker.evaluation.runner import evenly
+from worker.families.anatomy import Anatomy, anatomy
+from worker.inputs import Examples, encode
+from worker.pruning.masks import Mask
+from worker.pruning.surgery import realised
+from worker.sources.models import LoadedModel
+
+Encoder = Callable[[Sequence[Any]], Examples]
+"""Inputs, as the dataset has them, to what a model reads; the labels it gives mean nothing."""
+
+POINTER = "/modules"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A model that modules were made of, open and whole; one object for all of its modules.
+
+    `tokenizer` is None for what reads no texts.
+    """
+
+    ref: str
+    model: nn.Module
+    labels: Sequence[str]
+    encoder: Encoder
+    tokenizer: Any = None
+    max_length: int = 512
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Origin:
+        """Of a text classifier that was loaded by reference."""
+        encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_of(loaded.model))
+        return cls(loaded.facts.ref, loaded.model, loaded.labels, encoder, loaded.tokenizer, loaded.max_length)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where it keeps its neurons and heads."""
+        return anatomy(self.model)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of its tensors; to be asked while no mask lies over them."""
+        return Base.of(self.model).sha256
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module for one concern: a mask over its origin, a model of its own, or with neither the origin itself.
+
+    `answer` is the concern's place among the logits: its id, or 1 in a model with a binary head.
+    """
+
+    origin: Origin
+    concern: Concern
+    mask: Mask | None = None
+    module: nn.Module | None = None
+    answer: int | None = None
+    id: str | None = None
+
+    @property
+    def place(self) -> int:
+        """Which of the logits is the concern's."""
+        return self.concern.id if self.answer is None else self.answer
+
+    @property
+    def voice(self) -> tuple[int, str]:
+        """Equal for parts that are the same model, so that each model is run once."""
+        if self.module is not None:
+            return id(self.module), "model"
+        return id(self.origin), self.mask.digest() if self.mask else "origin"
+
+    @contextmanager
+    def opened(self) -> Iterator[nn.Module]:
+        """The module as an ordinary model, until the context ends."""
+        if self.module is not None:
+            yield self.module
+        elif self.mask is not None:
+            with realised(self.origin.model, self.mask, self.origin.anatomy) as module:
+                yield module
+        else:
+            yield self.origin.model
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples of a split: inputs as the dataset has them, and the names of their labels."""
+
+    inputs: Sequence[Any]
+    labels: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def among(self, labels: Sequence[str]) -> Rows:
+        """The examples of these labels, in their order."""
+        wanted = set(labels)
+        chosen = [row for row, label in enumerate(self.labels) if label in wanted]
+        return Rows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
+
+    def thinned(self, limit: int | None) -> Rows:
+        """At most `limit` of the examples, spread evenly over them."""
+        chosen = evenly(len(self), limit)
+        return Rows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
+
+    def ids(self, labels: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Each row's place among `labels` [rows]."""
+        places = {label: place for place, label in enumerate(labels)}
+        return np.array([places[label] for label in self.labels], dtype=np.int64)
+
+
+def labels_of(parts: Sequence[Part]) -> list[str]:
+    """The label of each part, in their order. Raises InvalidInput for a single part, or a label that comes twice."""
+    labels = [part.concern.label for part in parts]
+    if len(labels) < 2:
+        raise InvalidInput("One module is no choice: a combination needs two concerns or more.", pointer=POINTER)
+    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
+    if twice:
+        raise InvalidInput(
+            f"More than one module answers {', '.join(map(repr, twice))}.",
+            hint="Give one module for each concern; to replace a module, leave the old one out.",
+            pointer=POINTER,
+        )
+    return labels
+
+
+def text_encoder(tokenizer: Any, max_length: int, *, pad_id: int | None = None) -> Encoder:
+    """Texts to what a model reads, truncated to `max_length`; pads as `pad_id` says, or else as the tokenizer does."""
+
+    def encoded(texts: Sequence[Any]) -> Examples:
+        examples = encode(texts, np.zeros(len(texts), np.int64), tokenizer, max_length)
+        return examples if pad_id is None else replace(examples, pad_id=pad_id)
+
+    return encoded
+
+
+def pad_of(model: Any) -> int | None:
+    """The pad that a model's config names: a decoder finds its last token by it."""
+    pad = getattr(model.config, "pad_token_id", None)
+    return None if pad is None else int(pad)

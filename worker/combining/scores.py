@@ -1,0 +1,56 @@
+"""What each part says of its concern: one score per example, from one run of each different model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+
+from worker.combining.parts import Part
+from worker.evaluation.runner import Logits, predict
+from worker.inputs import Checkpoint, Examples, unwatched
+
+Scores = npt.NDArray[np.float64]
+
+
+def log_odds(logits: npt.NDArray[np.floating[Any]], place: int) -> Scores:
+    """log p / (1 − p) of the class at `place`, p its softmax probability [rows]: its logit less the others' logsumexp.
+
+    Unlike the margin to the others' mean, zero means the same in every model, whatever its number of classes; of a
+    binary head it is the difference of the two logits.
+    """
+    values = logits.astype(np.float64)
+    scores: Scores = values[:, place] - logsumexp(np.delete(values, place, axis=1), axis=1)
+    return scores
+
+
+def scores_of(parts: Sequence[Part], inputs: Sequence[Any], *, checkpoint: Checkpoint = unwatched) -> Scores:
+    """Each part's log-odds of its concern [rows, parts].
+
+    A model that several parts share runs once. `checkpoint` hears the rows done, up to `rows_of` the parts.
+    """
+    scores = np.empty((len(inputs), len(parts)))
+    encoded: dict[int, Examples] = {}
+    answers: dict[tuple[int, str], Logits] = {}
+    for column, part in enumerate(parts):
+        if part.voice not in answers:
+            if id(part.origin) not in encoded:
+                encoded[id(part.origin)] = part.origin.encoder(inputs)
+            examples = encoded[id(part.origin)]
+            done = len(answers) * len(inputs)
+            with part.opened() as module:
+                answers[part.voice] = predict(module, examples, checkpoint=_after(checkpoint, done))
+        scores[:, column] = log_odds(answers[part.voice], part.place)
+    return scores
+
+
+def voices(parts: Sequence[Part]) -> int:
+    """How many different models the parts are: each runs over every example once."""
+    return len({part.voice for part in parts})
+
+
+def _after(checkpoint: Checkpoint, done: int) -> Checkpoint:
+    return lambda rows: checkpoint(done + rows)

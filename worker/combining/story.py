@@ -1,0 +1,190 @@
+"""The story of a combination: parts become one classifier, which is measured beside the original.
+
+combined = combine(spec, parts, Data(validation, test))
+combined.class_set.model       an ordinary model, for the layouts of modules
+deliver(combined, folder)      a recomposed classifier as a folder: `worker.combining.delivery`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.domain.errors import NotEnoughSamples
+from microlith.contract.combine import Combination, CombineSpec, Comparisons, ConcernCompared
+from worker.combining.class_set import ClassSet, class_set
+from worker.combining.comparison import Answers, answered, compare
+from worker.combining.parts import Origin, Part, Rows, labels_of
+from worker.combining.recomposition import Recomposition, recompose
+from worker.combining.scores import voices
+from worker.evaluation.runner import predict
+from worker.inputs import Checkpoint, unwatched
+
+
+@dataclass(frozen=True)
+class Data:
+    """Examples that calibrate, and examples that measure. Those of other labels than the parts' are left out."""
+
+    validation: Rows
+    test: Rows
+
+    def of(self, labels: Sequence[str], limit: int | None) -> Data:
+        """The examples of these labels, at most `limit` of each split."""
+        return Data(self.validation.among(labels).thinned(limit), self.test.among(labels).thinned(limit))
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What came of it: a class set or a recomposition, and what there is to say of it."""
+
+    combination: Combination
+    class_set: ClassSet | None = None
+    recomposition: Recomposition | None = None
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A classifier's answers [rows, labels], and what it is made of."""
+
+    answers: Answers
+    labels: list[str]
+    parts: Sequence[Part]
+    reference: Origin
+
+
+def combine(
+    spec: CombineSpec,
+    parts: Sequence[Part],
+    data: Data,
+    *,
+    reference: Origin | None = None,
+    checkpoint: Checkpoint = unwatched,
+) -> Combined:
+    """The classifier that `spec.mode` makes of the parts, compared with `reference`: the model that most parts are of.
+
+    `spec.modules` and `spec.dataset` are not looked at: `parts` and `data` are what they stand for. The origins are
+    whole again when this returns. `checkpoint` hears rows done, up to `rows_to_run`, and may raise. Raises
+    InvalidInput and its kinds for parts that do not go together.
+    """
+    data = _usable(spec, parts, data)
+    original = reference or _original(parts)
+    make = _class_set if spec.mode == "class_set" else _recomposed
+    return make(spec, parts, data, original, checkpoint)
+
+
+def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
+    """How many examples pass through a model, over all: what the checkpoint counts up to."""
+    data = _usable(spec, parts, data)
+    if spec.mode == "class_set":
+        return 2 * len(data.test)
+    return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
+
+
+def _class_set(
+    spec: CombineSpec, parts: Sequence[Part], data: Data, reference: Origin, checkpoint: Checkpoint
+) -> Combined:
+    made = class_set(parts)
+    logits = predict(made.model, made.origin.encoder(data.test.inputs), checkpoint=checkpoint)
+    found = _Answered(answered(logits.argmax(axis=1), len(made.labels)), made.labels, parts, reference)
+    comparison = _compared(spec, found, data.test, _after(checkpoint, len(data.test)))
+    told = Combination(
+        mode=spec.mode,
+        labels=made.labels,
+        decision="argmax",
+        calibration="none",
+        comparison=comparison,
+        notes=[*made.notes, *_notes(made.labels, reference)],
+    )
+    return Combined(told, class_set=made)
+
+
+def _recomposed(
+    spec: CombineSpec, parts: Sequence[Part], data: Data, reference: Origin, checkpoint: Checkpoint
+) -> Combined:
+    made = recompose(parts, data.validation, spec.calibration, spec.decision, checkpoint=checkpoint)
+    done = voices(parts) * len(data.validation)
+    scores = made.scores(data.test.inputs, checkpoint=_after(checkpoint, done))
+    done += voices(parts) * len(data.test)
+    found = _Answered(made.answers(scores), made.labels, parts, reference)
+    told = Combination(
+        mode=spec.mode,
+        labels=made.labels,
+        decision=made.decision,
+        calibration=spec.calibration,
+        scaling=made.scaling,
+        cross_validated=dict(made.cross_validated),
+        comparison=_compared(spec, found, data.test, _after(checkpoint, done)),
+        notes=_notes(made.labels, reference),
+    )
+    return Combined(told, recomposition=made)
+
+
+def _compared(spec: CombineSpec, found: _Answered, test: Rows, checkpoint: Checkpoint) -> Comparisons:
+    """Beside the reference, on the same examples."""
+    how, truth = spec.evaluation.bootstrap, test.ids(found.labels)
+    reference = restricted_answers(found.reference, test.inputs, found.labels, checkpoint=checkpoint)
+    outcome = compare(found.answers, reference, truth, how)
+    by_label = {part.concern.label: part for part in found.parts}
+    return Comparisons(
+        reference=found.reference.ref,
+        rows=len(test),
+        accuracy=outcome.accuracy,
+        macro_f1=outcome.macro_f1,
+        concerns=[
+            ConcernCompared(
+                label=label,
+                model=by_label[label].origin.ref,
+                module=by_label[label].id,
+                support=int((truth == place).sum()),
+                f1=outcome.f1[place],
+            )
+            for place, label in enumerate(found.labels)
+        ],
+        resamples=how.resamples,
+        confidence=how.confidence,
+        seed=how.seed,
+    )
+
+
+def restricted_answers(
+    origin: Origin, inputs: Sequence[Any], labels: Sequence[str], *, checkpoint: Checkpoint = unwatched
+) -> Answers:
+    """What a whole model answers when it may name these labels only [rows, labels]; never one that it does not know."""
+    logits = predict(origin.model, origin.encoder(inputs), checkpoint=checkpoint)
+    allowed = np.full((len(inputs), len(labels)), -np.inf)
+    for place, label in enumerate(labels):
+        if label in origin.labels:
+            allowed[:, place] = logits[:, list(origin.labels).index(label)]
+    return answered(allowed.argmax(axis=1), len(labels))
+
+
+def _original(parts: Sequence[Part]) -> Origin:
+    """The model that most parts were made of, the first of those where several are."""
+    by_id = {id(part.origin): part.origin for part in parts}
+    return by_id[Counter(id(part.origin) for part in parts).most_common(1)[0][0]]
+
+
+def _usable(spec: CombineSpec, parts: Sequence[Part], data: Data) -> Data:
+    found = data.of(labels_of(parts), spec.evaluation.limit)
+    if not len(found.test):
+        raise NotEnoughSamples(
+            f"The split {spec.evaluation.split!r} has no example of the modules' concerns to measure on.",
+            hint="Name a dataset whose labels are those of the modules.",
+            pointer="/dataset",
+        )
+    return found
+
+
+def _notes(labels: Sequence[str], reference: Origin) -> list[str]:
+    unknown = [label for label in labels if label not in reference.labels]
+    if not unknown:
+        return []
+    return [f"{reference.ref}, which this is compared with, does not know {', '.join(unknown)}: its F1 there is 0."]
+
+
+def _after(checkpoint: Checkpoint, done: int) -> Checkpoint:
+    return lambda rows: checkpoint(done + rows)
