@@ -32,7 +32,8 @@ serve: $(RUNTIME) ## Leave the service running at 127.0.0.1:8000 (HOST, PORT, DA
 	@$(BIN)/microlith-server serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
 test: $(DEV) ## Run the whole test suite; it starts the real servers it needs
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/faults
+	$(TEST_ENV) $(BIN)/python -m pytest tests/faults
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e

@@ -21,18 +21,6 @@ from app.settings import Settings
 from tests.servers import S3Server, broker_url, postgres_url, s3_store
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file stays together; faults share one site and begin first, since they mostly wait."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("faults" if _is_fault(item) else item.path.stem))
-    items.sort(key=lambda item: not _is_fault(item))
-
-
-def _is_fault(item: pytest.Item) -> bool:
-    return item.path.parent.name == "faults"
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of a migrated PostgreSQL."""
