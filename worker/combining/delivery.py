@@ -124,10 +124,14 @@ def verify(folder: Path, recomposition: Recomposition, texts: Sequence[str]) -> 
     """
     lines = [" ".join(text.split()) for text in texts]
     expected = recomposition.scores(lines)
-    command = [sys.executable, "-I", str(folder / RUNNER)]
-    done = subprocess.run(
-        command, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=_SECONDS, check=False, env={}
-    )
+    command = [sys.executable, "-I", "-X", "utf8", str(folder / RUNNER)]
+    text = "\n".join(lines) + "\n"
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, encoding="utf-8", timeout=_SECONDS, check=False, env={}
+        )
+    except subprocess.TimeoutExpired as error:
+        raise VerificationFailed(f"The recomposed classifier did not answer within {_SECONDS} seconds.") from error
     if done.returncode:
         raise VerificationFailed(f"The recomposed classifier does not run: {done.stderr.strip()[-300:]}")
     told = [json.loads(line)["scores"] for line in done.stdout.splitlines()]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from app.domain.errors import InvalidInput
+from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.contract import Concern
 from microlith.masks import Base
 from worker.evaluation.runner import evenly
@@ -43,9 +43,12 @@ class Origin:
     max_length: int = 512
 
     @classmethod
-    def of(cls, loaded: LoadedModel) -> Origin:
-        """Of a text classifier that was loaded by reference."""
-        encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_of(loaded.model))
+    def of(cls, loaded: LoadedModel, encoder: Encoder | None = None) -> Origin:
+        """Of a model that was loaded by reference; one that reads no texts needs an encoder (class sets only)."""
+        if encoder is None:
+            if loaded.tokenizer is None:
+                raise UnsupportedModel(f"{loaded.facts.ref} reads no texts, so it has no part in a recomposition.")
+            encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_of(loaded.model))
         return cls(loaded.facts.ref, loaded.model, loaded.labels, encoder, loaded.tokenizer, loaded.max_length)
 
     @cached_property

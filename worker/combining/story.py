@@ -46,16 +46,6 @@ class Combined:
     recomposition: Recomposition | None = None
 
 
-@dataclass(frozen=True)
-class _Answered:
-    """A classifier's answers [rows, labels], and what it is made of."""
-
-    answers: Answers
-    labels: list[str]
-    parts: Sequence[Part]
-    reference: Origin
-
-
 def combine(
     spec: CombineSpec,
     parts: Sequence[Part],
@@ -70,10 +60,8 @@ def combine(
     whole again when this returns. `checkpoint` hears rows done, up to `rows_to_run`, and may raise. Raises
     InvalidInput and its kinds for parts that do not go together.
     """
-    data = _usable(spec, parts, data)
-    original = reference or _original(parts)
-    make = _class_set if spec.mode == "class_set" else _recomposed
-    return make(spec, parts, data, original, checkpoint)
+    task = _Task(spec, parts, _usable(spec, parts, data), reference or _original(parts), checkpoint)
+    return task.class_set() if spec.mode == "class_set" else task.recomposition()
 
 
 def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
@@ -84,70 +72,78 @@ def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
     return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
 
 
-def _class_set(
-    spec: CombineSpec, parts: Sequence[Part], data: Data, reference: Origin, checkpoint: Checkpoint
-) -> Combined:
-    made = class_set(parts)
-    logits = predict(made.model, made.origin.encoder(data.test.inputs), checkpoint=checkpoint)
-    found = _Answered(answered(logits.argmax(axis=1), len(made.labels)), made.labels, parts, reference)
-    comparison = _compared(spec, found, data.test, _after(checkpoint, len(data.test)))
-    told = Combination(
-        mode=spec.mode,
-        labels=made.labels,
-        decision="argmax",
-        calibration="none",
-        comparison=comparison,
-        notes=[*made.notes, *_notes(made.labels, reference)],
-    )
-    return Combined(told, class_set=made)
+@dataclass(frozen=True)
+class _Task:
+    """All that a combination is made from; `data` has examples of the parts' labels only."""
 
+    spec: CombineSpec
+    parts: Sequence[Part]
+    data: Data
+    reference: Origin
+    checkpoint: Checkpoint
 
-def _recomposed(
-    spec: CombineSpec, parts: Sequence[Part], data: Data, reference: Origin, checkpoint: Checkpoint
-) -> Combined:
-    made = recompose(parts, data.validation, spec.calibration, spec.decision, checkpoint=checkpoint)
-    done = voices(parts) * len(data.validation)
-    scores = made.scores(data.test.inputs, checkpoint=_after(checkpoint, done))
-    done += voices(parts) * len(data.test)
-    found = _Answered(made.answers(scores), made.labels, parts, reference)
-    told = Combination(
-        mode=spec.mode,
-        labels=made.labels,
-        decision=made.decision,
-        calibration=spec.calibration,
-        scaling=made.scaling,
-        cross_validated=dict(made.cross_validated),
-        comparison=_compared(spec, found, data.test, _after(checkpoint, done)),
-        notes=_notes(made.labels, reference),
-    )
-    return Combined(told, recomposition=made)
+    def class_set(self) -> Combined:
+        """One ordinary model, whose highest logit answers."""
+        made, test = class_set(self.parts), self.data.test
+        logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self.checkpoint)
+        answers = answered(logits.argmax(axis=1), len(made.labels))
+        told = Combination(
+            mode=self.spec.mode,
+            labels=made.labels,
+            decision="argmax",
+            calibration="none",
+            comparison=self._compared(answers, made.labels, done=len(test)),
+            notes=[*made.notes, *_notes(made.labels, self.reference)],
+        )
+        return Combined(told, class_set=made)
 
+    def recomposition(self) -> Combined:
+        """Every part scores its concern; calibrated on the validation examples, measured on the others."""
+        spec, test, models = self.spec, self.data.test.inputs, voices(self.parts)
+        made = recompose(self.parts, self.data.validation, spec.calibration, spec.decision, checkpoint=self.checkpoint)
+        scores = made.scores(test, checkpoint=self._after(models * len(self.data.validation)))
+        told = Combination(
+            mode=spec.mode,
+            labels=made.labels,
+            decision=made.decision,
+            calibration=spec.calibration,
+            scaling=made.scaling,
+            cross_validated=dict(made.cross_validated),
+            comparison=self._compared(
+                made.answers(scores), made.labels, done=models * (len(self.data.validation) + len(test))
+            ),
+            notes=_notes(made.labels, self.reference),
+        )
+        return Combined(told, recomposition=made)
 
-def _compared(spec: CombineSpec, found: _Answered, test: Rows, checkpoint: Checkpoint) -> Comparisons:
-    """Beside the reference, on the same examples."""
-    how, truth = spec.evaluation.bootstrap, test.ids(found.labels)
-    reference = restricted_answers(found.reference, test.inputs, found.labels, checkpoint=checkpoint)
-    outcome = compare(found.answers, reference, truth, how)
-    by_label = {part.concern.label: part for part in found.parts}
-    return Comparisons(
-        reference=found.reference.ref,
-        rows=len(test),
-        accuracy=outcome.accuracy,
-        macro_f1=outcome.macro_f1,
-        concerns=[
-            ConcernCompared(
-                label=label,
-                model=by_label[label].origin.ref,
-                module=by_label[label].id,
-                support=int((truth == place).sum()),
-                f1=outcome.f1[place],
-            )
-            for place, label in enumerate(found.labels)
-        ],
-        resamples=how.resamples,
-        confidence=how.confidence,
-        seed=how.seed,
-    )
+    def _compared(self, answers: Answers, labels: list[str], *, done: int) -> Comparisons:
+        """Answers [rows, labels] beside the reference's, on the same examples."""
+        how, test, truth = self.spec.evaluation.bootstrap, self.data.test, self.data.test.ids(labels)
+        reference = restricted_answers(self.reference, test.inputs, labels, checkpoint=self._after(done))
+        outcome = compare(answers, reference, truth, how)
+        by_label = {part.concern.label: part for part in self.parts}
+        return Comparisons(
+            reference=self.reference.ref,
+            rows=len(test),
+            accuracy=outcome.accuracy,
+            macro_f1=outcome.macro_f1,
+            concerns=[
+                ConcernCompared(
+                    label=label,
+                    model=by_label[label].origin.ref,
+                    module=by_label[label].id,
+                    support=int((truth == place).sum()),
+                    f1=outcome.f1[place],
+                )
+                for place, label in enumerate(labels)
+            ],
+            resamples=how.resamples,
+            confidence=how.confidence,
+            seed=how.seed,
+        )
+
+    def _after(self, done: int) -> Checkpoint:
+        return lambda rows: self.checkpoint(done + rows)
 
 
 def restricted_answers(
@@ -184,7 +180,3 @@ def _notes(labels: Sequence[str], reference: Origin) -> list[str]:
     if not unknown:
         return []
     return [f"{reference.ref}, which this is compared with, does not know {', '.join(unknown)}: its F1 there is 0."]
-
-
-def _after(checkpoint: Checkpoint, done: int) -> Checkpoint:
-    return lambda rows: checkpoint(done + rows)

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification
 
-from app.domain.errors import InvalidInput
-from tests.builders import tiny_bert, tiny_distilbert, tiny_model
+from app.domain.errors import InvalidInput, UnsupportedModel
+from tests.builders import tiny_bert, tiny_distilbert, tiny_model, tiny_pixels
 from worker.combining.class_set import class_set
+from worker.combining.delivery import deliver
+from worker.combining.parts import Origin, Rows
 from worker.combining.story import Data, combine, rows_to_run
 from worker.combining.union import union
 from worker.evaluation.runner import predict
@@ -133,3 +135,17 @@ def test_it_is_measured_on_its_classes_beside_the_base_restricted_to_them():
     logits = predict(base.model, base.encoder(chosen.inputs))[:, [0, 2]]
     assert measured.accuracy.reference.value == pytest.approx((logits.argmax(1) == chosen.ids(["act", "food"])).mean())
     assert heard[-1] == max(heard) == rows_to_run(spec("class_set"), parts, data)
+
+
+def test_images_have_class_sets_and_no_recomposition(tmp_path):
+    pixels = tiny_pixels(24)
+    base = Origin("demo:vit", tiny_model("vit"), LABELS, lambda rows: pixels.take(list(rows)))
+    data = Data(Rows(range(24), LABELS * 6), Rows(range(24), LABELS * 6))
+    parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "body", "plant"))]
+    combined = combine(spec("class_set"), parts, data)
+    assert combined.combination.comparison.rows == 18
+    assert combined.class_set.model.config.id2label == {0: "act", 1: "body", 2: "plant"}
+    with pytest.raises(UnsupportedModel, match="has no tokenizer"):
+        deliver(combine(spec(), parts, data), tmp_path)
+    with pytest.raises(InvalidInput, match="ordinary model"):
+        deliver(combined, tmp_path)
