@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.db.tables import ArtifactRow, ModuleRow
-from app.domain.errors import NotFound, UnsupportedModel
+from app.domain.errors import NotFound
 from app.settings import Settings
 from app.sources.references import Shelf
 from microlith.contract import Combination, CombineSpec, Concern, JobSpec
@@ -117,10 +117,6 @@ class _Opening:
         if ref not in self.origins:
             place = device.choose(self.settings.device)
             loaded = load_model(ref, allow_paths=self.settings.allow_paths, shelf=self.shelf, device=place)
-            if loaded.tokenizer is None:
-                raise UnsupportedModel(
-                    f"{ref} reads no texts; modules of texts alone can be combined.", pointer="/modules"
-                )
             self.loaded[ref], self.origins[ref] = loaded, Origin.of(loaded)
         return self.origins[ref]
 

@@ -13,7 +13,12 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:  # it went while it was looked at
+        return False
+    except FileNotFoundError:  # no /proc here, or it is gone by now
+        return not stat.parent.parent.joinpath("self").exists()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
