@@ -15,7 +15,7 @@ from app.domain.errors import NotFound
 from app.settings import Settings
 from app.sources.references import Shelf
 from microlith.contract import Combination, CombineSpec, Concern, JobSpec
-from microlith.masks import read_mask
+from microlith.masks import Base, read_mask
 from worker import device
 from worker.combining.card import class_set_card
 from worker.combining.class_set import ClassSet
@@ -85,6 +85,7 @@ class _Opening:
     def __post_init__(self) -> None:
         self.loaded: dict[str, LoadedModel] = {}
         self.origins: dict[str, Origin] = {}
+        self.bases: dict[str, Base] = {}
 
     def part(self, made: _Stored) -> Part:
         """The module, made of its base and its mask."""
@@ -98,7 +99,7 @@ class _Opening:
             origin=origin,
             concern=concern,
             mask=mask_of(mask),
-            module=applied(origin.model, mask),
+            module=applied(self.bases[made.spec.model], mask),
             answer=1 if binary else None,
             id=made.module.id,
         )
@@ -118,6 +119,7 @@ class _Opening:
             place = device.choose(self.settings.device)
             loaded = load_model(ref, allow_paths=self.settings.allow_paths, shelf=self.shelf, device=place)
             self.loaded[ref], self.origins[ref] = loaded, Origin.of(loaded)
+            self.bases[ref] = Base.of(loaded.model)
         return self.origins[ref]
 
 
