@@ -32,12 +32,13 @@ class Size(Answer):
 
 
 class OwnScore(Answer):
-    """One class's precision, recall and F1, with the number of its examples."""
+    """One class's precision, recall and F1, with the number of its examples and F1's 95 % interval."""
 
     precision: float
     recall: float
     f1: float
     support: int
+    f1_interval: tuple[float, float] | None = None
 
 
 class OthersOwn(Answer):
@@ -64,7 +65,8 @@ class Macro(Answer):
 class Report(Answer):
     """Per class, macro and overall measures; loss is the mean cross-entropy in nats on the evaluation split.
 
-    `exp_loss` is exp(mean cross-entropy) on the validation split.
+    `exp_loss` is exp(mean cross-entropy) on the validation split. `confusion` counts the examples of each true class
+    (row) by the class they were given (column), both in the order of `classes`; null for more than 100 classes.
     """
 
     classes: list[ClassScore]
@@ -72,6 +74,7 @@ class Report(Answer):
     accuracy: float
     loss: float
     exp_loss: float
+    confusion: list[list[int]] | None = None
 
 
 class SimilarityValues(Answer):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.evaluation.report import cross_entropy, exp_loss, report, score
+from worker.evaluation.report import MOST_CONFUSED, cross_entropy, exp_loss, f1_interval, report, score
 
 NAMES = ["cat", "dog", "eel", "fox"]
 
@@ -49,3 +49,35 @@ def test_the_report_joins_the_score_with_the_validation_split():
     joined = report(measured, 1.5)
     assert (joined.exp_loss, joined.loss, joined.accuracy) == (1.5, measured.loss, 1.0)
     assert joined.classes == list(measured.classes)
+
+
+def test_confusion_counts_true_classes_by_the_class_they_were_given():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    measured = score(logits_for([0, 0, 1, 1, 2, 2]), labels, NAMES)
+    assert measured.confusion == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_a_model_of_very_many_classes_has_no_confusion_matrix():
+    classes = MOST_CONFUSED + 1
+    measured = score(logits_for([0, 1], classes), np.array([0, 1]), [str(i) for i in range(classes)])
+    assert measured.confusion is None
+    assert len(measured.classes) == classes
+
+
+def test_an_interval_of_f1_holds_it_and_narrows_with_more_examples():
+    wide, narrow = f1_interval(8, 10), f1_interval(800, 1000)
+    for low, high in (wide, narrow):
+        assert low < 2 * 0.8 / 1.8 < high
+    assert narrow[1] - narrow[0] < (wide[1] - wide[0]) / 5
+    assert f1_interval(0, 5)[0] == 0.0
+    assert f1_interval(5, 5)[1] == pytest.approx(1.0)
+    assert f1_interval(0, 0) is None
+
+
+def test_intervals_of_f1_hold_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(400):
+        low, high = f1_interval(int(rng.binomial(60, 0.7)), 60)
+        held += low <= 2 * 0.7 / 1.7 <= high
+    assert 0.92 <= held / 400 <= 0.98

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from microlith.contract import ClassScore, Report
 from microlith.contract.module import Macro
 from worker.evaluation.runner import Logits
 
 Labels = npt.NDArray[np.int64]
+
+MOST_CONFUSED = 100
+"""A model of more classes has no confusion matrix in its report: it would outgrow everything else there."""
+
+Z = 1.959964
+"""The standard normal's 97.5 % point: intervals hold 95 %."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Score:
     macro: Macro
     accuracy: float
     loss: float
+    confusion: list[list[int]] | None
 
 
 def score(logits: Logits, labels: Labels, label_names: Sequence[str]) -> Score:
@@ -33,17 +40,43 @@ def score(logits: Logits, labels: Labels, label_names: Sequence[str]) -> Score:
     ids = range(len(label_names))
     by_measure = precision_recall_fscore_support(labels, predictions, labels=list(ids), zero_division=0)
     precision, recall, f1, support = (values.tolist() for values in by_measure)
+    right = np.bincount(labels[predictions == labels], minlength=len(ids))  # [classes]
+    given = np.bincount(predictions, minlength=len(ids))
     return Score(
         classes=tuple(
             ClassScore(
-                id=i, label=label_names[i], precision=precision[i], recall=recall[i], f1=f1[i], support=support[i]
+                id=i,
+                label=label_names[i],
+                precision=precision[i],
+                recall=recall[i],
+                f1=f1[i],
+                support=support[i],
+                f1_interval=f1_interval(int(right[i]), int(given[i]) + int(support[i]) - int(right[i])),
             )
             for i in ids
         ),
         macro=Macro(precision=_mean(precision), recall=_mean(recall), f1=_mean(f1)),
         accuracy=float((predictions == labels).mean()),
         loss=cross_entropy(logits, labels),
+        confusion=confusion_matrix(labels, predictions, labels=list(ids)).tolist()
+        if len(ids) <= MOST_CONFUSED
+        else None,
     )
+
+
+def f1_interval(right: int, touched: int) -> tuple[float, float] | None:
+    """The 95 % interval of F1 from true positives among all that are of the class or were given it; None of nothing.
+
+    F1 = 2J / (1 + J) grows with the proportion J = TP / (TP + FP + FN) (Hand, Christen & Kirielle 2021), whose interval
+    is Wilson's (1927).
+    """
+    if touched == 0:
+        return None
+    j, spread = right / touched, Z * Z / touched
+    middle = (j + spread / 2) / (1 + spread)
+    half = Z * math.sqrt(j * (1 - j) / touched + spread / (4 * touched)) / (1 + spread)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 def report(measured: Score, validation_exp_loss: float) -> Report:
@@ -54,6 +87,7 @@ def report(measured: Score, validation_exp_loss: float) -> Report:
         accuracy=measured.accuracy,
         loss=measured.loss,
         exp_loss=validation_exp_loss,
+        confusion=measured.confusion,
     )
 
 
