@@ -10,11 +10,22 @@ from torch import nn
 from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Report, Similarity
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.course import Course, Logits
 from worker.evaluation.report import exp_loss, report, score
-from worker.evaluation.runner import Logits, evenly, predict
-from worker.evaluation.similarity import HiddenStates, StatesWanted, compare, hidden_states
+from worker.evaluation.runner import evenly
+from worker.evaluation.shortcuts import Shortcuts
+from worker.evaluation.similarity import (
+    HiddenStates,
+    States,
+    StatesWanted,
+    compare,
+    course_over,
+    states_along,
+    states_of,
+)
 from worker.evaluation.sparsity import base_size
-from worker.inputs import Checkpoint, Examples
+from worker.families.anatomy import Anatomy
+from worker.inputs import Checkpoint, Examples, Order, device_of
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.opening import Sources
 
@@ -42,39 +53,37 @@ class Answers:
 
 @dataclass
 class Bench:
-    """Examples to measure on. The base's hidden states are kept for the concern at hand, not for all of them."""
+    """Examples to measure on, each way of them gone by the base first and by every module after it."""
 
     spec: JobSpec
     labels: list[str]
-    test: Examples
-    validation: Examples
-    samples: Mapping[int, ConcernSamples]
-    sampled: Examples
-    _kept_states: dict[int, HiddenStates] = field(default_factory=dict)
+    test: Course
+    validation: Course
+    similarity: SimilarityBench | None
 
     @classmethod
-    def of(cls, spec: JobSpec, sources: Sources) -> Bench:
+    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         wanted = spec.evaluation
-        samples = _similarity_samples(spec, sources) if wanted.similarity else {}
+        test, validation = (_thinned(sources, s, wanted.limit) for s in (wanted.split, wanted.validation_split))
+        shortcuts = _shortcuts(sources, anatomy, test)
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            test=_thinned(sources, wanted.split, wanted.limit),
-            validation=_thinned(sources, wanted.validation_split, wanted.limit),
-            samples=samples,
-            sampled=sources.encode(wanted.validation_split, rows_of(samples)),
+            test=Course(test, shortcuts=shortcuts),
+            validation=Course(validation, shortcuts=shortcuts),
+            similarity=SimilarityBench.of(spec, sources, shortcuts) if wanted.similarity else None,
         )
 
     @property
     def rows(self) -> int:
         """Rows one measurement passes through a model."""
-        return len(self.test) + len(self.validation)
+        return len(self.test.examples) + len(self.validation.examples)
 
     @property
     def probe(self) -> Examples:
         """A few examples to tell by whether two models are the same."""
-        return self.validation.take(range(min(PROBE_ROWS, len(self.validation))))
+        return self.validation.examples.take(range(min(PROBE_ROWS, len(self.validation.examples))))
 
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model, measured once per job."""
@@ -83,40 +92,97 @@ class Bench:
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
-        if not self.spec.evaluation.similarity:
-            return None
-        if concern.id not in self._kept_states:
-            self._kept_states = {concern.id: self._states(model, concern)}
-        return self._kept_states[concern.id]
+        return self.similarity.of_base(model, concern.id) if self.similarity else None
 
     def measure(
         self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
     ) -> Measures:
         """A module on the same examples, and how close it stayed to the base."""
         answers = self._ask(module, checkpoint)
+        near = None
+        if self.similarity and base_states:
+            near = compare(base_states, self.similarity.of_module(module, concern.id))
         return Measures(
             report=self._report(answers),
-            similarity=compare(base_states, self._states(module, concern)) if base_states else None,
+            similarity=near,
             binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
         )
 
     def _ask(self, model: nn.Module, checkpoint: Checkpoint) -> Answers:
-        test = predict(model, self.test, checkpoint=checkpoint)
-        done = len(self.test)
-        return Answers(test, predict(model, self.validation, checkpoint=lambda rows: checkpoint(done + rows)))
+        test, done = self.test.predict(model, checkpoint), len(self.test.examples)
+        return Answers(test, self.validation.predict(model, lambda rows: checkpoint(done + rows)))
 
     def _report(self, answers: Answers) -> Report:
-        measured = score(answers.test, self.test.labels, self.labels)
-        return report(measured, exp_loss(answers.validation, self.validation.labels))
+        measured = score(answers.test, self.test.examples.labels, self.labels)
+        return report(measured, exp_loss(answers.validation, self.validation.examples.labels))
 
     def _binary(self, answers: Answers, concern: int) -> BinaryScore:
         """The threshold is chosen on the validation split, the score taken on the evaluation split."""
-        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.test.labels == concern, threshold)
+        threshold = best_threshold(margins(answers.validation, concern), self.validation.examples.labels == concern)
+        return measure_binary(margins(answers.test, concern), self.test.examples.labels == concern, threshold)
 
-    def _states(self, model: nn.Module, concern: Concern) -> HiddenStates:
-        wanted = StatesWanted(self.spec.calibration.pads, self.spec.evaluation.similarity_layers)
-        return hidden_states(model, self.sampled, self.samples[concern.id], wanted)
+
+@dataclass
+class SimilarityBench:
+    """Each concern's samples of the validation split, and what the base makes of them.
+
+    The base looks once at all that any concern needs. Where tokens or every layer are kept, that would be too much to
+    hold: then it is the concern at hand whose states are kept.
+    """
+
+    wanted: StatesWanted
+    samples: Mapping[int, ConcernSamples]
+    examples: Examples
+    shortcuts: Shortcuts
+    _places: dict[int, int] = field(default_factory=dict)  # of each row among the base's states
+    _base: States | None = None
+    _at_hand: tuple[int, Course] | None = None
+    _kept: dict[int, HiddenStates] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: JobSpec, sources: Sources, shortcuts: Shortcuts) -> SimilarityBench:
+        """What the spec asks to compare."""
+        wanted = StatesWanted(spec.calibration.pads, spec.evaluation.similarity_layers)
+        samples = _similarity_samples(spec, sources)
+        examples = sources.encode(spec.evaluation.validation_split, rows_of(samples))
+        return cls(wanted, samples, examples, shortcuts)
+
+    def of_base(self, model: nn.Module, concern: int) -> HiddenStates:
+        """The unpruned model's states on the concern's samples."""
+        if concern not in self._kept:
+            self._kept = {concern: self._looked_up(model, concern) if self._small else self._along(model, concern)}
+        return self._kept[concern]
+
+    def of_module(self, module: nn.Module, concern: int) -> HiddenStates:
+        """A module's states on the same samples."""
+        return self._along(module, concern)
+
+    @property
+    def _small(self) -> bool:
+        return self.wanted == StatesWanted()
+
+    def _along(self, model: nn.Module, concern: int) -> HiddenStates:
+        """Over the concern's own samples, which stay at hand for its next module."""
+        samples = self.samples[concern]
+        if self._at_hand is None or self._at_hand[0] != concern:
+            self._at_hand = concern, course_over(self.examples, samples, self.wanted, self.shortcuts)
+        return states_along(model, self._at_hand[1], samples, self.wanted)
+
+    def _looked_up(self, model: nn.Module, concern: int) -> HiddenStates:
+        if self._base is None:
+            rows = sorted(rows_of(self.samples))
+            self._places = {row: place for place, row in enumerate(rows)}
+            self._base = states_of(model, Course(self.examples, rows, room=0), self.wanted)
+        base, samples = self._base, self.samples[concern]
+        concerned, rest = ([self._places[row] for row in side] for side in (samples.positive, samples.negative))
+        return HiddenStates(concern=base.take(concerned), rest=base.take(rest))
+
+
+def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortcuts:
+    """What modules of this job need not compute, tried on a few of the examples."""
+    model, order = sources.model.model, Order.of(examples)
+    few = order.batch(0, min(PROBE_ROWS, len(order.rows)), device_of(model))
+    return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
 
 
 def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:

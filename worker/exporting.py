@@ -35,13 +35,13 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             file = folder / "mask.zip"
             journal.fetch(_stored_mask(journal, order), file)
             mask = read_mask(file)
-            base, bench = Base.of(sources.model.model), Bench.of(spec, sources)
+            base, bench = Base.of(sources.model.model), Bench.of(spec, sources, anatomy(sources.model.model))
 
         with journal.phase("exporting"):
             module = applied(base, mask)
             facts = facts_of(mask.decomposition, sources.model.licence, sources.data.licence)
-            stopwatch = Stopwatch(bench.validation, device.title(place)) if spec.evaluation.latency else None
-            packer = Packer(sources.model, base, bench.validation, folder, stopwatch, order.onnx.int8)
+            stopwatch = Stopwatch(bench.validation.examples, device.title(place)) if spec.evaluation.latency else None
+            packer = Packer(sources.model, base, bench.validation.examples, folder, stopwatch, order.onnx.int8)
             handout = Handout(module, mask_of(mask), anatomy(sources.model.model), facts)
             package = packer.pack(handout, order.layout, name_of(facts, order.layout))
 

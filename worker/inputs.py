@@ -178,6 +178,38 @@ class Batch:
         return {name: tensor.cpu().numpy() for name, tensor in self.inputs.items()}
 
 
+@dataclass(frozen=True)
+class Order:
+    """Rows in the order they are run in, and the positions that each takes in its batch."""
+
+    examples: Examples
+    rows: Rows  # [rows]
+    lengths: Rows  # [rows], ascending, so that the last of a batch is its longest
+
+    @classmethod
+    def of(cls, examples: Examples, rows: Sequence[int] | Rows | None = None, pad_to: int | None = None) -> Order:
+        """`rows` (None: all) by length, or in their own order where all are padded to `pad_to` positions."""
+        chosen = np.arange(len(examples)) if rows is None else np.asarray(rows, dtype=np.int64)
+        lengths = examples.lengths(chosen)
+        if pad_to is not None:
+            return cls(examples, chosen, np.full_like(lengths, pad_to))
+        order = np.argsort(lengths, kind="stable")
+        return cls(examples, chosen[order], lengths[order])
+
+    def end(self, start: int, token_budget: int) -> int:
+        """Where the batch from `start` on ends: at most `token_budget` positions, or one row that is longer."""
+        stop = start + 1
+        while stop < len(self.rows) and (stop + 1 - start) * self.lengths[stop] <= token_budget:
+            if not (self.examples.padded or self.lengths[stop] == self.lengths[start]):
+                break
+            stop += 1
+        return stop
+
+    def batch(self, start: int, stop: int, device: torch.device | str) -> Batch:
+        """The rows from `start` to `stop`, each padded to the longest."""
+        return pad(self.examples, self.rows[start:stop], int(self.lengths[stop - 1]), device)
+
+
 def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, max_length: int) -> TokenExamples:
     """Texts as the model reads them: special tokens included, truncated to `max_length`, not padded."""
     options = {"truncation": True, "max_length": max_length, "padding": False}
@@ -207,22 +239,13 @@ def run_batches(
     positions and the given order is kept. A batch that runs out of memory is run again as smaller ones (see
     `in_parts`), so `work` must leave nothing behind when it raises.
     """
-    chosen = np.arange(len(examples)) if rows is None else np.asarray(rows, dtype=np.int64)
-    lengths = examples.lengths(chosen)
-    if pad_to is None:
-        order = np.argsort(lengths, kind="stable")
-        chosen, lengths = chosen[order], lengths[order]
-    else:
-        lengths = np.full_like(lengths, pad_to)
+    order = Order.of(examples, rows, pad_to)
 
     def run(start: int, stop: int) -> tuple[Batch, Found]:
-        batch = pad(examples, chosen[start:stop], int(lengths[stop - 1]), device)
+        batch = order.batch(start, stop, device)
         return batch, work(batch)
 
-    def end(start: int, budget: int) -> int:
-        return _end(lengths, start, budget, mixed=examples.padded)
-
-    yield from in_parts(run, len(chosen), end, token_budget)
+    yield from in_parts(run, len(order.rows), order.end, token_budget)
 
 
 def pad(examples: Examples, rows: Rows, length: int, device: torch.device | str) -> Batch:
@@ -261,16 +284,6 @@ def device_of(model: nn.Module) -> torch.device:
 def on_cpu(model: nn.Module) -> nn.Module:
     """The model on the CPU: itself, or a copy of one that is on another device."""
     return model if device_of(model).type == "cpu" else copy.deepcopy(model).cpu()
-
-
-def _end(lengths: Rows, start: int, token_budget: int, *, mixed: bool) -> int:
-    """Where the batch from `start` on ends. `lengths` ascends, so the last example of a batch is its longest."""
-    stop = start + 1
-    while stop < len(lengths) and (stop + 1 - start) * lengths[stop] <= token_budget:
-        if not (mixed or lengths[stop] == lengths[start]):
-            break
-        stop += 1
-    return stop
 
 
 def _check_last_position(batch: Batch) -> None:

@@ -41,7 +41,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
 
         with journal.phase("sampling"):
             drawn = draw(spec, sources, journal.objects, folder, journal.alive)
-            bench = Bench.of(spec, sources)
+            bench = Bench.of(spec, sources, parts)
             left = len(concerns) * len(spec.ratios) - len(done)
             journal.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)
 
@@ -59,7 +59,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation.examples, folder)
         for concern, ratio, mask in ((concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done):
             base_states = bench.base_states(model, concern)
             with realised(model, mask, parts) as module:

@@ -82,6 +82,10 @@ class Family:
     """The config setting that holds the number of neurons."""
     decoder: bool = False
     """Whether it answers at the last token, which it finds by the config's `pad_token_id`."""
+    tail: str | None = None
+    """The module of a block from which on positions no longer meet, where the classifier reads the first one alone:
+
+    in the last block the others need not go on."""
     renames: tuple[tuple[str, str], ...] = ()
     """Patterns and replacements that turn the names in files into the live model's."""
 
@@ -140,6 +144,7 @@ def _bert_like(
         attention=_SELF,
         classifier=classifier,
         classifier_first=classifier_first,
+        tail="attention.output",
     )
 
 
@@ -170,6 +175,7 @@ FAMILIES: tuple[Family, ...] = (
         output="ffn.lin2",
         attention=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"),
         width="hidden_dim",
+        tail="sa_layer_norm",
     ),
     Family(  # all layers of a group are one block: what is removed of it is removed of every layer
         name="albert",
@@ -187,6 +193,7 @@ FAMILIES: tuple[Family, ...] = (
         output="output.dense",
         attention=(*(f"attention.self.{part}_proj" for part in ("query", "key", "value")), "attention.output.dense"),
         positions=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
+        tail="attention.output",
     ),
     Family(
         name="mpnet",
@@ -196,6 +203,7 @@ FAMILIES: tuple[Family, ...] = (
         output="output.dense",
         attention=("attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o"),
         classifier="classifier.out_proj",
+        tail="attention.LayerNorm",
     ),
     Family(
         name="modernbert",
@@ -205,6 +213,7 @@ FAMILIES: tuple[Family, ...] = (
         output="mlp.Wo",
         attention=("attn.Wqkv", "attn.Wqkv", "attn.Wqkv", "attn.Wo"),
         gated=True,
+        tail="mlp_norm",
     ),
     _decoder("llama"),
     _decoder("qwen2"),
@@ -215,6 +224,7 @@ FAMILIES: tuple[Family, ...] = (
         writers=("mlp.fc1",),
         output="mlp.fc2",
         attention=tuple(f"attention.{layer}" for layer in _PROJ),
+        tail="layernorm_after",
         renames=(
             (r"\.encoder\.layer\.", ".layers."),
             (r"\.attention\.attention\.(q|k|v)(uery|ey|alue)\.", r".attention.\1_proj."),

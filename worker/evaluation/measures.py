@@ -69,28 +69,20 @@ def canonical_correlations(x: Matrix, y: Matrix, *, epsilon: float = CCA_EPSILON
     return correlations
 
 
-def svcca(x: Matrix, y: Matrix) -> float | None:
-    """Mean canonical correlation of the principal directions that hold 99 % of the variance.
+def svcca(left: Matrix, right: Matrix) -> float | None:
+    """Mean canonical correlation of two sides by their `principal` directions [n, k], [n, l] of the same n points.
 
     None unless the points are at least twice as many as the directions of both sides: with fewer, directions that
     have nothing to do with one another correlate.
     """
-    if len(x) < LEAST_POINTS:
-        return None
-    left, right = _principal(x), _principal(y)
-    directions = left.shape[1] + right.shape[1]
-    if not (left.size and right.size) or len(x) < 2 * directions:
+    points, directions = len(left), left.shape[1] + right.shape[1]
+    if points < LEAST_POINTS or not (left.size and right.size) or points < 2 * directions:
         return None
     return float(np.linalg.svd(left.T @ right, compute_uv=False).clip(max=1.0).mean())
 
 
-def principal_directions(points: Matrix) -> int:
-    """How many directions hold 99 % of the points' variance: what `svcca` compares of one side."""
-    return int(_principal(points).shape[1])
-
-
-def _principal(points: Matrix) -> Matrix:
-    """An orthonormal basis [n, k] of the centred points' leading directions."""
+def principal(points: Matrix) -> Matrix:
+    """An orthonormal basis [n, k] of the centred points' leading directions, those that hold 99 % of the variance."""
     basis, lengths, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)
     variance = lengths**2
     if not variance.sum() > 0:

@@ -6,29 +6,31 @@ samples. Legacy: the seed system's measures, every position of inputs padded to 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import log_softmax
 from torch import nn
 
 from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
+from worker.evaluation.course import Course
 from worker.evaluation.measures import (
     cca,
     debiased_kernel_cka,
     debiased_linear_cka,
     kernel_cka,
     linear_cka,
-    principal_directions,
+    principal,
     svcca,
 )
-from worker.inputs import Batch, Examples, device_of, forward, mean_over_positions, run_batches
+from worker.evaluation.shortcuts import Shortcuts
+from worker.inputs import Batch, Examples, forward, mean_over_positions
 from worker.sampling.concern import ConcernSamples
 
 Matrix = npt.NDArray[np.float64]
@@ -50,6 +52,16 @@ class States:
     tokens: Matrix | None  # [samples · positions, hidden] of the last layer, pads in; only where pads are included
     logits: Matrix  # [samples, classes]
 
+    @cached_property
+    def directions(self) -> list[Matrix]:
+        """The principal directions of each layer's pooled states."""
+        return [principal(states) for states in self.pooled]
+
+    def take(self, places: Sequence[int]) -> States:
+        """The states of some samples, in the order asked; without tokens."""
+        at = np.asarray(places, dtype=np.int64)
+        return States([states[at] for states in self.pooled], None, self.logits[at])
+
 
 @dataclass(frozen=True)
 class HiddenStates:
@@ -62,11 +74,42 @@ class HiddenStates:
 def hidden_states(
     model: nn.Module, examples: Examples, samples: ConcernSamples, wanted: StatesWanted | None = None
 ) -> HiddenStates:
-    """The states to compare: of the base once per concern, of a module once. The model is left in eval mode."""
+    """The states of one model that is looked at once. The model is left in eval mode."""
     wanted = wanted or StatesWanted()
+    return states_along(model, course_over(examples, samples, wanted), samples, wanted)
+
+
+def course_over(
+    examples: Examples, samples: ConcernSamples, wanted: StatesWanted, shortcuts: Shortcuts | None = None
+) -> Course:
+    """The way that the base and a concern's modules go over its samples, the concern's before the rest's."""
+    rows = (*samples.positive, *samples.negative)
+    pad_to = examples.max_length if wanted.pads == "include" else None
+    return Course(examples, rows, pad_to, replace(shortcuts or Shortcuts(), tail=None))
+
+
+def states_along(model: nn.Module, course: Course, samples: ConcernSamples, wanted: StatesWanted) -> HiddenStates:
+    """A model's states on the samples that the course leads over."""
+    found, positive = states_of(model, course, wanted), len(samples.positive)
+    tokens = (None, None) if found.tokens is None else np.split(found.tokens, [positive * (course.pad_to or 0)])
+    places = range(positive + len(samples.negative))
     return HiddenStates(
-        concern=_states(model, examples, samples.positive, wanted),
-        rest=_states(model, examples, samples.negative, wanted),
+        concern=replace(found.take(places[:positive]), tokens=tokens[0]),
+        rest=replace(found.take(places[positive:]), tokens=tokens[1]),
+    )
+
+
+def states_of(model: nn.Module, course: Course, wanted: StatesWanted) -> States:
+    """A model's states on the rows of a course, in the order it was given them."""
+    rows: Sequence[int] = [] if course.rows is None else list(course.rows)
+    found = list(course.run(model, partial(_look, model, wanted)))
+    back = _places([row for batch, _ in found for row in batch.rows.tolist()], rows)
+    parts = [states for _, states in found]
+    tokens = [states.tokens for states in parts if states.tokens is not None]
+    return States(
+        pooled=[np.concatenate(layer)[back] for layer in zip(*(part.pooled for part in parts), strict=True)],
+        tokens=np.concatenate(tokens) if tokens else None,
+        logits=np.concatenate([part.logits for part in parts])[back] if parts else np.empty((0, 0)),
     )
 
 
@@ -91,24 +134,12 @@ def divergence(base: Matrix, module: Matrix) -> float:
     return max(0.0, float((np.exp(p) * (p - q)).sum(axis=1).mean()))
 
 
-def _states(model: nn.Module, examples: Examples, rows: Sequence[int], wanted: StatesWanted) -> States:
-    model.eval()
-    pad_to = examples.max_length if wanted.pads == "include" else None
-    places = {row: place for place, row in enumerate(rows)}
-    parts: list[States] = []
-    order: list[int] = []
-    with torch.inference_mode():
-        look = partial(_look, model, wanted)
-        for batch, part in run_batches(look, examples, rows, pad_to=pad_to, device=device_of(model)):
-            parts.append(part)
-            order += [places[row] for row in batch.rows.tolist()]
-    back = np.argsort(order)
-    tokens = [part.tokens for part in parts if part.tokens is not None]
-    return States(
-        pooled=[np.concatenate(layer)[back] for layer in zip(*(part.pooled for part in parts), strict=True)],
-        tokens=np.concatenate(tokens) if tokens else None,
-        logits=np.concatenate([part.logits for part in parts])[back] if parts else np.empty((0, 0)),
-    )
+def _places(run: Sequence[int], asked: Sequence[int]) -> list[int]:
+    """Where each row that was asked for stands among those that were run; a row may be there more than once."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, row in enumerate(run):
+        places[row].append(place)
+    return [places[row].pop(0) for row in asked]
 
 
 def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
@@ -123,9 +154,9 @@ def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
 
 
 def _side(base: States, module: States) -> SideSimilarity:
-    if not base.pooled:
+    if not len(base.logits):
         return SideSimilarity(cca=None, linear_cka=None, kernel_cka=None, samples=0)
-    layers = [_over_samples(x, y) for x, y in zip(base.pooled, module.pooled, strict=True)]
+    layers = [_over_samples(base, module, place) for place in range(len(base.pooled))]
     return SideSimilarity(
         **layers[-1].model_dump(),
         agreement=agreement(base.logits, module.logits),
@@ -134,18 +165,20 @@ def _side(base: States, module: States) -> SideSimilarity:
     )
 
 
-def _over_samples(x: Matrix, y: Matrix) -> SimilarityValues:
+def _over_samples(base: States, module: States, layer: int) -> SimilarityValues:
+    x, y = base.pooled[layer], module.pooled[layer]
+    left, right = base.directions[layer], module.directions[layer]
     return SimilarityValues(
-        cca=svcca(x, y),
+        cca=svcca(left, right),
         linear_cka=debiased_linear_cka(x, y),
         kernel_cka=debiased_kernel_cka(x, y),
         samples=len(x),
-        directions=[principal_directions(x), principal_directions(y)],
+        directions=[left.shape[1], right.shape[1]],
     )
 
 
 def _over_neurons(base: States, module: States) -> SimilarityValues:
-    if base.tokens is None or module.tokens is None:
+    if base.tokens is None or module.tokens is None or not len(base.tokens):
         return SimilarityValues(cca=None, linear_cka=None, kernel_cka=None)
     x, y = base.tokens.T, module.tokens.T  # [hidden, positions]
     return SimilarityValues(cca=cca(x.T, y.T), linear_cka=linear_cka(x, y), kernel_cka=kernel_cka(x, y))

@@ -1,0 +1,110 @@
+"""A course: examples that one model after another is led over, in the same batches, and what is kept between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from app.domain.errors import UnsupportedModel
+from worker.evaluation.shortcuts import Outputs, Shortcuts, bytes_of
+from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Examples, Order, Rows, device_of, forward, unwatched
+from worker.memory import in_parts, out_of_memory
+
+Found = TypeVar("Found")
+Logits = npt.NDArray[np.float32]
+
+KEPT_BYTES = 512 * 1024**2
+"""What a course may keep: batches as the model reads them, and what the base's first layers make of them."""
+
+
+@dataclass
+class Course:
+    """Rows of examples by length, in batches without padding beyond the longest of each; or in their own order, padded.
+
+    The first model that runs a batch leaves its inputs and the outputs of its upstream modules for the next ones, as
+    long as there is room; what finds none is computed each time. A batch that runs out of memory takes all that is
+    kept with it, and is run again in halves.
+    """
+
+    examples: Examples
+    rows: Sequence[int] | Rows | None = None
+    pad_to: int | None = None
+    shortcuts: Shortcuts = field(default_factory=Shortcuts)
+    token_budget: int = TOKEN_BUDGET
+    room: int = KEPT_BYTES
+    _order: Order = field(init=False)
+    _kept: dict[tuple[int, int], tuple[Batch, Outputs]] = field(default_factory=dict)
+    _held: int = 0
+
+    def __post_init__(self) -> None:
+        self._order = Order.of(self.examples, self.rows, self.pad_to)
+
+    def predict(self, model: nn.Module, checkpoint: Checkpoint = unwatched) -> Logits:
+        """Logits [rows, classes] in the order of the examples; the model is left in eval mode.
+
+        `checkpoint` hears the rows done after each batch and may raise. Raises UnsupportedModel when a logit is not
+        finite.
+        """
+        logits = np.empty((0, 0), np.float32)
+        done = 0
+        with self.shortcuts.narrowed(model):
+            for batch, answers in self.run(model, partial(_logits, model)):
+                if not logits.size:
+                    logits = np.empty((len(self.examples), answers.shape[1]), np.float32)
+                logits[batch.rows] = answers
+                done += len(batch)
+                checkpoint(done)
+        if not np.isfinite(logits).all():
+            raise UnsupportedModel("The model answers with numbers that are not finite.")
+        return logits
+
+    def run(self, model: nn.Module, look: Callable[[Batch], Found]) -> Iterator[tuple[Batch, Found]]:
+        """Each batch with what `look` makes of it, which runs `model` once and leaves nothing behind when it raises."""
+        model.eval()
+
+        def ask(start: int, stop: int) -> tuple[Batch, Found]:
+            try:
+                with torch.inference_mode():
+                    return self._look(model, look, start, stop)
+            except Exception as error:
+                if out_of_memory(error):
+                    self._forget()
+                raise
+
+        yield from in_parts(ask, len(self._order.rows), self._order.end, self.token_budget)
+
+    def _look(self, model: nn.Module, look: Callable[[Batch], Found], start: int, stop: int) -> tuple[Batch, Found]:
+        if (start, stop) in self._kept:
+            batch, outputs = self._kept[start, stop]
+            with self.shortcuts.replayed(model, outputs):
+                return batch, look(batch)
+        batch = self._order.batch(start, stop, device_of(model))
+        if not self.room:
+            return batch, look(batch)
+        with self.shortcuts.recorded(model) as outputs:
+            found = look(batch)
+        self._keep((start, stop), batch, outputs)
+        return batch, found
+
+    def _keep(self, place: tuple[int, int], batch: Batch, outputs: Outputs) -> None:
+        size = bytes_of(batch.inputs) + bytes_of(outputs)
+        if self._held + size <= self.room:
+            self._kept[place] = batch, outputs
+            self._held += size
+
+    def _forget(self) -> None:
+        """Gives back what is kept, and keeps no more."""
+        self._kept.clear()
+        self.room = 0
+
+
+def _logits(model: nn.Module, batch: Batch) -> Logits:
+    answers: Logits = forward(model, batch).logits.float().cpu().numpy()  # [b, classes]
+    return answers

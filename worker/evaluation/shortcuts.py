@@ -1,0 +1,148 @@
+"""What need not be computed again, and what need not be computed at all, when modules of one base answer the same rows.
+
+Upstream of the first pruned layer every module is the base: what the base's layers give there is kept and handed out
+again. Downstream of the last attention positions no longer meet: where the classifier reads the first one, only that
+one goes on. Either is checked once on real rows, and left out where the answers would differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worker.families.anatomy import Anatomy
+from worker.inputs import Batch, forward
+
+TOLERANCE = 1e-4
+"""How far a logit may be from the plain model's, absolutely and relatively: float32 sums in another order."""
+
+Outputs = Mapping[str, Any]
+"""What modules returned, by dotted name."""
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """Names of the modules of a model that can be spared, in part or whole."""
+
+    upstream: tuple[str, ...] = ()
+    """Modules that run once, before any pruned layer: their outputs are those of the base."""
+    tail: str | None = None
+    """The module from which on only the first position is needed for the answer."""
+
+    @classmethod
+    def of(cls, model: nn.Module, anatomy: Anatomy, pruned: Collection[str], batch: Batch) -> Shortcuts:
+        """Those that hold for modules of `model` whose layers `pruned` may differ from it, tried on `batch`."""
+        with torch.inference_mode():
+            plain = forward(model, batch).logits
+            found = cls(upstream=_upstream(model, pruned, batch))
+            narrow = cls(tail=_tail(model, anatomy))
+            with found.recorded(model) as outputs:
+                forward(model, batch)
+            with found.replayed(model, outputs):
+                upstream = found.upstream if _same(forward(model, batch).logits, plain) else ()
+            return cls(upstream, narrow.tail if _answers(narrow, model, batch, plain) else None)
+
+    @contextmanager
+    def recorded(self, model: nn.Module) -> Iterator[dict[str, Any]]:
+        """Fills in what the upstream modules return while the block runs."""
+        outputs: dict[str, Any] = {}
+        with ExitStack() as hooks:
+            for name in self.upstream:
+                hook = model.get_submodule(name).register_forward_hook(partial(_keep, outputs, name))
+                hooks.callback(hook.remove)
+            yield outputs
+
+    @contextmanager
+    def replayed(self, model: nn.Module, outputs: Outputs) -> Iterator[None]:
+        """The upstream modules return `outputs` without computing anything."""
+        with ExitStack() as restore:
+            for name, output in outputs.items():
+                module = model.get_submodule(name)
+                module.forward = partial(_given, output)
+                restore.callback(delattr, module, "forward")
+            yield
+
+    @contextmanager
+    def narrowed(self, model: nn.Module) -> Iterator[None]:
+        """Only the first position goes through the last block's tail. Hidden states are then those of it alone."""
+        if self.tail is None:
+            yield
+            return
+        hook = model.get_submodule(self.tail).register_forward_pre_hook(_first_position)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def bytes_of(outputs: Outputs) -> int:
+    """The memory that outputs hold."""
+    return sum(tensor.nbytes for output in outputs.values() for tensor in _tensors(output))
+
+
+def _upstream(model: nn.Module, pruned: Collection[str], batch: Batch) -> tuple[str, ...]:
+    """The outermost modules whose only call is over before the first of a pruned layer begins."""
+    began: dict[str, int] = {}
+    calls: list[str] = []  # in the order they end
+    reached = False
+
+    def begin(name: str, *_: Any) -> None:
+        nonlocal reached
+        reached = reached or name in pruned
+        began[name] = began.get(name, 0) + 1
+
+    def end(name: str, *_: Any) -> None:
+        if not reached:
+            calls.append(name)
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            hooks.callback(module.register_forward_pre_hook(partial(begin, name)).remove)
+            hooks.callback(module.register_forward_hook(partial(end, name)).remove)
+        forward(model, batch)
+    once = [name for name in calls if began[name] == 1] if reached else []
+    return tuple(name for name in once if not any(name.startswith(f"{other}.") for other in once))
+
+
+def _tail(model: nn.Module, anatomy: Anatomy) -> str | None:
+    """The tail of the last block, where the family has one and each block runs once."""
+    if anatomy.family is None or anatomy.family.tail is None or not anatomy.feed_forwards:
+        return None
+    name = f"{anatomy.feed_forwards[-1].block}.{anatomy.family.tail}"
+    return name if any(name == other for other, _ in model.named_modules()) else None
+
+
+def _answers(shortcuts: Shortcuts, model: nn.Module, batch: Batch, plain: Tensor) -> bool:
+    """Whether the narrowed model answers as the plain one does."""
+    with shortcuts.narrowed(model):
+        return _same(forward(model, batch).logits, plain)
+
+
+def _same(logits: Tensor, plain: Tensor) -> bool:
+    return logits.shape == plain.shape and torch.allclose(logits, plain, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def _keep(outputs: dict[str, Any], name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    outputs[name] = output
+
+
+def _given(output: Any, *_inputs: Any, **_named: Any) -> Any:
+    return output
+
+
+def _first_position(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(x[:, :1] if isinstance(x, Tensor) and x.dim() == 3 else x for x in inputs)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from _tensors(part)
