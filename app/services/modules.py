@@ -22,7 +22,7 @@ from microlith.contract import (
     Resolved,
     Results,
 )
-from microlith.contract.spec import Layout
+from microlith.contract.options import Layout
 
 _LAYOUTS = get_args(Layout)
 """The order that a module's files are listed in."""

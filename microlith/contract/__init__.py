@@ -30,6 +30,16 @@ from microlith.contract.job import (
     Resolved,
     State,
 )
+from microlith.contract.methods import (
+    CiMethod,
+    HeadsMethod,
+    MagnitudeMethod,
+    RandomMethod,
+    RatioRule,
+    TaylorMethod,
+    WandaMethod,
+    ZscoreMethod,
+)
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
@@ -45,29 +55,13 @@ from microlith.contract.module import (
     Size,
     Sparsity,
 )
+from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.order import LayoutOrder, LayoutRequest
 from microlith.contract.page import Page
 from microlith.contract.problem import ErrorDetail, Problem
+from microlith.contract.references import DatasetSpec, Splits
 from microlith.contract.results import BaseResult, Comparison, Overlap, Results
-from microlith.contract.spec import (
-    Boundary,
-    Calibration,
-    CiMethod,
-    DatasetSpec,
-    Evaluation,
-    Export,
-    HeadsMethod,
-    JobSpec,
-    LayerPatterns,
-    MagnitudeMethod,
-    RandomMethod,
-    RatioRule,
-    Sampling,
-    Splits,
-    TaylorMethod,
-    WandaMethod,
-    ZscoreMethod,
-)
+from microlith.contract.spec import JobSpec
 from microlith.contract.uploads import BeginUpload, CompleteUpload, RegisterDataset, RegisterModel, Upload, UploadTarget
 
 __all__ = [

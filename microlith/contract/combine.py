@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from microlith.contract.base import Answer, Request
-from microlith.contract.spec import DatasetReference, DatasetSpec
+from microlith.contract.references import DatasetReference, DatasetSpec
 
 MAX_PARTS = 256
 

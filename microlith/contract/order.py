@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from microlith.contract.base import Request
-from microlith.contract.spec import Layout, OnnxOptions
+from microlith.contract.options import Layout, OnnxOptions
 
 
 class LayoutRequest(Request):

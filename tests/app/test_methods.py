@@ -6,7 +6,7 @@ import pytest
 from app.domain.errors import InvalidInput
 from app.domain.methods import STRUCTURES, check_method, check_widths, parts_of, scope_of, structures_of
 from microlith.contract import JobSpec
-from microlith.contract.spec import Method, Structure
+from microlith.contract.methods import Method, Structure
 
 METHODS = {kind.model_fields["name"].default for kind in get_args(get_args(Method)[0])}
 

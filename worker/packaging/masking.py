@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from microlith.contract.spec import Structure
+from microlith.contract.methods import Structure
 from microlith.masks import Base, MaskFile
 from microlith.masks.document import BaseModelFacts, MaskDocument, Settings, Units, Writer
 from microlith.masks.file import BITS, DOCUMENT

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from microlith.contract.spec import Structure
+from microlith.contract.methods import Structure
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 
