@@ -1,12 +1,11 @@
 """Microlith: breaks a fine-tuned transformer classifier into small modules, one per concern.
 
-from microlith import Client, JobSpec
+from microlith import Client
 
 with Client() as client:
-    job = client.submit(JobSpec(model="demo:bert-tiny-wordnet", dataset="demo:wordnet-supersense"))
-    client.wait(job.id)
-    for module in client.modules(job.id):
-        print(module.concern.label, module.own.f1, module.base_own.f1)
+    job = client.decompose("demo:bert-tiny-wordnet", "demo:wordnet-supersense").wait(progress=True)
+    print(job.results().to_pandas())
+    job.modules["animal"].download("modules")
 """
 
 from importlib import import_module
@@ -14,15 +13,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from microlith.client import Client
+    from microlith.client import AsyncClient, Client
     from microlith.contract import JobSpec
     from microlith.masks import apply_mask
 
-__all__ = ["Client", "JobSpec", "__version__", "apply_mask"]
+__all__ = ["AsyncClient", "Client", "JobSpec", "__version__", "apply_mask"]
 
 __version__ = version("microlith")
 
-_HOMES = {"Client": "microlith.client", "JobSpec": "microlith.contract", "apply_mask": "microlith.masks"}
+_HOMES = {
+    "AsyncClient": "microlith.client",
+    "Client": "microlith.client",
+    "JobSpec": "microlith.contract",
+    "apply_mask": "microlith.masks",
+}
 
 
 def __getattr__(name: str) -> object:

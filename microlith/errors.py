@@ -16,6 +16,8 @@ MicrolithClientError
 ├── TargetOccupied           something else is where a download should go
 ├── NotUploadable            a file or folder that the server could not use
 ├── NoSuchLayout             the module was not exported in this layout
+├── NoSuchModule             the job has none, or several, of this label and ratio
+├── MissingExtra             a package that is not installed is needed for this
 ├── InvalidMask              a file is no mask, or a damaged one
 ├── WrongBase                a mask was made for another base
 ├── NotABase                 what a mask should be applied to is no model
@@ -25,6 +27,7 @@ MicrolithClientError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,6 +203,28 @@ class NoSuchLayout(MicrolithClientError):
     def __init__(self, module: Module, layout: str) -> None:
         known = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
         super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {known}.")
+
+
+class NoSuchModule(MicrolithClientError, LookupError):
+    """Not exactly one of the job's modules has this label (and ratio)."""
+
+    def __init__(self, label: str, ratio: float | None, there: Sequence[Module]) -> None:
+        ratios = [f"{module.ratio.requested:g}" for module in there if module.concern.label == label]
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in there)) or "none yet"
+        at = "" if ratio is None else f" at ratio {ratio:g}"
+        super().__init__(
+            f'{label} is there at several ratios: say which, as in modules["{label}", {ratios[0]}]; '
+            f"known are {', '.join(ratios)}."
+            if ratio is None and ratios
+            else f"There is no module of {label!r}{at}. Modules: {labels}."
+        )
+
+
+class MissingExtra(MicrolithClientError, ImportError):
+    """A package that only some calls need is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'This needs {package}: pip install "microlith[{extra}]".')
 
 
 class InvalidMask(MicrolithClientError):

@@ -17,22 +17,22 @@ from microlith.errors import DigestMismatch, TargetOccupied, UnsafeArchive
 SUMS = "SHA256SUMS"
 
 
-def fetch_archive(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None) -> Path:
+async def fetch_archive(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None) -> Path:
     """Bring a module's file home as it is, named like `target` with the ending of its kind."""
-    return fetch(server, artifact, target.with_name(target.name + extension(artifact)), on_bytes)
+    return await fetch(server, artifact, target.with_name(target.name + extension(artifact)), on_bytes)
 
 
-def fetch_module(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None) -> Path:
+async def fetch_module(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None) -> Path:
     """Bring a module's file to the folder `target`; what is there already, whole, is left alone."""
     if artifact.media_type != "application/zip":
-        return fetch_archive(server, artifact, target, on_bytes)
+        return await fetch_archive(server, artifact, target, on_bytes)
     if target.exists():
-        if holds(target, artifact):
+        if await server.aside(holds, target, artifact):
             return target
         raise TargetOccupied(target)
     kept = target.with_name(target.name + extension(artifact)).exists()
-    archive = fetch_archive(server, artifact, target, on_bytes)
-    unpack(archive, target)
+    archive = await fetch_archive(server, artifact, target, on_bytes)
+    await server.aside(unpack, archive, target)
     if not kept:
         archive.unlink()
     return target

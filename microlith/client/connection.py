@@ -2,126 +2,139 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 import microlith
 from microlith.client.retry import Retry, worth_another_try
+from microlith.client.transport import FileBody, Transport
 from microlith.contract import Problem
 from microlith.errors import MicrolithClientError, UnexpectedAnswer, Unreachable, problem_error
 
+T = TypeVar("T")
+
 MAX_REDIRECTS = 5
-CHUNK_BYTES = 1024 * 1024
-LOOPBACK: dict[str, httpx.BaseTransport | None] = {
-    "all://127.0.0.1": None,
-    "all://localhost": None,
-    "all://[::1]": None,
-}
+NOT_MODIFIED = 304
+LOOPBACK = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """Never reached through a proxy, whatever the environment says about the others."""
 
 
-@dataclass(frozen=True)
-class FileBody:
-    """A file as a request's body, read anew for every try; `on_bytes(done, total)` hears how much has left."""
+class OpenTransport(Protocol):
+    """A class of transports."""
 
-    path: Path
-    size_bytes: int
-    on_bytes: Callable[[int, int], object] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        done = 0
-        with self.path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-                done += len(chunk)
-                if self.on_bytes:
-                    self.on_bytes(done, self.size_bytes)
+    def __call__(self, **options: Any) -> Transport: ...
 
 
 class Connection:
     """Requests to one server; every method returns a successful answer or raises a MicrolithClientError."""
 
-    def __init__(self, base_url: str, api_key: str | None, timeout: float, retry: Retry) -> None:
+    def __init__(self, opener: OpenTransport, base_url: str, api_key: str | None, timeout: float, retry: Retry) -> None:
         self.base_url = base_url if "://" in base_url else f"http://{base_url}"
-        self.retry = retry
+        self.retry, self.timeout = retry, timeout
         self._met = False
         headers = {"User-Agent": f"microlith/{microlith.__version__}"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         try:
-            self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout, mounts=LOOPBACK)
+            self._world = opener(base_url=self.base_url, headers=headers, timeout=timeout, mounts=LOOPBACK)
         except httpx.InvalidURL as error:
             raise Unreachable(base_url, f"this is no URL ({error})") from error
 
-    def close(self) -> None:
-        self._http.close()
+    async def close(self) -> None:
+        await self._world.close()
 
-    def send(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> httpx.Response:
-        """Ask and read the whole answer. `repeatable`: asking twice does no harm, which is so for GET."""
-        request = self._http.build_request(method, path, **options)
-        return self._deliver(request, repeatable=method == "GET" if repeatable is None else repeatable)
+    async def pause(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        await self._world.pause(seconds)
 
-    def put_file(self, url: str, body: FileBody, silence: float) -> None:
+    async def aside(self, work: Callable[..., T], *args: Any) -> T:
+        """What `work` answers: hashing or unpacking that others should not have to wait for."""
+        return await self._world.aside(work, *args)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether requests carry a key."""
+        return "Authorization" in self._world.http.headers
+
+    async def send(
+        self, method: str, path: str, *, repeatable: bool | None = None, also: int | None = None, **options: Any
+    ) -> httpx.Response:
+        """Ask and read the whole answer. `repeatable`: asking twice does no harm, which is so for GET.
+
+        An answer of the status `also` is no refusal here.
+        """
+        request = self._world.http.build_request(method, path, **options)
+        harmless = method == "GET" if repeatable is None else repeatable
+        return await self._deliver(request, repeatable=harmless, fine=(NOT_MODIFIED, also))
+
+    async def put_file(self, url: str, body: FileBody, silence: float) -> None:
         """PUT a file to a path of the server, or to a link of its object store, which is not shown the key.
 
         `silence` is how many seconds the receiver may take over it once it has everything.
         """
-        timeout = httpx.Timeout(self._http.timeout.connect, read=silence)
+        timeout = httpx.Timeout(self._world.http.timeout.connect, read=silence)
         headers = {"Content-Length": str(body.size_bytes)}
-        request = self._http.build_request("PUT", url, content=body, headers=headers, timeout=timeout)
-        home = self._http.base_url
+        request = self._world.http.build_request(
+            "PUT", url, content=self._world.content(body), headers=headers, timeout=timeout
+        )
+        home = self._world.http.base_url
         if (request.url.scheme, request.url.netloc) != (home.scheme, home.netloc):
             request.headers.pop("Authorization", None)
-        self._deliver(request, repeatable=True)
+        await self._deliver(request, repeatable=True)
 
-    @contextmanager
-    def stream(self, path: str, headers: dict[str, str], silence: float | None = None) -> Iterator[httpx.Response]:
-        """GET an answer whose body is read piece by piece; reading it raises httpx.TransportError when it is cut.
+    @asynccontextmanager
+    async def stream(
+        self, path: str, headers: dict[str, str], silence: float | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """GET an answer whose body is read by `pieces`; reading it raises httpx.TransportError when it is cut.
 
         `silence` is how many seconds without a byte count as a cut.
         """
-        timeout = httpx.Timeout(self._http.timeout.connect, read=silence) if silence else self._http.timeout
-        request = self._http.build_request("GET", path, headers=headers, timeout=timeout)
-        answer = self._deliver(request, repeatable=True, stream=True)
+        timeout = httpx.Timeout(self._world.http.timeout.connect, read=silence) if silence else self._world.http.timeout
+        request = self._world.http.build_request("GET", path, headers=headers, timeout=timeout)
+        answer = await self._deliver(request, repeatable=True, stream=True)
         try:
             yield answer
         finally:
-            answer.close()
+            await self._world.leave(answer)
+
+    def pieces(self, answer: httpx.Response, *, raw: bool = False) -> AsyncIterator[bytes]:
+        """The body as it arrives, decompressed unless `raw`."""
+        return self._world.pieces(answer, raw=raw)
 
     def unreachable(self, failure: httpx.TransportError) -> Unreachable:
         """What a connection error means to a person."""
         return Unreachable(self.base_url, str(failure).strip() or type(failure).__name__)
 
-    def _deliver(self, request: httpx.Request, *, repeatable: bool, stream: bool = False) -> httpx.Response:
+    async def _deliver(
+        self, request: httpx.Request, *, repeatable: bool, stream: bool = False, fine: tuple[int | None, ...] = ()
+    ) -> httpx.Response:
         failures = 0
         while True:
-            outcome = self._once(request, stream)
-            if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code == 304):
+            outcome = await self._once(request, stream)
+            if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code in fine):
                 return outcome
             failures += 1
             attempts = self.retry.attempts if self._met else min(self.retry.first_contact, self.retry.attempts)
             if failures >= attempts or not worth_another_try(outcome, repeatable=repeatable):
                 raise self._error(outcome)
-            time.sleep(self.retry.pause(failures, outcome if isinstance(outcome, httpx.Response) else None))
+            await self.pause(self.retry.pause(failures, outcome if isinstance(outcome, httpx.Response) else None))
 
-    def _once(self, request: httpx.Request, stream: bool) -> httpx.Response | httpx.TransportError:
+    async def _once(self, request: httpx.Request, stream: bool) -> httpx.Response | httpx.TransportError:
         try:
-            answer = self._http.send(request, stream=stream)
+            answer = await self._world.send(request, stream=stream)
             for _ in range(MAX_REDIRECTS):
                 if request.method != "GET" or answer.next_request is None:
                     break
-                answer.close()
-                answer = self._http.send(_elsewhere(answer.next_request), stream=stream)
+                await self._world.leave(answer)
+                answer = await self._world.send(_elsewhere(answer.next_request), stream=stream)
             self._met = True
             if stream and not answer.is_success:
-                answer.read()
+                await self._world.read(answer)
         except httpx.TransportError as failure:
             return failure
         return answer

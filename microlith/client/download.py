@@ -6,7 +6,6 @@ import hashlib
 import mimetypes
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,20 +19,20 @@ OnBytes = Callable[[int, int], object]
 """Hears how many bytes are there, of how many."""
 
 
-def fetch(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None = None) -> Path:
+async def fetch(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None = None) -> Path:
     """Bring the artifact to `target`; what is there already, whole, is left alone.
 
     Raises DigestMismatch, with nothing left behind, when other bytes arrive, and TargetOccupied rather than overwrite.
     """
     if target.exists():
-        if target.is_file() and sha256_of(target) == artifact.sha256:
+        if target.is_file() and await server.aside(sha256_of, target) == artifact.sha256:
             return target
         raise TargetOccupied(target)
     part = target.with_name(target.name + ".part")
     chances = 2 if part.exists() else 1  # what an earlier call left may belong to something else of that name
     for _ in range(chances):
-        _complete(server, artifact, part, on_bytes or (lambda _done, _total: None))
-        actual = sha256_of(part)
+        await _complete(server, artifact, part, on_bytes or (lambda _done, _total: None))
+        actual = await server.aside(sha256_of, part)
         if actual == artifact.sha256:
             return part.replace(target)
         part.unlink()
@@ -75,33 +74,33 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _complete(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
+async def _complete(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
     """Append to `part` until it is as long as the artifact, or until the server has no more to say."""
     fruitless = 0
     while (before := _size(part)) < artifact.size_bytes or not part.exists():
         try:
-            _append(server, artifact, part, on_bytes)
+            await _append(server, artifact, part, on_bytes)
         except httpx.TransportError as cut:
             fruitless = fruitless + 1 if _size(part) <= before else 0
             if fruitless == server.retry.attempts:
                 raise server.unreachable(cut) from cut
-            time.sleep(server.retry.pause(fruitless + 1))
+            await server.pause(server.retry.pause(fruitless + 1))
         else:
             return
 
 
-def _append(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
+async def _append(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
     start = _size(part)
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": f'"{artifact.sha256}"'}
-    with server.stream(f"/v1/artifacts/{artifact.id}/content", headers) as answer:
+    async with server.stream(f"/v1/artifacts/{artifact.id}/content", headers) as answer:
         resumed = answer.status_code == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise UnexpectedAnswer(str(answer.url), "it sent another range than was asked for")
         done = start if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_raw():
+            async for chunk in server.pieces(answer, raw=True):
                 file.write(chunk)
                 done += len(chunk)
                 on_bytes(done, artifact.size_bytes)

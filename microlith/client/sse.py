@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -16,33 +15,43 @@ class Message:
     id: str
 
 
-def messages(chunks: Iterable[bytes]) -> Iterator[Message]:
-    """The messages of a stream, however it was cut into chunks. Comments vanish, and so does an unfinished message."""
-    event, data, last_id = "", list[str](), ""
-    for line in lines(chunks):
+class Decoder:
+    """The messages of one stream, however it was cut into chunks. Comments vanish, and so does an unfinished message.
+
+    Lines end in LF, CR or CR LF and in nothing else: JSON may carry the other line breaks Unicode knows.
+    """
+
+    def __init__(self) -> None:
+        self._text = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._rest, self._after_cr = "", False
+        self._event, self._data, self._last_id = "", list[str](), ""
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """The messages that this chunk completes."""
+        return [message for line in self._lines(chunk) if (message := self._take(line))]
+
+    def _lines(self, chunk: bytes) -> list[str]:
+        text = self._text.decode(chunk)
+        if self._after_cr and text:
+            text, self._after_cr = text.removeprefix("\n"), False
+        self._after_cr = self._after_cr or text.endswith("\r")
+        *complete, self._rest = (self._rest + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return complete
+
+    def _take(self, line: str) -> Message | None:
         if not line:
-            if data:
-                yield Message(event or "message", "\n".join(data), last_id)
-            event, data = "", []
-            continue
+            return self._finish()
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "event":
-            event = value
+            self._event = value
         elif field == "data":
-            data.append(value)
+            self._data.append(value)
         elif field == "id" and "\0" not in value:
-            last_id = value
+            self._last_id = value
+        return None
 
-
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines that end in LF, CR or CR LF and in nothing else: JSON may carry the other line breaks Unicode knows."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-    rest, after_cr = "", False
-    for chunk in chunks:
-        text = decoder.decode(chunk)
-        if after_cr and text:
-            text, after_cr = text.removeprefix("\n"), False
-        after_cr = after_cr or text.endswith("\r")
-        *complete, rest = (rest + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        yield from complete
+    def _finish(self) -> Message | None:
+        event, data = self._event or "message", self._data
+        self._event, self._data = "", []
+        return Message(event, "\n".join(data), self._last_id) if data else None

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 
 from microlith.client.answers import path_of, read
-from microlith.client.connection import Connection, FileBody
+from microlith.client.connection import Connection
 from microlith.client.download import OnBytes, sha256_of
+from microlith.client.transport import CHUNK_BYTES, FileBody
 from microlith.contract import BeginUpload, DatasetInfo, ModelInfo, Upload
 from microlith.contract.uploads import DATA_FILES, MODEL_FILES, UploadKind
 from microlith.errors import NotUploadable, Unreachable
 
-CHUNK_BYTES = 1024 * 1024
 CHECK_SECONDS = 1800.0
 """How long the server may hash and unpack several gigabytes."""
 
@@ -65,46 +65,47 @@ def packed(source: str | Path, kind: UploadKind) -> Iterator[Parcel]:
         yield Parcel(kind, _zip(path, files, Path(scratch) / "upload.zip"), f"{_plain(path.resolve().name)}.zip")
 
 
-def upload(server: Connection, source: str | Path, kind: UploadKind, on_bytes: OnBytes | None) -> Upload:
+async def upload(server: Connection, source: str | Path, kind: UploadKind, on_bytes: OnBytes | None) -> Upload:
     """Bring a file or folder to the server, which checks it. What it has already is not sent again."""
-    with packed(source, kind) as parcel:
-        wanted = parcel.announced()
-        begun = server.send("POST", "/v1/uploads", json=wanted.model_dump(mode="json"), repeatable=True)
+    with ExitStack() as stack:
+        parcel = await server.aside(stack.enter_context, packed(source, kind))
+        wanted = await server.aside(parcel.announced)
+        begun = await server.send("POST", "/v1/uploads", json=wanted.model_dump(mode="json"), repeatable=True)
         opened = read(Upload, begun)
         if opened.target is None:
             return opened
-        _put(server, opened, opened.target.url, FileBody(parcel.path, wanted.size_bytes, on_bytes))
-    sealed = _ask(server, path_of("uploads", opened.id, "complete"), {"sha256": wanted.sha256})
+        await _put(server, opened, opened.target.url, FileBody(parcel.path, wanted.size_bytes, on_bytes))
+    sealed = await _ask(server, path_of("uploads", opened.id, "complete"), {"sha256": wanted.sha256})
     return read(Upload, sealed)
 
 
-def register_model(server: Connection, source: str | Path, on_bytes: OnBytes | None) -> ModelInfo:
+async def register_model(server: Connection, source: str | Path, on_bytes: OnBytes | None) -> ModelInfo:
     """Upload a model and give it an id."""
-    arrived = upload(server, source, "model", on_bytes)
-    return read(ModelInfo, _ask(server, path_of("models"), {"upload": arrived.id}))
+    arrived = await upload(server, source, "model", on_bytes)
+    return read(ModelInfo, await _ask(server, path_of("models"), {"upload": arrived.id}))
 
 
-def register_dataset(
+async def register_dataset(
     server: Connection, source: str | Path, columns: dict[str, str], on_bytes: OnBytes | None
 ) -> DatasetInfo:
     """Upload data and give it an id."""
-    arrived = upload(server, source, "dataset", on_bytes)
-    return read(DatasetInfo, _ask(server, path_of("datasets"), {"upload": arrived.id} | columns))
+    arrived = await upload(server, source, "dataset", on_bytes)
+    return read(DatasetInfo, await _ask(server, path_of("datasets"), {"upload": arrived.id} | columns))
 
 
-def _put(server: Connection, opened: Upload, url: str, body: FileBody) -> None:
+async def _put(server: Connection, opened: Upload, url: str, body: FileBody) -> None:
     """To the object store's link; where that cannot be reached from here, through the server."""
     try:
-        server.put_file(url, body, CHECK_SECONDS)
+        await server.put_file(url, body, CHECK_SECONDS)
     except Unreachable:
         if url == opened.urls.content:
             raise
-        server.put_file(opened.urls.content, body, CHECK_SECONDS)
+        await server.put_file(opened.urls.content, body, CHECK_SECONDS)
 
 
-def _ask(server: Connection, path: str, body: dict[str, Any]) -> httpx.Response:
+async def _ask(server: Connection, path: str, body: dict[str, Any]) -> httpx.Response:
     """A request that takes the server long and may be made again: it answers what is there already."""
-    return server.send("POST", path, json=body, repeatable=True, timeout=CHECK_SECONDS)
+    return await server.send("POST", path, json=body, repeatable=True, timeout=CHECK_SECONDS)
 
 
 def _model_files(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """Results: one document with the base's report, every module and the comparison of the two."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -50,3 +50,21 @@ class Results(Answer):
     comparison: list[Comparison]
     overlap: list[Overlap] = []
     combination: Combination | None = Field(None, description="Of a job that combined modules.")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a module: every measure that is one number, the base's beside it."""
+        from microlith.display import frame
+
+        return frame.rows(self)
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""
+        from microlith.display import frame
+
+        return frame.data_frame(self)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from microlith.display import pages
+
+        return pages.results(self)

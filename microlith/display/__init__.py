@@ -1,7 +1,11 @@
-"""How jobs, modules and the rest look on a terminal; used by the command line and by the demo.
+"""How jobs, modules and the rest look on a terminal and in a notebook.
 
 tables.py    lists and the results table
 sheets.py    one thing and all its facts
+progress.py  what a job is doing, in words
 live.py      a running job, followed to its end
+pages.py     a job and its results as HTML
+notebook.py  the cell of a notebook
+frame.py     results as plain rows
 figures.py   numbers, sizes, times and states as people read them
 """

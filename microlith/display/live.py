@@ -1,68 +1,78 @@
-"""A running job, followed to its end: a live bar on a terminal, a line for every step elsewhere."""
+"""A running job, followed to its end: a live bar on a terminal or in a notebook, a line for every step elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from microlith.contract import Job
-from microlith.display import figures
+from microlith.display import notebook, progress
+
+Show: TypeAlias = Callable[[Job], object]
+"""Shows a job as it is now, in the place of what it showed before."""
 
 
 def follow(snapshots: Iterable[Job], console: Console) -> Job:
     """Show a job from each snapshot to the next; answers the last one. `snapshots` is what Client.watch yields."""
-    shown = _bar(snapshots, console) if console.is_terminal else _lines(snapshots, console)
-    *_, last = shown
-    return last
+    with watching(console) as show:
+        for job in snapshots:
+            show(job)
+    return job
 
 
-def _bar(snapshots: Iterable[Job], console: Console) -> Iterator[Job]:
+@contextmanager
+def watching(console: Console | None = None, *, quiet: bool = False) -> Iterator[Show]:
+    """A place to show a job: the cell of a notebook, a bar on a terminal, lines elsewhere; nowhere if `quiet`."""
+    if quiet:
+        yield lambda _job: None
+    elif console is None and notebook.is_here():
+        yield notebook.cell()
+    elif (console or _errors()).is_terminal:
+        with _bar(console or _errors()) as show:
+            yield show
+    else:
+        yield _lines(console or _errors())
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Show]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TaskProgressColumn(),
+        TextColumn("{task.fields[each]}"),
         TextColumn("{task.fields[concerns]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[eta]}", style="dim"),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=100.0, concerns="", eta="")
-        for job in snapshots:
-            progress.update(
-                task, description=_doing(job), completed=_percent(job), concerns=_concerns(job), eta=_eta(job)
-            )
-            yield job
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=100.0, each="", concerns="", eta="")
+        yield lambda job: bar.update(
+            task,
+            description=progress.doing(job),
+            completed=progress.percent(job),
+            each=progress.each(job),
+            concerns=progress.concerns(job),
+            eta=progress.eta(job),
+        )
 
 
-def _lines(snapshots: Iterable[Job], console: Console) -> Iterator[Job]:
-    said: tuple[object, ...] = ()
-    for job in snapshots:
+def _lines(console: Console) -> Show:
+    said: list[tuple[object, ...]] = [()]
+
+    def show(job: Job) -> None:
         news = (job.state, job.phase, job.queue_position, job.concerns.succeeded)
-        if news != said:
-            eta = _eta(job)
-            tail = f", {eta}" if eta else ""
-            console.print(f"{_doing(job)}: {_percent(job):.0f} %, {_concerns(job)}{tail}", highlight=False)
-        said = news
-        yield job
+        if news != said[0]:
+            console.print(progress.sentence(job), highlight=False, markup=False)
+        said[0] = news
+
+    return show
 
 
-def _doing(job: Job) -> str:
-    if job.queue_position:
-        return f"queued, number {job.queue_position}"
-    again = f" (attempt {job.attempts})" if job.attempts > 1 and not job.finished else ""
-    return f"{job.phase if job.phase and job.state == 'running' else job.state}{again}"
-
-
-def _percent(job: Job) -> float:
-    return 100.0 if job.state == "succeeded" else job.progress.percent
-
-
-def _concerns(job: Job) -> str:
-    return f"{job.concerns.succeeded}/{job.concerns.total} concerns"
-
-
-def _eta(job: Job) -> str:
-    return f"{figures.duration(job.progress.eta_seconds)} left" if job.progress.eta_seconds and not job.finished else ""
+def _errors() -> Console:
+    return Console(stderr=True, highlight=False)

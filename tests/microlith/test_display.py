@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import wire
 from rich.console import Console, RenderableType
 
 from microlith.contract import Job, Results
-from microlith.display import figures, live, sheets, tables
+from microlith.display import figures, live, progress, sheets, tables
 
 
 def rendered(thing: RenderableType, width: int) -> str:
@@ -103,7 +105,63 @@ def test_on_a_terminal_the_bar_ends_full() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     assert live.follow(iter(snapshots()), console).state == "succeeded"
     *_, last = console.file.getvalue().split("\r")  # type: ignore[attr-defined]
-    assert all(part in last for part in ("succeeded", "100%", "2/2 concerns"))
+    assert all(part in last for part in ("succeeded", "100%", "■■", "2/2 concerns"))
+
+
+@pytest.mark.parametrize(
+    ("total", "succeeded", "failed", "marks"),
+    [(3, 1, 1, "■✗□"), (0, 0, 0, ""), (160, 80, 0, "■" * 8 + "□" * 8), (1000, 999, 1, "■" * 15 + "□")],
+)
+def test_every_concern_has_a_mark_as_long_as_there_is_room(total: int, succeeded: int, failed: int, marks: str) -> None:
+    counts = {"total": total, "succeeded": succeeded, "failed": failed}
+    assert progress.each(Job.model_validate(wire.job("running", concerns=counts))) == marks
+
+
+def test_a_notebook_shows_a_job_with_its_bar_and_its_error() -> None:
+    error = {"code": "OUT_OF_MEMORY", "message": "<b>It</b> did not fit.", "hint": "Lower & retry."}
+    shown = Job.model_validate(wire.job("failed", error=error, progress={"percent": 40}))._repr_html_()
+    assert '<progress max="100" value="40"' in shown
+    assert "OUT_OF_MEMORY: &lt;b&gt;It&lt;/b&gt; did not fit." in shown
+    assert "Hint: Lower &amp; retry." in shown
+
+
+def test_a_notebook_shows_results_beside_the_base_with_labels_escaped() -> None:
+    shown = Results.model_validate(wire.results(wire.module("<script>x</script>")))._repr_html_()
+    assert "<script" not in shown
+    assert "&lt;script&gt;x" in shown
+    assert '0.667 <span class="base">/ 0.500</span>' in shown
+    assert '<span class="gain">+0.167</span>' in shown
+    assert "prefers-color-scheme: dark" in shown
+    assert "No module is ready yet" in Results.model_validate(wire.results() | {"comparison": []})._repr_html_()
+
+
+class Notebook(ModuleType):
+    """As much of IPython as is asked for it, in a kernel."""
+
+    def __init__(self) -> None:
+        super().__init__("IPython")
+        self.shown: list[str] = []
+
+    def get_ipython(self) -> object:
+        return SimpleNamespace(kernel=object())
+
+    def display(self, thing: str, display_id: bool) -> Notebook:
+        assert display_id
+        return self
+
+    def update(self, thing: str) -> None:
+        self.shown.append(thing)
+
+
+def test_in_a_notebook_a_job_is_followed_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    ipython = Notebook()
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=str, display=ipython.display))
+    with live.watching() as show:
+        for job in snapshots():
+            show(job)
+    assert ["queued, number 3" in ipython.shown[0], "scoring: 40 %" in ipython.shown[1]] == [True, True]
+    assert 'value="100"' in ipython.shown[-1]
 
 
 def test_a_failed_job_shows_its_error_and_hint() -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from microlith.client.sse import Message, lines, messages
+from microlith.client.sse import Decoder, Message
+
+
+def messages(chunks: list[bytes]) -> list[Message]:
+    decoder = Decoder()
+    return [message for chunk in chunks for message in decoder.feed(chunk)]
 
 
 def test_the_standards_own_example_of_two_messages() -> None:
@@ -16,7 +21,7 @@ def test_the_standards_own_example_of_two_messages() -> None:
 
 
 def test_comments_and_messages_without_data_say_nothing() -> None:
-    assert list(messages([b": still here\n\nevent: ping\n\ndata: x\n\n"])) == [Message("message", "x", "")]
+    assert (messages([b": still here\n\nevent: ping\n\ndata: x\n\n"])) == [Message("message", "x", "")]
 
 
 def test_the_id_stays_until_another_is_named() -> None:
@@ -34,7 +39,7 @@ def test_an_unfinished_message_is_dropped() -> None:
 
 def test_other_line_breaks_of_unicode_are_text() -> None:
     text = "a\u2028b\x85c\x0bd"
-    assert list(lines([f"{text}\n".encode()])) == [text]
+    assert [m.data for m in messages([f"data: {text}\n\n".encode()])] == [text]
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r", b"\r\n"])
@@ -42,4 +47,4 @@ def test_other_line_breaks_of_unicode_are_text() -> None:
 def test_neither_line_endings_nor_the_cut_of_chunks_matter(ending: bytes, size: int) -> None:
     stream = "\ufeffid: 1|event: märz|data: ü|data: €||data: z||".encode().replace(b"|", ending)
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
-    assert list(messages(chunks)) == [Message("märz", "ü\n€", "1"), Message("message", "z", "1")]
+    assert (messages(chunks)) == [Message("märz", "ü\n€", "1"), Message("message", "z", "1")]

@@ -9,7 +9,7 @@ import zipfile
 from typing import Any
 
 T = "2026-11-01T12:00:00Z"
-SCORE = {"precision": 0.75, "recall": 0.6, "f1": 2 / 3, "support": 20}
+SCORE = {"precision": 0.75, "recall": 0.6, "f1": 2 / 3, "support": 20, "f1_interval": [0.4, 0.8]}
 SPEC: dict[str, Any] = {"model": "demo:m", "dataset": "demo:d"}
 
 

@@ -1,0 +1,109 @@
+"""AsyncClient: everything the service offers, as coroutines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+from microlith.client.catalog import CatalogCalls
+from microlith.client.connection import Connection, OpenTransport
+from microlith.client.handles import AsyncJobHandle
+from microlith.client.jobs import JobCalls
+from microlith.client.modules import ModuleCalls
+from microlith.client.options import Dataset, Source, SpecOptions, spec_of
+from microlith.client.retry import Retry
+from microlith.client.transport import Suspending
+from microlith.errors import UnexpectedAnswer
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def connect(
+    opener: OpenTransport, base_url: str | None, api_key: str | None, timeout: float, retry: Retry
+) -> Connection:
+    """A connection to the server that is named, or that the environment names, or to one on this machine."""
+    url = base_url or os.environ.get("MICROLITH_URL") or DEFAULT_URL
+    return Connection(opener, url, api_key or os.environ.get("MICROLITH_API_KEY"), timeout, retry)
+
+
+class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
+    """A connection to one server, for asyncio or trio. Its calls, and what they promise, are those of Client.
+
+    async with AsyncClient() as client:
+        job = await client.submit({"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"})
+        async for event in client.events(job.id):
+            print(event.type, event.data)
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+    ) -> None:
+        """`timeout` in seconds is for each connection and each silence of the server, not for a whole call."""
+        super().__init__(connect(Suspending, base_url, api_key, timeout, retry or Retry()))
+
+    @classmethod
+    def over(cls, server: Connection) -> Self:
+        """The calls over a connection that is there."""
+        client = cls.__new__(cls)
+        client._server = server
+        return client
+
+    async def decompose(self, model: Source, dataset: Dataset, **options: Unpack[SpecOptions]) -> AsyncJobHandle:
+        """Ask for modules of a model, and get the job that makes them.
+
+        Model and dataset are references, or a Path of this machine, which is uploaded first (the same content once
+        only). Options are those of JobSpec; a method may be named alone: `method="wanda"`.
+        """
+        job = await self.submit(spec_of(await self._model_ref(model), await self._dataset_ref(dataset), options))
+        return AsyncJobHandle(self, job)
+
+    async def attach(self, job_id: str) -> AsyncJobHandle:
+        """A job that was asked for before."""
+        return AsyncJobHandle(self, await self.job(job_id))
+
+    async def _model_ref(self, model: Source) -> str:
+        return (await self.upload_model(model)).id if isinstance(model, Path) else model
+
+    async def _dataset_ref(self, dataset: Dataset) -> Any:
+        return (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.base_url!r})"
+
+    async def close(self) -> None:
+        """Drop the connections; the client cannot be used afterwards."""
+        await self._server.close()
+
+    async def check(self) -> None:
+        """Return if the server is up and ready to work; raise what is wrong otherwise."""
+        await self._server.send("GET", "/readyz")
+
+    async def health(self) -> dict[str, str]:
+        """The server's `status` and `version`, whatever the state of what it needs."""
+        return await self._facts("/healthz", "status")
+
+    async def readiness(self) -> dict[str, str]:
+        """`ok`, or what is wrong, for each part that the server needs."""
+        parts: dict[str, str] = (await self._facts("/readyz", "checks", also=503))["checks"]
+        return parts
+
+    async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:
+        answer = await self._server.send("GET", path, also=also)
+        try:
+            facts: dict[str, Any] = answer.json()
+            facts[needed]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnexpectedAnswer(str(answer.url), "this is not what a Microlith server says of itself") from error
+        return facts

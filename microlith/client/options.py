@@ -1,0 +1,67 @@
+"""What `decompose` can be told besides model and dataset: the fields of JobSpec, in the forms people write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
+
+from pydantic import BaseModel
+
+from microlith.contract import (
+    Calibration,
+    DatasetSpec,
+    Evaluation,
+    Export,
+    LayerPatterns,
+    RatioRule,
+    Sampling,
+)
+
+Source: TypeAlias = str | Path
+"""A reference, or a file or folder of this machine to be uploaded."""
+
+Dataset: TypeAlias = Source | DatasetSpec | Mapping[str, Any]
+"""A source, or a reference with columns and splits."""
+
+Part: TypeAlias = Mapping[str, Any]
+
+
+class SpecOptions(TypedDict, total=False):
+    """JobSpec's optional fields; what is left out has the server's default."""
+
+    concerns: str | Sequence[str | int]
+    method: str | Part | BaseModel
+    structure: str
+    scope: str | None
+    ratio: float | Sequence[float]
+    ratio_rules: Sequence[RatioRule | Part]
+    recovery: str
+    head: str
+    layers: LayerPatterns | Part | None
+    sampling: Sampling | Part
+    calibration: Calibration | Part
+    evaluation: Evaluation | Part
+    export: Export | Part
+    priority: str
+    deadline_seconds: int | None
+    reuse: bool
+    labels: Mapping[str, str]
+
+
+def spec_of(model: str, dataset: Any, options: SpecOptions) -> dict[str, Any]:
+    """The request's body; only what was given, so that the server decides the rest."""
+    spec = {"model": model, "dataset": dataset, **options}
+    if isinstance(spec.get("method"), str):
+        spec["method"] = {"name": spec["method"]}
+    return {name: _plain(value) for name, value in spec.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,53 @@
+"""Results as plain rows, one a module, for data frames and files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from microlith.contract import Module, Results
+from microlith.errors import MissingExtra
+
+
+def data_frame(document: Results) -> Any:
+    """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pandas", "pandas") from error
+    return pd.DataFrame(rows(document))
+
+
+def rows(document: Results) -> list[dict[str, Any]]:
+    """Every measure that is one number, the base's beside the module's; a column's meaning is its name's."""
+    return [_row(module) for module in document.modules]
+
+
+def _row(module: Module) -> dict[str, Any]:
+    own, base, pace = module.own, module.base_own, module.latency
+    return {
+        "concern": module.concern.label,
+        "class_id": module.concern.id,
+        "ratio": module.ratio.requested,
+        "achieved_ratio": module.ratio.achieved,
+        "precision": own.precision,
+        "base_precision": base.precision,
+        "recall": own.recall,
+        "base_recall": base.recall,
+        "f1": own.f1,
+        "base_f1": base.f1,
+        "f1_change": own.f1 - base.f1,
+        "support": own.support,
+        "others_f1": module.others_own.f1,
+        "macro_f1": module.report.macro.f1,
+        "accuracy": module.report.accuracy,
+        "loss": module.report.loss,
+        "exp_loss": module.report.exp_loss,
+        "sparsity": module.sparsity.overall,
+        "parameters": module.size.parameters,
+        "nonzero": module.size.nonzero,
+        "base_parameters": module.size.base_parameters,
+        "size_bytes": module.artifacts[0].size_bytes if module.artifacts else None,
+        "milliseconds": pace.milliseconds if pace else None,
+        "base_milliseconds": pace.base_milliseconds if pace else None,
+        "module": module.id,
+    }
