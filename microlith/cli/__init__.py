@@ -1,12 +1,18 @@
 """The command line `microlith`.
 
-__init__.py   the root: global options, and what the exit code says
+__init__.py   the root: the everyday commands by short names, and the groups
+command.py    how a function becomes a command; the options that all share
 session.py    the server, the two outputs, and how a thing is printed
 outcome.py    errors to messages and exit codes
-jobs.py       submit, watch, list, show, results, cancel, retry, delete
+jobs.py       submit, watch, list, show, results, compare, cancel, retry, repair, delete
+flags.py      the flags of submit, told as data
+facts.py      what the contract says of each place of a spec
 spec.py       a job's specification from flags and files
-modules.py    list, show, download, apply
+template.py   init: a commented specification
+modules.py    list, show, download, export, combine, apply
 catalog.py    models, datasets, methods
+doctor.py     is everything there that a job needs
+choices.py    what the shell offers
 """
 
 from __future__ import annotations
@@ -17,8 +23,12 @@ import typer
 
 import microlith
 from microlith.cli import catalog, jobs, modules
-from microlith.cli.outcome import EXIT_CODES, Root
+from microlith.cli.choices import recent_jobs
+from microlith.cli.command import AsJson, Key, Url, command, remember
+from microlith.cli.doctor import doctor
+from microlith.cli.outcome import Root, table_of_exit_codes
 from microlith.cli.session import Session
+from microlith.cli.template import init
 
 app = typer.Typer(
     cls=Root,
@@ -26,13 +36,33 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXIT_CODES,
+    epilog=table_of_exit_codes(),
 )
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(modules.app, name="modules")
-app.add_typer(catalog.models, name="models")
-app.add_typer(catalog.datasets, name="datasets")
-app.command("methods")(catalog.methods)
+
+
+def show(
+    session: Session,
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="job_…, mod_…, mdl_… or dst_….", autocompletion=recent_jobs)
+    ],
+) -> None:
+    """A job, module, model or dataset, by its id."""
+    sheets = {"mod": modules.show_module, "mdl": catalog.show_model, "dst": catalog.show_dataset}
+    sheets.get(name.partition("_")[0], jobs.show_job)(session, name)
+
+
+EVERYDAY = ("submit", "watch", "list", "results", "compare", "cancel")
+for name in EVERYDAY:
+    app.command(name, rich_help_panel="Every day")(jobs.COMMANDS[name])
+app.command("show", rich_help_panel="Every day")(command(show))
+app.command("download", rich_help_panel="Every day")(modules.COMMANDS["download"])
+app.command("init", rich_help_panel="To begin")(command(init))
+app.command("doctor", rich_help_panel="To begin")(command(doctor))
+app.command("methods", rich_help_panel="To begin")(catalog.methods)
+app.add_typer(catalog.models, name="models", rich_help_panel="To begin")
+app.add_typer(catalog.datasets, name="datasets", rich_help_panel="To begin")
+app.add_typer(jobs.app, name="jobs", rich_help_panel="Everything")
+app.add_typer(modules.app, name="modules", rich_help_panel="Everything")
 
 
 def _version(wanted: bool) -> None:
@@ -44,18 +74,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    url: Annotated[
-        str | None, typer.Option(envvar="MICROLITH_URL", help="The server; by default this machine's.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="MICROLITH_API_KEY", help="The bearer key.", show_envvar=True)
-    ] = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
     _said: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
     ] = False,
 ) -> None:
     """Break a fine-tuned transformer classifier into small modules, one per concern.
 
-    --url and --key may stand anywhere on the line. Every command takes --json.
+    --url, --key and --json may stand before or after any command.
     """
-    context.obj = Session(url, key)
+    remember(context, url, key, as_json)

@@ -7,101 +7,121 @@ from typing import Annotated
 
 import typer
 
-from microlith.cli.session import AsJson, connect, err, show
+from microlith.cli.command import AsJson, Key, Url, command, remember
+from microlith.cli.session import Session, err
 from microlith.display import sheets, tables
 from microlith.display.transfer import transfer
-
-models = typer.Typer(no_args_is_help=True, help="Models the server knows.")
-datasets = typer.Typer(no_args_is_help=True, help="Datasets the server knows.")
 
 Ref = Annotated[str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")]
 Place = Annotated[str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one; for data also a file.")]
 Column = typer.Option(metavar="NAME", help="Where it has no usual name.")
 
 
-@models.command("list")
-def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+def list_models(session: Session) -> None:
     """Your registered models, and those that come with the server."""
-    with connect(context) as client:
+    with session.connect() as client:
         found = list(client.models())
-    show(tables.models(found), found, as_json)
+    session.show(tables.models(found), found)
 
 
-@models.command("show")
-def show_model(context: typer.Context, ref: Ref, as_json: AsJson = False) -> None:
+def show_model(session: Session, ref: Ref) -> None:
     """A model's labels and layers."""
-    with connect(context) as client:
+    with session.connect() as client:
         model = client.model(ref)
-    show(sheets.model(model), model, as_json)
+    session.show(sheets.model(model), model)
 
 
-@models.command("upload")
-def upload_model(context: typer.Context, place: Place, as_json: AsJson = False) -> None:
+def upload_model(session: Session, place: Place) -> None:
     """Bring a fine-tuned model to the server: config, safetensors and tokenizer, as save_pretrained writes them.
 
     microlith models upload ./my-model
     """
-    with connect(context) as client, transfer(Path(place).name, err()) as hear:
+    with session.connect() as client, transfer(Path(place).name, err()) as hear:
         model = client.upload_model(place, hear)
-    show(sheets.model(model), model, as_json)
-    if not as_json:
-        err().print(f"Name it in a job: --model {model.id}", markup=False)
+    session.show(sheets.model(model), model)
+    session.remark(f"Name it in a job: --model {model.id}")
 
 
-@models.command("delete")
-def delete_model(context: typer.Context, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def delete_model(session: Session, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Forget a model you registered, and its file. Jobs keep their results."""
-    with connect(context) as client:
+    with session.connect() as client:
         client.delete_model(model)
+    session.say(f"{model} is gone.", {"id": model, "deleted": True})
 
 
-@datasets.command("list")
-def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
+def list_datasets(session: Session) -> None:
     """Your registered datasets, and those that come with the server."""
-    with connect(context) as client:
+    with session.connect() as client:
         found = list(client.datasets())
-    show(tables.datasets(found), found, as_json)
+    session.show(tables.datasets(found), found)
 
 
-@datasets.command("show")
-def show_dataset(context: typer.Context, ref: Ref, as_json: AsJson = False) -> None:
+def show_dataset(session: Session, ref: Ref) -> None:
     """A dataset's columns, splits and label counts."""
-    with connect(context) as client:
+    with session.connect() as client:
         dataset = client.dataset(ref)
-    show(sheets.dataset(dataset), dataset, as_json)
+    session.show(sheets.dataset(dataset), dataset)
 
 
-@datasets.command("upload")
 def upload_dataset(
-    context: typer.Context,
+    session: Session,
     place: Place,
-    *,
     text_column: Annotated[str | None, Column] = None,
     image_column: Annotated[str | None, Column] = None,
     label_column: Annotated[str | None, Column] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Bring data to the server: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
     columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
-    with connect(context) as client, transfer(Path(place).name, err()) as hear:
+    with session.connect() as client, transfer(Path(place).name, err()) as hear:
         dataset = client.upload_dataset(place, hear, **columns)
-    show(sheets.dataset(dataset), dataset, as_json)
-    if not as_json:
-        err().print(f"Name it in a job: --dataset {dataset.id}", markup=False)
+    session.show(sheets.dataset(dataset), dataset)
+    session.remark(f"Name it in a job: --dataset {dataset.id}")
 
 
-@datasets.command("delete")
-def delete_dataset(context: typer.Context, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def delete_dataset(session: Session, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Forget a dataset you registered, and its file. Jobs keep their results."""
-    with connect(context) as client:
+    with session.connect() as client:
         client.delete_dataset(dataset)
+    session.say(f"{dataset} is gone.", {"id": dataset, "deleted": True})
 
 
-def methods(context: typer.Context, as_json: AsJson = False) -> None:
+@command
+def methods(session: Session) -> None:
     """Everything a job can be told: methods, structures, options and their defaults."""
-    with connect(context) as client:
+    with session.connect() as client:
         known = client.methods()
-    show(tables.methods(known), known, as_json)
+    session.show(tables.methods(known), known)
+
+
+models_listed, datasets_listed = command(list_models), command(list_datasets)
+
+
+def _models(context: typer.Context, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    remember(context, url, key, as_json)
+    if context.invoked_subcommand is None:
+        list_models(context.obj)
+
+
+def _datasets(context: typer.Context, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    remember(context, url, key, as_json)
+    if context.invoked_subcommand is None:
+        list_datasets(context.obj)
+
+
+models = typer.Typer(
+    invoke_without_command=True, callback=_models, help="Models the server knows; without a command, their list."
+)
+datasets = typer.Typer(
+    invoke_without_command=True, callback=_datasets, help="Datasets the server knows; without a command, their list."
+)
+models.command("list")(models_listed)
+models.command("show")(command(show_model))
+models.command("upload")(command(upload_model))
+models.command("delete")(command(delete_model))
+datasets.command("list")(datasets_listed)
+datasets.command("show")(command(show_dataset))
+datasets.command("upload")(command(upload_dataset))
+datasets.command("delete")(command(delete_dataset))

@@ -3,237 +3,215 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from microlith.cli import spec as specs
+from microlith.cli.choices import JobId, StateName
+from microlith.cli.command import command, remember
+from microlith.cli.flags import FLAGS
 from microlith.cli.outcome import INTERRUPTED, settle
-from microlith.cli.session import AsJson, JobId, connect, err, out, show
+from microlith.cli.session import Session, err, out
+from microlith.cli.spec import labels, spec_from
 from microlith.client import Client, JobFilters
-from microlith.contract import Job, State
-from microlith.display import live, sheets, tables
+from microlith.contract import Job
+from microlith.display import beside, live, sheets, tables
+from microlith.display.transfer import transfer
 from microlith.errors import Unreachable
 
-app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.")
+app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.", callback=remember)
 
 Texts = list[str] | None
 Label = Annotated[Texts, typer.Option(metavar="KEY=VALUE", help="Your own mark; may be given several times.")]
+SpecFile = Annotated[
+    str | None, typer.Argument(metavar="SPEC", help="A YAML or JSON spec, - for stdin; flags change it.")
+]
+SpecFlag = Annotated[str | None, typer.Option("--spec", metavar="FILE", help="The same, as a flag.")]
+Settings = Annotated[
+    Texts, typer.Option("--set", metavar="PLACE=VALUE", help="Any other place of the spec: evaluation.latency=false.")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Only say what would be done.")]
+Watch = Annotated[bool, typer.Option(help="Stay until the job is over.")]
 
 
-@app.command()
-def submit(  # noqa: PLR0913, PLR0917 - every flag of a command is an argument
-    context: typer.Context,
-    model: Annotated[
-        str | None, typer.Option(metavar="REF", help="demo:NAME, hub:ORG/NAME@REVISION or path:FOLDER.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(metavar="REF", help="The same kinds of reference.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of texts.")] = None,
-    image_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of images.")] = None,
-    label_column: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset's column of labels.")] = None,
-    concern: Annotated[
-        Texts, typer.Option(metavar="LABEL", help="A class by label or id; several times for several. Default: all.")
-    ] = None,
-    method: Annotated[str | None, typer.Option(metavar="NAME", help="How importance is scored. Default: ci.")] = None,
-    form: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The formula of method ci: sine, alpha. Default: sine.")
-    ] = None,
-    structure: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What is removed: weights, neurons, heads, … Default: weights."),
-    ] = None,
-    ratio: Annotated[
-        list[float] | None,
-        typer.Option(metavar="FRACTION", help="Fraction REMOVED; several make a sweep. Default: 0.5."),
-    ] = None,
-    include: Annotated[
-        Texts,
-        typer.Option(metavar="PATTERN", help="Prune layers with this in their name. Default: feed-forward layers."),
-    ] = None,
-    exclude: Annotated[Texts, typer.Option(metavar="PATTERN", help="Leave out layers with this in their name.")] = None,
-    per_concern: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="Samples of a concern, and of the rest. Default: 16.")
-    ] = None,
-    order: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which samples: first, random. Default: first.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="Makes random order repeatable. Default: 44.")
-    ] = None,
-    pads: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whether padding counts: exclude, include. Default: exclude.")
-    ] = None,
-    pairing: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Compare by class sums or tokens: free, position. Default: free.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="Evaluate on at most so many examples. Default: all.")
-    ] = None,
-    settings: Annotated[
-        Texts,
-        typer.Option("--set", metavar="PLACE=VALUE", help="Any other place of the spec: sampling.negatives=confusers."),
-    ] = None,
-    label: Label = None,
-    reuse: Annotated[bool | None, typer.Option(help="Take an identical finished job instead. Default: reuse.")] = None,
-    spec: Annotated[str | None, typer.Option(metavar="FILE", help="A JSON spec, - for stdin; flags change it.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done.")] = False,
-    watch: Annotated[bool, typer.Option(help="Stay until the job is over.")] = True,
-    as_json: AsJson = False,
+def submit(
+    session: Session,
+    flags: dict[str, Any],
+    spec: SpecFile = None,
+    spec_flag: SpecFlag = None,
+    settings: Settings = None,
+    plan: Plan = False,
+    watch: Watch = True,
 ) -> None:
     """Ask for a decomposition; watch it and print its results.
 
-    microlith jobs submit --model demo:bert-tiny-wordnet --dataset demo:wordnet-supersense
+    microlith submit --model demo:bert-tiny-wordnet --dataset demo:wordnet-supersense
 
-    --model and --dataset are needed, here or in --spec. What is left out has the server's default, which
-    `microlith methods` tells.
+    microlith submit --model ./my-model --dataset reviews.csv --concern praise --ratio 0.6
+
+    --model and --dataset are needed, here or in SPEC (`microlith init` writes one). What is left out has the server's
+    default, which `microlith methods` tells.
     """
-    flags = {
-        "model": model,
-        "dataset": dataset,
-        "dataset.text_column": text_column,
-        "dataset.image_column": image_column,
-        "dataset.label_column": label_column,
-        "concerns": specs.concerns(concern),
-        "method.name": method,
-        "method.form": form,
-        "structure": structure,
-        "ratio": specs.ratio(ratio),
-        "layers.include": include or None,
-        "layers.exclude": exclude or None,
-        "sampling.per_concern": per_concern,
-        "sampling.order": order,
-        "sampling.seed": seed,
-        "calibration.pads": pads,
-        "calibration.pairing": pairing,
-        "evaluation.limit": limit,
-        "labels": specs.labels(label),
-        "reuse": reuse,
-        **specs.settings(settings),
-    }
-    _submit(context, specs.overlay(specs.read_spec(spec), flags), plan, watch, as_json)
-
-
-def _submit(context: typer.Context, spec: dict[str, Any], plan: bool, watch: bool, as_json: bool) -> None:
-    missing = [f"--{name}" for name in ("model", "dataset") if not spec.get(name)]
+    wanted = spec_from(spec or spec_flag, flags, settings)
+    missing = [f"--{name}" for name in ("model", "dataset") if not wanted.get(name)]
     if missing:
-        raise typer.BadParameter(f"{' and '.join(missing)} must be given (`microlith models list`, `datasets list`)")
-    with connect(context) as client:
+        raise typer.BadParameter(f"{' and '.join(missing)} must be given (`microlith models`, `microlith datasets`)")
+    with session.connect() as client:
+        _bring(client, wanted)
         if plan:
-            planned = client.plan(spec)
-            show(sheets.plan(planned), planned, as_json)
+            planned = client.plan(wanted)
+            session.show(sheets.plan(planned), planned)
             return
-        job = client.submit(spec)
+        job = client.submit(wanted)
         if watch:
             err().print(f"Job {job.id}" + (" was done before: here it is." if job.finished else ""))
-            _watch(client, job.id, as_json)
+            _watch(session, client, job.id)
         else:
-            show(sheets.job(job), job, as_json)
+            session.show(sheets.job(job), job)
 
 
-@app.command()
-def watch(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
+def _bring(client: Client, spec: dict[str, Any]) -> None:
+    """Upload what is named as a file or folder of this machine; its id takes its place."""
+    if path := _here(spec["model"]):
+        with transfer(path.name, err()) as hear:
+            spec["model"] = client.upload_model(path, hear).id
+    source = spec["dataset"] if isinstance(spec["dataset"], dict) else {"ref": spec["dataset"]}
+    if path := _here(source.get("ref")):
+        columns = {name: source.get(name) for name in ("text_column", "image_column", "label_column")}
+        with transfer(path.name, err()) as hear:
+            spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **columns).id}
+
+
+def _here(ref: Any) -> Path | None:
+    """The path that a reference is, if it is one: no scheme, and something is there."""
+    path = Path(str(ref)).expanduser()
+    return path if path.exists() or str(ref).startswith(("./", "../", "/", "~/")) else None
+
+
+def watch(session: Session, job: JobId) -> None:
     """Follow a job to its end; the exit code is 0 if it succeeded and 1 otherwise. Ctrl-C leaves it running."""
-    with connect(context) as client:
-        _watch(client, job, as_json)
+    with session.connect() as client:
+        _watch(session, client, job)
 
 
-def _watch(client: Client, job_id: str, as_json: bool) -> None:
-    """Progress to the error output; at the end the results, or with `as_json` the job, to the standard output."""
+def _watch(session: Session, client: Client, job_id: str) -> None:
+    """Progress to the error output; at the end the results, or for programs the job, to the standard output."""
+    come_back = f"Come back: microlith watch {job_id}"
     try:
         job = live.follow(client.watch(job_id), err())
     except KeyboardInterrupt:
-        err().print(f"The job goes on. {_come_back(job_id)}")
+        err().print(f"The job goes on. {come_back}")
         raise typer.Exit(INTERRUPTED) from None
     except Unreachable:
-        err().print(f"The server is away, the job is safe. {_come_back(job_id)}")
+        err().print(f"The server is away, the job is safe. {come_back}")
         raise
-    if as_json:
-        typer.echo(job.model_dump_json(indent=2))
+    if session.as_json:
+        session.show("", job)
     elif job.state == "succeeded":
         out().print(tables.results(client.results(job_id)))
-        err().print(f"Bring them home: [bold]microlith modules download --job {job_id} FOLDER[/]")
+        session.remark(f"Bring them home: microlith download {job_id} FOLDER")
     settle(job)
 
 
-def _come_back(job_id: str) -> str:
-    return f"Come back: [bold]microlith jobs watch {job_id}[/]"
-
-
-@app.command("list")
 def list_jobs(
-    context: typer.Context,
-    state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    session: Session,
+    state: StateName = None,
     model: Annotated[str | None, typer.Option(help="Only jobs on this model.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only jobs on this dataset.")] = None,
     label: Label = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
-    as_json: AsJson = False,
 ) -> None:
     """Your jobs, newest first."""
-    filters: JobFilters = {"page": min(limit, 100), "labels": specs.labels(label) or {}}
+    filters: JobFilters = {"page": min(limit, 100), "labels": labels(label) or {}}
     given: dict[Literal["state", "model", "dataset"], Any] = {"state": state, "model": model, "dataset": dataset}
     for name, value in given.items():
         if value is not None:
             filters[name] = value
-    with connect(context) as client:
+    with session.connect() as client:
         found = list(itertools.islice(client.jobs(**filters), limit))
-    show(tables.jobs(found), found, as_json)
+    session.show(tables.jobs(found), found)
 
 
-@app.command("show")
-def show_job(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
+def show_job(session: Session, job: JobId) -> None:
     """A job as it is: state, progress, error, what it was asked and what that came to."""
-    with connect(context) as client:
-        _tell(client.job(job), as_json)
+    with session.connect() as client:
+        _tell(session, client.job(job))
 
 
-@app.command()
 def results(
-    context: typer.Context,
+    session: Session,
     job: JobId,
     csv: Annotated[bool, typer.Option("--csv", help="Print class,precision,recall,f1-score,support.")] = False,
-    as_json: AsJson = False,
 ) -> None:
     """Every module beside the base: precision, recall and F1 on its own class, ratio, sparsity, size."""
-    with connect(context) as client:
+    with session.connect() as client:
         if csv:
             typer.echo(client.results_csv(job), nl=False)
         else:
             document = client.results(job)
-            show(tables.results(document), document, as_json)
+            session.show(tables.results(document), document)
 
 
-@app.command()
-def cancel(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
-    """Stop a job; the modules it has finished stay."""
-    with connect(context) as client:
-        _tell(client.cancel(job), as_json)
+def compare(
+    session: Session,
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Two or more, or one that is a sweep.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print a row a concern, a column a job and ratio.")] = False,
+) -> None:
+    """Jobs beside one another: F1 of each concern, in a column for every job and ratio, and the base's.
 
-
-@app.command()
-def retry(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
-    """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
-    with connect(context) as client:
-        _tell(client.retry(job), as_json)
-
-
-@app.command()
-def repair(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
-    """Have the stored files of a finished job looked at, and made anew where they are damaged or gone."""
-    with connect(context) as client:
-        _tell(client.repair(job), as_json)
-
-
-@app.command()
-def delete(context: typer.Context, job: JobId, as_json: AsJson = False) -> None:
-    """Remove a finished job with its modules and their files."""
-    with connect(context) as client:
-        client.delete(job)
-    if as_json:
-        typer.echo(f'{{"id": "{job}", "deleted": true}}')
+    microlith compare job_01… job_02…
+    """
+    with session.connect() as client:
+        compared = beside.compare([(client.job(job), client.results(job)) for job in jobs])
+    if csv:
+        typer.echo(beside.csv(compared), nl=False)
+    elif session.as_json:
+        session.dump(beside.plain(compared))
     else:
-        out().print(f"{job} is gone.")
+        out().print(beside.table(compared))
 
 
-def _tell(job: Job, as_json: bool) -> None:
-    show(sheets.job(job), job, as_json)
+def cancel(session: Session, job: JobId) -> None:
+    """Stop a job; the modules it has finished stay."""
+    with session.connect() as client:
+        _tell(session, client.cancel(job))
+
+
+def retry(session: Session, job: JobId) -> None:
+    """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
+    with session.connect() as client:
+        _tell(session, client.retry(job))
+
+
+def repair(session: Session, job: JobId) -> None:
+    """Have the stored files of a finished job looked at, and made anew where they are damaged or gone."""
+    with session.connect() as client:
+        _tell(session, client.repair(job))
+
+
+def delete(session: Session, job: JobId) -> None:
+    """Remove a finished job with its modules and their files."""
+    with session.connect() as client:
+        client.delete(job)
+    session.say(f"{job} is gone.", {"id": job, "deleted": True})
+
+
+def _tell(session: Session, job: Job) -> None:
+    session.show(sheets.job(job), job)
+
+
+COMMANDS = {
+    "submit": command(submit, FLAGS),
+    "watch": command(watch),
+    "list": command(list_jobs),
+    "show": command(show_job),
+    "results": command(results),
+    "compare": command(compare),
+    "cancel": command(cancel),
+    "retry": command(retry),
+    "repair": command(repair),
+    "delete": command(delete),
+}
+for name, run in COMMANDS.items():
+    app.command(name)(run)

@@ -15,6 +15,7 @@ from microlith.errors import (
     InvalidMask,
     JobFailed,
     MicrolithClientError,
+    MissingExtra,
     NoSuchLayout,
     NotABase,
     NotUploadable,
@@ -27,11 +28,15 @@ from microlith.errors import (
 
 DONE, FAILED, USAGE, REFUSED, UNREACHABLE, WRONG_BYTES, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-EXIT_CODES = (
-    "[bold]Exit codes[/bold]: 0 done; 1 the job failed, was cancelled or expired; 2 wrong usage, or a local file in "
-    "the way; 3 the server refused and says why; 4 no Microlith server answered; 5 a download, or a "
-    "mask's base, with the wrong digest; 130 interrupted."
-)
+EXIT_CODES = {
+    DONE: "done",
+    FAILED: "the job failed, was cancelled or expired",
+    USAGE: "wrong usage, or a local file in the way, missing or of the wrong kind",
+    REFUSED: "the server refused and says why",
+    UNREACHABLE: "no Microlith server answered",
+    WRONG_BYTES: "a download, or a mask's base, with the wrong digest",
+    INTERRUPTED: "interrupted",
+}
 
 _CODES: dict[type[Exception], int] = {
     JobFailed: FAILED,
@@ -43,18 +48,15 @@ _CODES: dict[type[Exception], int] = {
     WrongBase: WRONG_BYTES,
     NotABase: USAGE,
     NoSuchLayout: USAGE,
+    MissingExtra: USAGE,
     NotUploadable: USAGE,
     TargetOccupied: USAGE,
     OSError: USAGE,
 }
-_ANYWHERE = ("--url", "--key")
 
 
 class Root(TyperGroup):
-    """The outermost command: takes its options from anywhere on the line and turns errors into exit codes."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _options_first(args))
+    """The outermost command: turns errors into exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -64,6 +66,11 @@ class Root(TyperGroup):
         except (MicrolithClientError, OSError) as error:
             say(error)
             raise typer.Exit(exit_code(error)) from error
+
+
+def table_of_exit_codes() -> str:
+    """For the end of the help."""
+    return "\n\n".join(["[bold]Exit codes[/bold]", *(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())])
 
 
 def exit_code(error: Exception) -> int:
@@ -82,23 +89,3 @@ def settle(job: Job) -> None:
     """End the command as the job ended."""
     if job.state != "succeeded":
         raise JobFailed(job)
-
-
-def _options_first(args: list[str]) -> list[str]:
-    """The line with the options that may stand anywhere moved to the front."""
-    before, hyphens, after = _split_at_double_hyphen(args)
-    front, rest = list[str](), list[str]()
-    words = iter(before)
-    for word in words:
-        if word in _ANYWHERE:
-            front += [word, *([value] if (value := next(words, None)) is not None else [])]
-        elif word.startswith(tuple(f"{option}=" for option in _ANYWHERE)):
-            front.append(word)
-        else:
-            rest.append(word)
-    return [*front, *rest, *hyphens, *after]
-
-
-def _split_at_double_hyphen(args: list[str]) -> tuple[list[str], list[str], list[str]]:
-    end = args.index("--") if "--" in args else len(args)
-    return args[:end], args[end : end + 1], args[end + 1 :]

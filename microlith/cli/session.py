@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import BaseModel
@@ -14,27 +14,44 @@ from rich.console import Console, RenderableType
 
 from microlith.client import Client
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON and nothing else.")]
-JobId = Annotated[str, typer.Argument(help="The job, as `jobs list` names it.", metavar="JOB")]
 WIDE = 200
 """Columns where the output is no terminal: a pipe has no edge to wrap at."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """Where the server is, as far as the command line says."""
+    """Where the server is, as far as the command line says, and whether people or programs read the output."""
 
-    url: str | None
-    key: str | None
+    url: str | None = None
+    key: str | None = None
+    as_json: bool = False
 
-    def connect(self) -> Client:
-        return Client(self.url, api_key=self.key)
+    def connect(self, **options: Any) -> Client:
+        """A client for the server that the command line, or else the environment, names."""
+        return Client(self.url, api_key=self.key, **options)
 
+    def show(self, table: RenderableType, found: BaseModel | Sequence[BaseModel]) -> None:
+        """Print for people, or as JSON: an object, or a list of them."""
+        if self.as_json:
+            self.dump([_plain(one) for one in found] if isinstance(found, Sequence) else _plain(found))
+        else:
+            out().print(table if found else "None yet.")
 
-def connect(context: typer.Context) -> Client:
-    """A client for the server that the command line, or else the environment, names."""
-    session: Session = context.find_object(Session) or Session(None, None)
-    return session.connect()
+    def dump(self, content: Any) -> None:
+        """Print as JSON."""
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+    def say(self, text: str, content: Any) -> None:
+        """Print a line as it is, or as JSON what it tells."""
+        if self.as_json:
+            self.dump(content)
+        else:
+            out().print(text, soft_wrap=True, markup=False)
+
+    def remark(self, text: str) -> None:
+        """Tell people something beside the result."""
+        if not self.as_json:
+            err().print(text, soft_wrap=True, markup=False)
 
 
 def out() -> Console:
@@ -45,16 +62,6 @@ def out() -> Console:
 def err() -> Console:
     """For progress and remarks: the error output, so that results can be piped."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
-
-
-def show(table: RenderableType, found: BaseModel | Sequence[BaseModel], as_json: bool) -> None:
-    """Print for people, or as JSON: an object, or a list of them."""
-    if not as_json:
-        out().print(table if found else "None yet.")
-    elif isinstance(found, BaseModel):
-        typer.echo(found.model_dump_json(indent=2))
-    else:
-        typer.echo(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False))
 
 
 def _plain(one: BaseModel) -> Any:

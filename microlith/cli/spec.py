@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
+import yaml
 
 
 def read_spec(source: str | None) -> dict[str, Any]:
-    """The JSON object in a file, or on the standard input for `-`; empty without a source."""
+    """The JSON or YAML object in a file, or on the standard input for `-`; empty without a source."""
     if source is None:
         return {}
     try:
-        spec = json.loads(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{source} cannot be read as JSON: {error}", param_hint="--spec") from error
+        spec = _parse(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise typer.BadParameter(f"{source} cannot be read as YAML or JSON: {error}", param_hint="SPEC") from error
     if not isinstance(spec, dict):
-        raise typer.BadParameter("the file must hold one JSON object", param_hint="--spec")
+        raise typer.BadParameter("the file must hold one object", param_hint="SPEC")
     return spec
+
+
+def spec_from(source: str | None, flags: Mapping[str, Any], settings: Sequence[str] | None) -> dict[str, Any]:
+    """The file's spec with the flags laid over it, and over that the settings, `PLACE=VALUE`."""
+    read = {"concerns": concerns, "ratio": ratio, "labels": labels}
+    given = {place: read[place](value) if place in read else value or None for place, value in flags.items()}
+    given["reuse"] = flags.get("reuse")
+    return overlay(read_spec(source), given | _settings(settings))
 
 
 def overlay(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,14 +64,14 @@ def ratio(given: Sequence[float] | None) -> float | list[float] | None:
     return None if not given else given[0] if len(given) == 1 else list(given)
 
 
-def settings(given: Sequence[str] | None) -> dict[str, Any]:
-    """`PLACE=VALUE` for any place of the spec; a value that is not JSON is a text."""
-    return {place: _json_or_text(value) for place, value in _pairs(given, "--set")}
-
-
 def labels(given: Sequence[str] | None) -> dict[str, str] | None:
     """`key=value` marks."""
     return dict(_pairs(given, "--label")) or None
+
+
+def _settings(given: Sequence[str] | None) -> dict[str, Any]:
+    """`PLACE=VALUE` for any place of the spec; a value that is not JSON is a text."""
+    return {place: _json_or_text(value) for place, value in _pairs(given, "--set")}
 
 
 def _pairs(given: Sequence[str] | None, flag: str) -> list[tuple[str, str]]:
@@ -77,3 +87,25 @@ def _json_or_text(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+class _Core(yaml.SafeLoader):
+    """YAML 1.2's core schema: `no` is a label and `2:4` a scope, not a boolean and a number of base 60."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+):
+    _Core.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.load(text, Loader=_Core)

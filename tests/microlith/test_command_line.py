@@ -12,6 +12,8 @@ from small_service import QUICK, Reply, SmallService, answer, problem
 from typer.testing import CliRunner, Result
 
 from microlith.cli import app
+from microlith.cli.outcome import _CODES as CODES
+from microlith.cli.outcome import EXIT_CODES
 from microlith.client import Client
 from microlith.contract import Job
 
@@ -36,12 +38,12 @@ def test_a_submission_is_watched_and_its_results_are_printed(service: SmallServi
     running = wire.job("running", phase="scoring", progress={"percent": 40, "eta_seconds": 90})
     service.on(JOB, answer(running, ETag='"1"'), answer(wire.job("succeeded")))
     service.on("GET /v1/jobs/job_1/results", answer(wire.results(wire.module())))
-    done = run("jobs", "submit", *REQUIRED)
+    done = run("submit", *REQUIRED)
     assert done.exit_code == 0
     assert "scoring: 40 %, 0/2 concerns, 1 min 30 s left" in done.stderr
     assert "0.667/0.500" in done.stdout
     assert "+0.167" in done.stdout
-    assert "microlith modules download --job job_1" in done.stderr
+    assert "microlith download job_1 FOLDER" in done.stderr
 
 
 def test_only_what_was_given_is_sent(service: SmallService, run: Run) -> None:
@@ -55,6 +57,8 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
     flags = "--concern animal --concern 6 --method ci --form alpha --structure neurons --ratio 0.3 --ratio 0.7"
     flags += " --include output --exclude attention --per-concern 8 --order random --seed 1 --pads include"
     flags += " --pairing position --limit 50 --label team=x --label note=a=b --no-reuse --text-column t"
+    flags += " --scope layer --recovery refit --head binary --negatives confusers --layout mask --layout onnx"
+    flags += " --set evaluation.latency=false"
     assert run("jobs", "submit", *REQUIRED, *flags.split(), "--no-watch").exit_code == 0
     assert sent_spec(service) == {
         "model": "demo:m",
@@ -62,11 +66,15 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
         "concerns": ["animal", 6],
         "method": {"name": "ci", "form": "alpha"},
         "structure": "neurons",
+        "scope": "layer",
         "ratio": [0.3, 0.7],
+        "recovery": "refit",
+        "head": "binary",
         "layers": {"include": ["output"], "exclude": ["attention"]},
-        "sampling": {"per_concern": 8, "order": "random", "seed": 1},
+        "sampling": {"per_concern": 8, "order": "random", "negatives": "confusers", "seed": 1},
         "calibration": {"pads": "include", "pairing": "position"},
-        "evaluation": {"limit": 50},
+        "evaluation": {"limit": 50, "latency": False},
+        "export": {"layouts": ["mask", "onnx"]},
         "labels": {"team": "x", "note": "a=b"},
         "reuse": False,
     }
@@ -140,7 +148,7 @@ def test_an_interrupted_watch_leaves_the_job_running_and_says_how_to_come_back(
     monkeypatch.setattr(Client, "watch", interrupted)
     done = run("jobs", "watch", "job_1")
     assert done.exit_code == 130
-    assert "microlith jobs watch job_1" in done.stderr
+    assert "microlith watch job_1" in done.stderr
     assert service.asked == []
 
 
@@ -151,7 +159,7 @@ def test_a_server_that_goes_away_during_a_watch_is_said_with_how_to_come_back(
     service.on(JOB, answer(wire.job("running")), Reply(cut=-1))
     done = run("jobs", "watch", "job_1")
     assert done.exit_code == 4
-    assert "the job is safe. Come back: microlith jobs watch job_1" in done.stderr
+    assert "the job is safe. Come back: microlith watch job_1" in done.stderr
 
 
 def test_the_url_and_the_key_may_stand_anywhere(
@@ -173,6 +181,10 @@ def test_the_url_and_the_key_may_stand_anywhere(
     ("words", "call", "content"),
     [
         ("jobs show job_1", JOB, wire.job()),
+        ("show job_1", JOB, wire.job()),
+        ("show mod_1", "GET /v1/modules/mod_1", wire.module()),
+        ("show mdl_1", "GET /v1/models/mdl_1", wire.model()),
+        ("show dst_1", "GET /v1/datasets/dst_1", wire.dataset()),
         ("jobs results job_1", f"{JOB}/results", wire.results(wire.module())),
         ("jobs cancel job_1", "POST /v1/jobs/job_1/cancel", wire.job("cancelling")),
         ("jobs retry job_1", "POST /v1/jobs/job_1/retry", wire.job()),
@@ -199,6 +211,9 @@ def test_json_is_the_servers_own_document_and_people_get_a_sheet(
     ("words", "call", "item"),
     [
         ("jobs list", "GET /v1/jobs", wire.job()),
+        ("list", "GET /v1/jobs", wire.job()),
+        ("models", "GET /v1/models", wire.model()),
+        ("datasets", "GET /v1/datasets", wire.dataset()),
         ("modules list job_1", "GET /v1/jobs/job_1/modules", wire.module()),
         ("models list", "GET /v1/models", wire.model()),
         ("datasets list", "GET /v1/datasets", wire.dataset()),
@@ -280,15 +295,9 @@ def test_a_concern_the_job_does_not_have_is_answered_with_those_it_has(service: 
 
 def test_the_help_documents_the_exit_codes(run: Run) -> None:
     said = " ".join(run("--help").stdout.split())
-    for code in (
-        "0 done",
-        "1 the job failed",
-        "2 wrong usage",
-        "3 the server refused",
-        "4 no Microlith",
-        "5 a download",
-    ):
-        assert code in said
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code} {meaning}" in said
+    assert set(CODES.values()) <= set(EXIT_CODES)
 
 
 def test_the_version_is_told(run: Run) -> None:

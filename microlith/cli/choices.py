@@ -1,0 +1,33 @@
+"""What stands for a thing on the command line, and what the shell offers for it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated
+
+import typer
+
+from microlith.cli.session import Session
+from microlith.client import Retry
+from microlith.contract import State
+from microlith.errors import MicrolithClientError
+
+OFFERED = 50
+PATIENCE = 1.5
+"""Seconds that a key press may wait for the server."""
+
+
+def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The newest jobs, each with its state and model, as completions."""
+    session = context.find_object(Session) or Session()
+    try:
+        with session.connect(timeout=PATIENCE, retry=Retry(attempts=1)) as client:
+            newest = list(itertools.islice(client.jobs(page=OFFERED), OFFERED))
+    except MicrolithClientError:
+        return []
+    return [(job.id, f"{job.state}, {job.spec.model}") for job in newest if job.id.startswith(incomplete)]
+
+
+JobId = Annotated[str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)]
+ModuleId = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
+StateName = Annotated[State | None, typer.Option(help="Only jobs in this state.")]

@@ -1,0 +1,116 @@
+"""`microlith doctor`: looks at everything between this shell and a finished job, and says what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import typer
+from rich.text import Text
+
+import microlith
+from microlith.cli.outcome import REFUSED, UNREACHABLE
+from microlith.cli.session import Session, out
+from microlith.client import Client, Retry
+from microlith.display import tables
+from microlith.errors import ForbiddenProblem, MicrolithClientError, ProblemError, UnauthenticatedProblem, Unreachable
+
+State = Literal["ok", "note", "wrong"]
+STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+PATIENCE = 5.0
+OPENERS = {"torch": "masks", "transformers": "masks", "onnxruntime": "combined", "pandas": "pandas"}
+"""What opens things that come out of the service, and the extra that brings it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `advice` is what to do about it."""
+
+    check: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def doctor(session: Session) -> None:
+    """Check the server, the key, the versions and what is installed here; say what to do about each fault.
+
+    Exits with 0 if a job could be submitted now, with 4 if no server answered, and with 3 if it would refuse.
+    """
+    findings = list(examine(session))
+    if session.as_json:
+        session.dump([asdict(finding) for finding in findings])
+    else:
+        table = tables.plain("", "check", "found", "what to do")
+        for one in findings:
+            tables.row(table, Text(one.state, STYLES[one.state]), one.check, one.found, one.advice)
+        out().print(table)
+    wrong = {finding.check for finding in findings if finding.state == "wrong"}
+    if wrong:
+        raise typer.Exit(UNREACHABLE if "server" in wrong else REFUSED)
+
+
+def examine(session: Session) -> Iterator[Finding]:
+    """What was found, in the order in which one thing needs another."""
+    yield Finding("client", "ok", f"microlith {microlith.__version__}, Python {platform.python_version()}")
+    with session.connect(timeout=PATIENCE, retry=Retry(attempts=1)) as client:
+        server = _server(client, session)
+        yield server
+        if server.state == "ok":
+            yield _versions(client)
+            yield _ready(client)
+            yield _key(client)
+    yield from _openers()
+
+
+def _server(client: Client, session: Session) -> Finding:
+    said = "--url" if session.url else "MICROLITH_URL" if os.environ.get("MICROLITH_URL") else "the default"
+    try:
+        client.health()
+    except Unreachable as error:
+        advice = "Start it (`make serve`), or name another: --url or MICROLITH_URL."
+        return Finding("server", "wrong", f"{client.base_url} ({said}): {error.reason}", advice)
+    except ProblemError as error:
+        return Finding("server", "wrong", f"{client.base_url} ({said}): {error.title}", "Look at its log.")
+    return Finding("server", "ok", f"{client.base_url} ({said})")
+
+
+def _versions(client: Client) -> Finding:
+    server = client.health().get("version", "unknown")
+    if server.split(".")[:2] == microlith.__version__.split(".")[:2]:
+        return Finding("version", "ok", f"the server is {server}")
+    advice = f'Take the same here: pip install "microlith=={server}".'
+    return Finding("version", "note", f"the server is {server}, this client {microlith.__version__}", advice)
+
+
+def _ready(client: Client) -> Finding:
+    parts = client.readiness()
+    away = {name: state for name, state in parts.items() if state != "ok"}
+    if not away:
+        return Finding("ready", "ok", ", ".join(parts))
+    told = "; ".join(f"{name}: {state}" for name, state in away.items())
+    return Finding("ready", "wrong", told, "Whoever runs the server has to bring these back; jobs are kept meanwhile.")
+
+
+def _key(client: Client) -> Finding:
+    try:
+        next(client.jobs(page=1), None)
+    except (UnauthenticatedProblem, ForbiddenProblem) as error:
+        return Finding("key", "wrong", error.detail, "Set MICROLITH_API_KEY, or pass --key.")
+    except MicrolithClientError as error:
+        return Finding("key", "wrong", str(error).splitlines()[0], "Look at the server's log.")
+    return Finding("key", "ok", "the server takes it" if client.has_key else "none is needed")
+
+
+def _openers() -> Iterator[Finding]:
+    for package, extra in OPENERS.items():
+        if importlib.util.find_spec(package):
+            yield Finding(package, "ok", "installed")
+        else:
+            advice = f'To open what comes out of the service here: pip install "microlith[{extra}]".'
+            yield Finding(package, "note", f"not installed in {sys.prefix}", advice)

@@ -1,0 +1,76 @@
+"""The flags of `submit`: each a name and its place in the spec; the contract says the rest."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from microlith.cli.facts import fact
+
+METAVARS = {str: "NAME", int: "NUMBER", float: "FRACTION"}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag for a place of the spec. `many` may be given several times; a boolean has its `--no-` beside it."""
+
+    name: str
+    place: str
+    kind: type = str
+    many: bool = False
+    metavar: str | None = None
+    help: str | None = None
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """As an argument of a command; None where the flag was not given."""
+        told = fact(self.place)
+        names = (f"--{self.name}/--no-{self.name}",) if self.kind is bool else (f"--{self.name}",)
+        option = typer.Option(
+            *names,
+            help=self.help or told.told,
+            metavar=None if self.kind is bool else self.metavar or METAVARS[self.kind],
+            autocompletion=_completion(told.choices),
+            rich_help_panel="The job",
+        )
+        kind: Any = list[self.kind] if self.many else self.kind  # type: ignore[name-defined]
+        annotation = Annotated[kind | None, option]
+        name = f"flag_{self.name.replace('-', '_')}"
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+REF = "Or a file or folder here, which is uploaded first."
+FLAGS = (
+    Flag("model", "model", metavar="REF", help=f"demo:NAME, hub:ORG/NAME@REVISION, mdl_… or path:FOLDER. {REF}"),
+    Flag("dataset", "dataset", metavar="REF", help=f"The same kinds of reference, dst_… for an id. {REF}"),
+    Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts."),
+    Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images."),
+    Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels."),
+    Flag("concern", "concerns", many=True, metavar="LABEL", help="A class by label or id. Default: all."),
+    Flag("method", "method.name", help="How importance is scored (`microlith methods`). Default: ci."),
+    Flag("form", "method.form"),
+    Flag("structure", "structure"),
+    Flag("scope", "scope"),
+    Flag("ratio", "ratio", float, many=True, help="The fraction REMOVED; several make a sweep. Default: 0.5."),
+    Flag("recovery", "recovery"),
+    Flag("head", "head"),
+    Flag("include", "layers.include", many=True, metavar="PATTERN"),
+    Flag("exclude", "layers.exclude", many=True, metavar="PATTERN"),
+    Flag("per-concern", "sampling.per_concern", int),
+    Flag("order", "sampling.order"),
+    Flag("negatives", "sampling.negatives"),
+    Flag("seed", "sampling.seed", int),
+    Flag("pads", "calibration.pads"),
+    Flag("pairing", "calibration.pairing"),
+    Flag("limit", "evaluation.limit", int),
+    Flag("layout", "export.layouts", many=True),
+    Flag("label", "labels", many=True, metavar="KEY=VALUE"),
+    Flag("reuse", "reuse", bool),
+)
+
+
+def _completion(choices: tuple[str, ...]) -> Any:
+    return (lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None
