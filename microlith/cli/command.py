@@ -21,7 +21,8 @@ SHARED = {"url": Url, "key": Key, "as_json": AsJson}
 class Flagged(Protocol):
     """A flag told as data."""
 
-    place: str
+    @property
+    def place(self) -> str: ...
 
     @property
     def parameter(self) -> inspect.Parameter: ...

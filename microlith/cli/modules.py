@@ -9,10 +9,11 @@ import typer
 
 from microlith.cli.choices import JobId, ModuleId
 from microlith.cli.command import command, remember
+from microlith.cli.outcome import settle
 from microlith.cli.session import Session, err
 from microlith.client import Client
-from microlith.contract import Module
-from microlith.display import sheets, tables
+from microlith.contract import Job, Module
+from microlith.display import live, sheets, tables
 from microlith.display.transfer import transfer
 from microlith.errors import NotABase
 
@@ -39,10 +40,11 @@ def show_module(session: Session, module: ModuleId) -> None:
 
 def download(
     session: Session,
+    *,
     named: Annotated[
         list[str] | None, typer.Argument(metavar="MODULE|JOB", help="Which modules, or all of a job.")
     ] = None,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to; made when it is missing.")] = "",
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to; made when it is missing.")],
     job: Annotated[str | None, typer.Option(help="Every module of this job.")] = None,
     concern: Annotated[list[str] | None, typer.Option(help="Of the jobs, only these labels or ids.")] = None,
     layout: Annotated[str, typer.Option(help="Which file form.")] = "portable",
@@ -54,12 +56,12 @@ def download(
 
     microlith download job_01… ./modules --concern animal --concern plant
     """
-    wanted, target = _where(named or [], folder, job, concern)
+    wanted = _wanted(named or [], job, concern)
     fetched = []
     with session.connect() as client:
         for module in [module for name in wanted for module in _named(client, name, concern)]:
             with transfer(module.concern.label, err()) as hear:
-                path = client.download_module(module, target, layout, unpack=unpack, on_bytes=hear)
+                path = client.download_module(module, folder, layout, unpack=unpack, on_bytes=hear)
             fetched.append({"module": module.id, "concern": module.concern.label, "path": str(path)})
             if not session.as_json:
                 session.say(f"{module.concern.label}: {path}", None)
@@ -75,7 +77,7 @@ def export(
 ) -> None:
     """Have one more file form of a module made, and wait for it; then download it with --layout."""
     with session.connect() as client:
-        client.wait(client.order_layout(module, layout, int8=int8).id)
+        _done(client, client.order_layout(module, layout, int8=int8))
         found = client.module(module)
     session.show(sheets.module(found), found)
 
@@ -92,7 +94,7 @@ def combine(
     microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
     """
     with session.connect() as client:
-        job = client.wait(client.combine({"mode": mode, "modules": modules, "dataset": dataset}).id)
+        job = _done(client, client.combine({"mode": mode, "modules": modules, "dataset": dataset}))
         told = client.results(job.id).combination
         path = client.download(job.artifacts[0], out_folder + "/")
     session.show(tables.combination(told) if told else "", told or job)
@@ -113,6 +115,13 @@ def apply(
     session.say(path, {"path": path})
 
 
+def _done(client: Client, job: Job) -> Job:
+    """The job when it has succeeded, followed on the error output."""
+    done = live.follow(client.watch(job.id), err())
+    settle(done)
+    return done
+
+
 def _applied(mask: Path, base: Path, target: Path) -> Path:
     try:
         from microlith.masks.folder import apply_to_folder
@@ -122,14 +131,14 @@ def _applied(mask: Path, base: Path, target: Path) -> Path:
         raise NotABase(f'Masks need {error.name}: pip install "microlith[masks]".') from error
 
 
-def _where(named: list[str], folder: str, job: str | None, concern: list[str] | None) -> tuple[list[str], str]:
-    """The modules and jobs that are named, and the folder."""
+def _wanted(named: list[str], job: str | None, concern: list[str] | None) -> list[str]:
+    """The modules and jobs that are named."""
     wanted = [*named, *([job] if job else [])]
-    if not folder or not wanted or (job and named):
+    if not wanted or (job and named):
         raise typer.BadParameter("name modules or a job, and a folder: microlith download JOB FOLDER")
     if concern and not any(name.startswith("job_") for name in wanted):
         raise typer.BadParameter("goes with a job only", param_hint="--concern")
-    return wanted, folder
+    return wanted
 
 
 def _named(client: Client, name: str, concern: list[str] | None) -> list[Module]:

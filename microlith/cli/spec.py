@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def read_spec(source: str | None) -> dict[str, Any]:
 
 def spec_from(source: str | None, flags: Mapping[str, Any], settings: Sequence[str] | None) -> dict[str, Any]:
     """The file's spec with the flags laid over it, and over that the settings, `PLACE=VALUE`."""
-    read = {"concerns": concerns, "ratio": ratio, "labels": labels}
+    read: dict[str, Callable[[Any], Any]] = {"concerns": concerns, "ratio": ratio, "labels": labels}
     given = {place: read[place](value) if place in read else value or None for place, value in flags.items()}
     given["reuse"] = flags.get("reuse")
     return overlay(read_spec(source), given | _settings(settings))

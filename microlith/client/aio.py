@@ -19,16 +19,8 @@ from microlith.errors import UnexpectedAnswer
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def connect(
-    opener: OpenTransport, base_url: str | None, api_key: str | None, timeout: float, retry: Retry
-) -> Connection:
-    """A connection to the server that is named, or that the environment names, or to one on this machine."""
-    url = base_url or os.environ.get("MICROLITH_URL") or DEFAULT_URL
-    return Connection(opener, url, api_key or os.environ.get("MICROLITH_API_KEY"), timeout, retry)
-
-
 class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
-    """A connection to one server, for asyncio or trio. Its calls, and what they promise, are those of Client.
+    """A connection to one server, for asyncio. Its calls, and what they promise, are those of Client.
 
     async with AsyncClient() as client:
         job = await client.submit({"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"})
@@ -43,16 +35,15 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
         api_key: str | None = None,
         timeout: float = 30.0,
         retry: Retry | None = None,
+        opener: OpenTransport = Suspending,
     ) -> None:
-        """`timeout` in seconds is for each connection and each silence of the server, not for a whole call."""
-        super().__init__(connect(Suspending, base_url, api_key, timeout, retry or Retry()))
+        """`timeout` in seconds is for each connection and each silence of the server, not for a whole call.
 
-    @classmethod
-    def over(cls, server: Connection) -> Self:
-        """The calls over a connection that is there."""
-        client = cls.__new__(cls)
-        client._server = server
-        return client
+        `opener` is how it waits; Client waits by holding the thread.
+        """
+        url = base_url or os.environ.get("MICROLITH_URL") or DEFAULT_URL
+        key = api_key or os.environ.get("MICROLITH_API_KEY")
+        super().__init__(Connection(opener, url, key, timeout, retry or Retry()))
 
     async def decompose(self, model: Source, dataset: Dataset, **options: Unpack[SpecOptions]) -> AsyncJobHandle:
         """Ask for modules of a model, and get the job that makes them.

@@ -11,15 +11,16 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 Inner = TypeVar("Inner")
+Inner_co = TypeVar("Inner_co", covariant=True)
 P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Facade(Generic[Inner]):
+class Facade(Generic[Inner_co]):
     """The plain face of `inner`, whose connection never suspends."""
 
-    def __init__(self, inner: Inner) -> None:
+    def __init__(self, inner: Inner_co) -> None:
         self._inner = inner
 
 

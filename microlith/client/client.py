@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from microlith.client.aio import AsyncClient, connect
+from microlith.client.aio import AsyncClient
 from microlith.client.blocking import Facade, blocking, facing, iterating
 from microlith.client.handles import JobHandle
 from microlith.client.retry import Retry
@@ -35,7 +35,9 @@ class Client(Facade[AsyncClient]):
         retry: Retry | None = None,
     ) -> None:
         """`timeout` in seconds is for each connection and each silence of the server, not for a whole call."""
-        super().__init__(AsyncClient.over(connect(Blocking, base_url, api_key, timeout, retry or Retry())))
+        super().__init__(
+            AsyncClient(base_url, api_key=api_key, timeout=timeout, retry=retry or Retry(), opener=Blocking)
+        )
 
     @property
     def base_url(self) -> str:

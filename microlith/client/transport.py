@@ -37,7 +37,8 @@ class FileBody:
 class Transport(Protocol):
     """What a connection needs of the world."""
 
-    http: httpx.Client | httpx.AsyncClient
+    @property
+    def http(self) -> httpx.Client | httpx.AsyncClient: ...
 
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response: ...
     async def read(self, answer: httpx.Response) -> None: ...
@@ -82,7 +83,7 @@ class Blocking:
 
 
 class Suspending:
-    """Waits by giving way, to asyncio or trio; what is heavy is done in a thread."""
+    """Waits by giving way to the event loop; what is heavy is done in a thread."""
 
     def __init__(self, **options: Any) -> None:
         self.http = httpx.AsyncClient(**options)
