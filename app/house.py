@@ -13,18 +13,21 @@ import uvicorn
 
 from app.db.migrations import migrate
 from app.db.unit import Database
+from app.domain.queues import GPU, LIGHT
 from app.embedded.services import EmbeddedServices
 from app.main import create_app
 from app.settings import Settings
 
 STOP_SECONDS = 5
 
+LIGHT_JOBS_PER_CHILD = 100
+
 
 @contextmanager
 def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
-    """The settings with nothing left to name: own servers where no URL was given, migrated, with a worker beside them.
+    """The settings with nothing left to name: own servers where no URL was given, migrated, with workers beside them.
 
-    The worker comes along with the broker; who names a broker runs workers of his own.
+    Workers come along with the broker; who names a broker runs workers of his own.
     """
     bring_database, bring_broker = settings.database_url is None, settings.broker_url is None
     if not (bring_database or bring_broker):
@@ -41,8 +44,7 @@ def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
         )
         _migrate(complete)
         if worker and bring_broker:
-            environment = os.environ | complete.environment() | {"OMP_WAIT_POLICY": "passive"}
-            services.start_worker([sys.executable, "-m", "worker"], environment)
+            _start_workers(services, complete)
         yield complete
 
 
@@ -79,6 +81,21 @@ def _server(settings: Settings, port: int) -> uvicorn.Server:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return uvicorn.Server(config)
+
+
+def _start_workers(services: EmbeddedServices, settings: Settings) -> None:
+    """One for everything; or two, so that nobody who tries a module waits for a decomposition or a fresh process."""
+    if not settings.light_worker:
+        _start_worker(services, settings, "worker")
+        return
+    _start_worker(services, settings.model_copy(update={"queues": GPU}), "worker")
+    light = {"queues": LIGHT, "threads": 1, "jobs_per_child": LIGHT_JOBS_PER_CHILD}
+    _start_worker(services, settings.model_copy(update=light), "light-worker")
+
+
+def _start_worker(services: EmbeddedServices, settings: Settings, name: str) -> None:
+    environment = os.environ | settings.environment() | {"OMP_WAIT_POLICY": "passive"}
+    services.start_worker([sys.executable, "-m", "worker"], environment, name=name)
 
 
 def _with_objects(settings: Settings) -> Settings:

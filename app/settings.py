@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.domain.queues import QUEUES
 from microlith.contract import Kind
 
+TRY_DAYS = 1.0
+"""How long what a module made of a few texts is kept at most: it is looked at once, and the texts are somebody's."""
+
 
 class Settings(BaseSettings):
     """How this process is set up. Without URLs the embedded default brings its own database, broker and store."""
@@ -51,6 +54,10 @@ class Settings(BaseSettings):
     reaper_seconds: float = Field(5.0, gt=0, description="Between two looks for jobs that nobody looks after.")
     unheard_seconds: float = Field(15.0, ge=0, description="A job unclaimed for so long may have lost its message.")
     queues: str = Field("gpu,light", description="What a worker serves: `gpu`, `light`, or both.")
+    jobs_per_child: int = Field(1, ge=1, description="How many jobs a worker's process runs before a fresh one does.")
+    light_worker: bool = Field(
+        True, description="The embedded default brings a second worker for light jobs: half a GB that mostly waits."
+    )
     keep_days: float | None = Field(None, gt=0, description="Finished jobs are deleted after so long; else kept.")
     orphan_hours: float = Field(24.0, ge=0, description="A stored object that nothing names is deleted after so long.")
     sweep_hours: float = Field(1.0, gt=0, description="Between two sweeps for both.")
@@ -84,6 +91,12 @@ class Settings(BaseSettings):
     def kinds(self) -> list[Kind]:
         """The kinds of jobs that a worker takes from the queues it serves."""
         return [kind for kind, queue in QUEUES.items() if queue in self.queues.split(",")]
+
+    def days_kept(self, kind: Kind) -> float | None:
+        """How long a finished job of this kind stays; None is for ever."""
+        if kind != "predict":
+            return self.keep_days
+        return min(TRY_DAYS, self.keep_days or TRY_DAYS)
 
     @property
     def loopback(self) -> bool:

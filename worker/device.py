@@ -15,9 +15,12 @@ from app.settings import Settings
 def prepare(settings: Settings) -> None:
     """Set up torch in a fresh process, and import what a job needs while nobody waits for it."""
     import worker.run  # noqa: F401
+    from worker.predicting import rehearse
 
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if "predict" in settings.kinds:
+        rehearse()
 
 
 def title(device: torch.device) -> str:

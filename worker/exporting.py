@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from app.db.tables import ArtifactRow
@@ -32,9 +34,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("resolving"):
             place = device.choose(settings.device)
             sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=place)
-            file = folder / "mask.zip"
-            journal.fetch(_stored_mask(journal, order), file)
-            mask = read_mask(file)
+            mask = stored_mask(journal, order.module, folder)
             base, bench = Base.of(sources.model.model), Bench.of(spec, sources, anatomy(sources.model.model))
 
         with journal.phase("exporting"):
@@ -50,12 +50,19 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         journal.attach(order.module, package.archive, package.latencies)
 
 
+def stored_mask(journal: Journal, module_id: str, folder: Path) -> MaskFile:
+    """The mask that a module is kept as. Raises NotFound, StorageUnavailable, or InvalidMask for a damaged one."""
+    file = folder / "mask.zip"
+    journal.fetch(_artifact(journal, module_id), file)
+    return read_mask(file)
+
+
 @patient
-def _stored_mask(journal: Journal, order: LayoutOrder) -> ArtifactRow:
+def _artifact(journal: Journal, module_id: str) -> ArtifactRow:
     with journal.lease.write() as (unit, _):
-        masks = [artifact for artifact in unit.artifacts.of_modules([order.module]) if artifact.layout == "mask"]
+        masks = [artifact for artifact in unit.artifacts.of_modules([module_id]) if artifact.layout == "mask"]
     if not masks:
-        raise NotFound(f"The module {order.module} is gone.", hint="Its job was deleted; run it again.")
+        raise NotFound(f"The module {module_id} is gone.", hint="Its job was deleted; run it again.")
     return masks[0]
 
 

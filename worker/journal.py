@@ -28,6 +28,7 @@ from microlith.contract import (
     ModelInfo,
     Overlap,
     Phase,
+    Prediction,
     Progress,
     Resolved,
 )
@@ -67,11 +68,11 @@ class Journal:
         self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
 
     @contextmanager
-    def shelf(self, spec: JobSpec) -> Iterator[Shelf]:
+    def shelf(self, spec: JobSpec, *, model_only: bool = False) -> Iterator[Shelf]:
         """What the spec names of its caller's registered sources. SourceUnavailable for what was deleted meanwhile."""
         with ExitStack() as held:
-            shelf = self._hold(spec, held)
-            gone = ", ".join(sorted(registered(spec) - shelf.keys()))
+            shelf = self._hold(spec, held, model_only)
+            gone = ", ".join(sorted(registered(spec, model_only=model_only) - shelf.keys()))
             if gone:
                 raise SourceUnavailable(
                     f"{gone} was deleted before the job ran.",
@@ -170,6 +171,13 @@ class Journal:
             job.concerns_succeeded = len(combination.labels)
             put(unit, unit.artifacts.of_job(job.id), archive, job_id=job.id)
 
+    @patient
+    def publish_prediction(self, prediction: Prediction) -> None:
+        """What a module and its base make of texts."""
+        with self.lease.write() as (_, job):
+            job.prediction = prediction.model_dump(mode="json")
+            job.concerns_succeeded = 1
+
     def fetch(self, artifact: ArtifactRow, file: Path) -> None:
         """Bring a stored file here. Raises StorageUnavailable."""
         reached(lambda: self.objects.download(artifact.key, file), self.lease.checkpoint)
@@ -180,9 +188,9 @@ class Journal:
         self._note(job)
 
     @patient
-    def _hold(self, spec: JobSpec, held: ExitStack) -> Shelf:
+    def _hold(self, spec: JobSpec, held: ExitStack, model_only: bool) -> Shelf:
         shelves = Shelves(self.lease.database, self.objects, self.lease.settings, self.lease.owner)
-        return reached(lambda: held.enter_context(shelves.shelf(spec)), self.lease.checkpoint)
+        return reached(lambda: held.enter_context(shelves.shelf(spec, model_only=model_only)), self.lease.checkpoint)
 
     @patient
     def _enter(self, phase: Phase) -> None:

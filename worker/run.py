@@ -77,6 +77,10 @@ def _story(kind: Kind) -> Story:
         from worker.combination import combine
 
         return combine
+    if kind == "predict":
+        from worker.predicting import predict
+
+        return predict
     return decompose
 
 

@@ -11,13 +11,20 @@ from app.queue import RUN_JOB
 from app.services.backend import Backend
 from app.settings import Settings
 
+GROWN_KILOBYTES = 1_000_000
+"""The peak of a child that is not given another job: torch and a small model take 600,000."""
+
 
 def register(celery: Celery, settings: Settings) -> None:
-    """Teach a worker the task. Each child process runs one job and ends, so that all its memory returns."""
+    """Teach a worker the task. Each child process runs one job and ends, so that all its memory returns.
+
+    Where the settings let it run several (tries, which follow one another quickly), it ends once it has grown.
+    """
     celery.conf.update(
         worker_pool="prefork",
         worker_concurrency=1,
-        worker_max_tasks_per_child=1,
+        worker_max_tasks_per_child=settings.jobs_per_child,
+        worker_max_memory_per_child=GROWN_KILOBYTES,
         worker_disable_prefetch=True,  # a busy worker holds no message that another could take
         worker_proc_alive_timeout=120,  # seconds a child may spend importing torch
         worker_soft_shutdown_timeout=3,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.api.pagination import MAX_LIMIT, Cursor
 from app.db.jobs import JobFilter
@@ -18,9 +18,10 @@ from app.services.jobs import Jobs
 from app.services.library import Library
 from app.services.modules import Modules
 from app.services.orders import Orders
+from app.services.tries import Tries
 from app.services.uploads import Uploads
 from app.services.watching import Watching
-from microlith.contract import State
+from microlith.contract import Kind, State
 
 
 def _backend(request: Request) -> Backend:
@@ -58,6 +59,10 @@ def _orders(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Orders:
     return Orders(unit, caller, backend)
 
 
+def _tries(backend: AnyBackend, caller: Caller) -> Tries:
+    return Tries(backend, caller)
+
+
 def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
     return Artifacts(unit, caller)
 
@@ -74,23 +79,28 @@ def _watching(backend: AnyBackend, caller: Caller) -> Watching:
     return Watching(backend, caller)
 
 
-def _job_filter(
-    request: Request,
-    state: State | None = None,
-    model: str | None = None,
-    dataset: str | None = None,
-    method: str | None = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-) -> JobFilter:
+class JobQuery(BaseModel):
+    """What the query of a list of jobs may say, besides `label.KEY=VALUE`."""
+
+    kind: Kind | None = Field(None, description="Without it, jobs of every kind but `predict` are listed.")
+    state: State | None = None
+    model: str | None = None
+    dataset: str | None = None
+    method: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> JobFilter:
     """Every `label.KEY=VALUE` in the query must match."""
     labels = {key[6:]: value for key, value in request.query_params.items() if key.startswith("label.")}
-    return JobFilter(state, model, dataset, method, labels, created_after, created_before)
+    return JobFilter(**named.model_dump(), labels=labels)
 
 
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
 CallersModules = Annotated[Modules, Depends(_modules)]
 CallersOrders = Annotated[Orders, Depends(_orders)]
+CallersTries = Annotated[Tries, Depends(_tries)]
 CallersArtifacts = Annotated[Artifacts, Depends(_artifacts)]
 CallersUploads = Annotated[Uploads, Depends(_uploads)]
 CallersLibrary = Annotated[Library, Depends(_library)]

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
+from app.api.conditional import wait_preference
 from app.api.content import content, head
-from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules, CallersOrders
+from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules, CallersOrders, CallersTries
 from app.api.problems import documented
 from app.domain.errors import Conflict, NotFound, UnsupportedModel
-from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module
+from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module, PredictionRequest
 
 router = APIRouter(prefix="/v1", responses=documented(NotFound))
 
@@ -33,6 +34,26 @@ def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -
     """One more layout of a module: the job that makes it, or the one that has made it already."""
     job = orders.layout(module_id, wanted)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
+
+
+@router.post(
+    "/modules/{module_id}/predictions",
+    status_code=202,
+    response_model=Job,
+    tags=["modules"],
+    responses=documented(NotFound, Conflict, UnsupportedModel) | {200: {"model": Job}},
+)
+async def try_module(
+    module_id: str,
+    wanted: PredictionRequest,
+    tries: CallersTries,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: answer when the job is over, or after N ≤ 60 s.")
+    ] = None,
+) -> Response:
+    """A module and its base asked about texts: a job, whose `prediction` is the answer; 200 when it is over already."""
+    job = await tries.ask(module_id, wanted, wait_preference(prefer))
+    return JSONResponse(job.model_dump(mode="json"), 200 if job.finished else 202, {"Location": job.urls.self})
 
 
 @router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=documented())

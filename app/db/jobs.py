@@ -19,8 +19,9 @@ QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list of jobs is narrowed to; None and empty set no limit."""
+    """What a list of jobs is narrowed to; None and empty set no limit, but tries are listed only when asked for."""
 
+    kind: Kind | None = None
     state: str | None = None
     model: str | None = None
     dataset: str | None = None
@@ -81,6 +82,7 @@ class JobStore:
     def page(self, owner: str, wanted: JobFilter, before: str | None, limit: int) -> Sequence[JobRow]:
         """Newest first, from just below the id `before`."""
         query = select(JobRow).where(JobRow.owner == owner)
+        query = query.where(JobRow.kind == wanted.kind if wanted.kind else JobRow.kind != "predict")
         if before is not None:
             query = query.where(JobRow.id < before)
         for column in ("state", "model", "dataset", "method"):
@@ -144,10 +146,11 @@ class JobStore:
         )
         return [(job_id, priority) for job_id, priority in self.session.execute(query)]
 
-    def finished_before(self, days: float, limit: int = 100) -> Sequence[str]:
-        """Jobs that have been over for more than so many days, the oldest first."""
+    def finished_before(self, days: float, kind: Kind, limit: int = 100) -> Sequence[str]:
+        """Jobs of this kind that have been over for more than so many days, the oldest first."""
         before = func.clock_timestamp() - timedelta(days=days)
-        query = select(JobRow.id).where(JobRow.finished_at < before, JobRow.state.in_(TERMINAL_STATES))
+        query = select(JobRow.id).where(JobRow.kind == kind, JobRow.finished_at < before)
+        query = query.where(JobRow.state.in_(TERMINAL_STATES))
         return self.session.scalars(query.order_by(JobRow.finished_at).limit(limit)).all()
 
     def overdue(self, limit: int = 100) -> Sequence[str]:

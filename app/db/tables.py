@@ -60,6 +60,7 @@ class JobRow(Table):
     base: Mapped[dict[str, Any] | None]
     overlap: Mapped[list[dict[str, Any]]]
     combination: Mapped[dict[str, Any] | None]
+    prediction: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any]]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -2,5 +2,7 @@
 
 from microlith.contract import Kind
 
-QUEUES: dict[Kind, str] = {"decompose": "gpu", "export": "light", "combine": "gpu"}
+GPU, LIGHT = "gpu", "light"
+
+QUEUES: dict[Kind, str] = {"decompose": GPU, "export": LIGHT, "combine": GPU, "predict": LIGHT}
 """For its turn on the GPU, or to be done in passing."""

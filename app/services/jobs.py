@@ -39,12 +39,16 @@ from microlith.contract import (
     JobSpec,
     LayoutOrder,
     Plan,
+    Prediction,
+    PredictionOrder,
     Progress,
     Resolved,
 )
 from microlith.contract.job import JobUrls
 
-ORDER: TypeAdapter[LayoutOrder | CombineSpec] = TypeAdapter(LayoutOrder | CombineSpec)
+ORDER: TypeAdapter[LayoutOrder | CombineSpec | PredictionOrder] = TypeAdapter(
+    LayoutOrder | CombineSpec | PredictionOrder
+)
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ class Jobs:
         return self._travelling(job, self.unit.jobs.queue_positions([job.id]).get(job.id))
 
     def _travelling(self, row: JobRow, queue_position: int | None) -> Job:
-        days = self.backend.settings.keep_days
+        days = self.backend.settings.days_kept(row.kind)
         expires_at = row.finished_at + timedelta(days=days) if row.finished_at and days else None
         own = self.unit.artifacts.of_job(row.id) if row.kind == "combine" else ()
         return show(row, queue_position, expires_at, [show_artifact(artifact) for artifact in own])
@@ -202,6 +206,7 @@ def show(row: JobRow, queue_position: int | None, expires_at: datetime | None, a
         resolved=Resolved.model_validate(row.resolved),
         error=row.error and JobError.model_validate(row.error),
         attempts=row.attempts,
+        prediction=row.prediction and Prediction.model_validate(row.prediction),
         artifacts=artifacts,
         labels=row.labels,
         timings=row.timings,

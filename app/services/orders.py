@@ -1,25 +1,42 @@
-"""What is asked about modules that are there already: one more layout of one, or one classifier of several."""
+"""What is asked about modules that are there already: one more layout of one, what it makes of texts, or one classifier
+
+of several.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
-from app.domain.errors import Conflict, InvalidInput, NotFound
+from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
 from app.domain.layouts import check_export
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.queueing import Draft, queue
-from microlith.contract import CombineSpec, Export, Job, JobSpec, LayoutOrder, LayoutRequest, Resolved
+from app.sources.images import task_of
+from microlith.contract import (
+    CombineSpec,
+    Export,
+    Job,
+    JobSpec,
+    LayoutOrder,
+    LayoutRequest,
+    PredictionOrder,
+    PredictionRequest,
+    Resolved,
+)
 
 ALONE: dict[str, Any] = {"deadline_seconds": None, "labels": {}}
 """What an order does not inherit from the job of its modules."""
+
+AT_ONCE: dict[str, Any] = ALONE | {"priority": "high", "deadline_seconds": 600}
+"""Somebody waits for it, and not for long."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +49,25 @@ class Orders:
 
     def layout(self, module_id: str, wanted: LayoutRequest) -> Job:
         """The job that makes the layout, or that has made it: whatever is there is not made anew."""
-        module = self.unit.modules.find(module_id, self.owner)
-        if module is None:
-            raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
-        origin = self.unit.jobs.find(module.job_id, self.owner)
-        assert origin is not None, "a module goes with its job"
-        artifacts = {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
+        module, origin = self._found(module_id)
+        artifacts = self._artifacts(module)
         job = self._there(origin, artifacts.get(wanted.layout)) or self._ordered(module, wanted)
         if job is None:
-            if "mask" not in artifacts:
-                raise Conflict("This module was made before masks were kept.", hint="Run its job again.")
+            _check_mask(artifacts)
             job = self._order(origin, module, wanted)
         return Jobs(self.unit, self.owner, self.backend).get(job.id)
+
+    def predict(self, module_id: str, wanted: PredictionRequest) -> Job:
+        """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images."""
+        module, origin = self._found(module_id)
+        resolved = Resolved.model_validate(origin.resolved)
+        if resolved.model and task_of(resolved.model.architecture) == "image":
+            raise UnsupportedModel("This module reads images, and only texts can be tried.", pointer="/inputs")
+        _check_mask(self._artifacts(module))
+        spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
+        order = PredictionOrder(module=module.id, inputs=wanted.inputs)
+        draft = Draft("predict", spec, resolved, new_id("order"), concerns=1, order=order)
+        return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
 
     def combine(self, wanted: CombineSpec) -> Job:
         """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
@@ -54,6 +78,18 @@ class Orders:
         spec = JobSpec.model_validate(origin.spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
         draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=wanted)
         return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
+
+    def _found(self, module_id: str) -> tuple[ModuleRow, JobRow]:
+        """The module and the job that it came of."""
+        module = self.unit.modules.find(module_id, self.owner)
+        if module is None:
+            raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
+        origin = self.unit.jobs.find(module.job_id, self.owner)
+        assert origin is not None, "a module goes with its job"
+        return module, origin
+
+    def _artifacts(self, module: ModuleRow) -> dict[str, ArtifactRow]:
+        return {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
 
     def _part(self, place: int, module_id: str) -> ModuleRow:
         module = self.unit.modules.find(module_id, self.owner)
@@ -83,6 +119,11 @@ class Orders:
         return queue(self.unit, self.owner, self.backend, draft)
 
 
+def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
+    if "mask" not in artifacts:
+        raise Conflict("This module was made before masks were kept.", hint="Run its job again.")
+
+
 def _check_concerns(modules: Sequence[ModuleRow]) -> None:
     labels = [module.facts["concern"]["label"] for module in modules]
     twice = sorted(label for label, count in Counter(labels).items() if count > 1)
@@ -96,13 +137,13 @@ def _check_concerns(modules: Sequence[ModuleRow]) -> None:
 
 def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:
     """The module's own part of the spec that it came of, in the layout that is asked for."""
-    own = {
-        "concerns": [module.concern_id],
-        "ratio": module.ratio,
-        "export": Export(layouts=[wanted.layout], onnx=wanted.onnx),
-        **ALONE,
-    }
-    return spec.model_copy(update=own)
+    export = Export(layouts=[wanted.layout], onnx=wanted.onnx)
+    return spec.model_copy(update={**_part_of(module), "export": export, **ALONE})
+
+
+def _part_of(module: ModuleRow) -> dict[str, Any]:
+    """What a spec says of this module alone."""
+    return {"concerns": [module.concern_id], "ratio": module.ratio}
 
 
 def _fingerprint(module: ModuleRow, wanted: LayoutRequest) -> str:

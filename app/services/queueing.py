@@ -10,7 +10,7 @@ from app.db.unit import Unit
 from app.domain.ids import new_id
 from app.queue import PRIORITIES
 from app.services.backend import Backend
-from microlith.contract import CombineSpec, JobSpec, Kind, LayoutOrder, Progress, Resolved
+from microlith.contract import CombineSpec, JobSpec, Kind, LayoutOrder, PredictionOrder, Progress, Resolved
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Draft:
     resolved: Resolved
     fingerprint: str
     concerns: int
-    order: LayoutOrder | CombineSpec | None = None
+    order: LayoutOrder | CombineSpec | PredictionOrder | None = None
 
 
 def queue(unit: Unit, owner: str, backend: Backend, draft: Draft) -> JobRow:

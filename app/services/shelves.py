@@ -37,12 +37,12 @@ class Shelves:
         return cls(backend.database, backend.objects, backend.settings, owner)
 
     @contextmanager
-    def shelf(self, spec: JobSpec) -> Iterator[Shelf]:
+    def shelf(self, spec: JobSpec, *, model_only: bool = False) -> Iterator[Shelf]:
         """Everything registered that the spec names and that is there, for as long as the block runs.
 
         Raises SourceUnavailable for what is gone from the object store, OSError where that cannot be used.
         """
-        ids = registered(spec)
+        ids = registered(spec, model_only=model_only)
         if not ids:
             yield NOTHING
             return
@@ -99,10 +99,11 @@ class Shelves:
         file.unlink(missing_ok=True)
 
 
-def registered(spec: JobSpec) -> set[str]:
+def registered(spec: JobSpec, *, model_only: bool = False) -> set[str]:
     """The ids of registered sources that a spec names."""
     boundary = spec.sampling.boundary.ref if spec.sampling.source == "boundary" else None
-    return {ref for ref in (spec.model, spec.source.ref, boundary) if ref and is_registered(ref)}
+    named = (spec.model,) if model_only else (spec.model, spec.source.ref, boundary)
+    return {ref for ref in named if ref and is_registered(ref)}
 
 
 def _is_usable(upload: UploadRow) -> bool:

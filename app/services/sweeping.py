@@ -12,10 +12,11 @@ import structlog
 
 from app.db.tables import JobRow
 from app.db.unit import Unit
+from app.domain.queues import QUEUES
 from app.services import uploads
 from app.services.backend import Backend
 from app.services.discarding import discard
-from microlith.contract import TERMINAL_STATES
+from microlith.contract import TERMINAL_STATES, Kind
 
 log = structlog.get_logger()
 
@@ -32,7 +33,8 @@ def sweep(backend: Backend, over: Callable[[], bool] = lambda: False) -> None:
     """
     with backend.database.alone("sweep") as first:
         if first:
-            _remove_expired(backend, over)
+            for kind in QUEUES:
+                _remove_expired(backend, kind, over)
             uploads.remove_unused(backend, backend.settings.orphan_hours)
             _remove_orphans(backend, over)
 
@@ -44,18 +46,18 @@ def remove(unit: Unit, job: JobRow, backend: Backend) -> None:
     unit.after_commit(lambda: discard(backend, keys))
 
 
-def _remove_expired(backend: Backend, over: Callable[[], bool]) -> None:
-    """Jobs that have been over for longer than the settings keep them."""
-    days = backend.settings.keep_days
+def _remove_expired(backend: Backend, kind: Kind, over: Callable[[], bool]) -> None:
+    """Jobs that have been over for longer than the settings keep their kind."""
+    days = backend.settings.days_kept(kind)
     while days is not None and not over():
         with backend.database.unit() as unit:
-            expired = [unit.jobs.lock(job_id) for job_id in unit.jobs.finished_before(days)]
+            expired = [unit.jobs.lock(job_id) for job_id in unit.jobs.finished_before(days, kind)]
             leaving = [job for job in expired if job and job.state in TERMINAL_STATES]
             for job in leaving:
                 remove(unit, job, backend)
         if not leaving:
             return
-        log.info("jobs_expired", count=len(leaving))
+        log.info("jobs_expired", kind=kind, count=len(leaving))
 
 
 def _remove_orphans(backend: Backend, over: Callable[[], bool]) -> None:

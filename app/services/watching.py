@@ -39,6 +39,14 @@ class Watching:
                 job = await self._read(lambda jobs: jobs.get(job_id))
         return job
 
+    async def outcome(self, job_id: str, seconds: float) -> Job:
+        """The job as soon as it is over, or as it is when `seconds` have passed."""
+        until = time.monotonic() + seconds
+        job = await self.job(job_id)
+        while not job.finished and (left := until - time.monotonic()) > 0:
+            job = await self.job(job_id, left, lambda now, seen=job: now == seen)
+        return job
+
     async def events(self, job_id: str, after: int) -> AsyncIterator[Event | None]:
         """Every event from `after` on, as it happens; None when it is time for a sign of life. Ends with the job."""
         with self.backend.feed.watch(job_id) as bell:

@@ -82,6 +82,7 @@ class Client(Facade[AsyncClient]):
 
     modules = blocking(AsyncClient.modules)
     module = blocking(AsyncClient.module)
+    predict = blocking(AsyncClient.predict)
     order_layout = blocking(AsyncClient.order_layout)
     combine = blocking(AsyncClient.combine)
     artifact = blocking(AsyncClient.artifact)

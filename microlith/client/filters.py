@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from microlith.contract import State
+from microlith.contract import Kind, State
 
 
 class JobFilters(TypedDict, total=False):
-    """All given filters must hold. `labels` are the caller's own marks; `page` is how many jobs one request fetches."""
+    """All given filters must hold; tries are listed by `kind="predict"` alone. `labels` are the caller's own marks, and
 
+    `page` is how many jobs one request fetches.
+    """
+
+    kind: Kind
     state: State
     model: str
     dataset: str

@@ -58,6 +58,13 @@ from microlith.contract.module import (
 from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.order import LayoutOrder, LayoutRequest
 from microlith.contract.page import Page
+from microlith.contract.prediction import (
+    ClassProbabilities,
+    PredictedInput,
+    Prediction,
+    PredictionOrder,
+    PredictionRequest,
+)
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.references import DatasetSpec, Splits
 from microlith.contract.results import BaseResult, Comparison, Overlap, Results
@@ -75,6 +82,7 @@ __all__ = [
     "Boundary",
     "Calibration",
     "CiMethod",
+    "ClassProbabilities",
     "ClassScore",
     "Combination",
     "CombineEvaluation",
@@ -119,6 +127,10 @@ __all__ = [
     "Phase",
     "Plan",
     "PlannedModule",
+    "PredictedInput",
+    "Prediction",
+    "PredictionOrder",
+    "PredictionRequest",
     "Problem",
     "Progress",
     "RandomMethod",

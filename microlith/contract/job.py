@@ -9,10 +9,11 @@ from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
 from microlith.contract.combine import CombineSpec
 from microlith.contract.order import LayoutOrder
+from microlith.contract.prediction import Prediction, PredictionOrder
 from microlith.contract.spec import JobSpec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
-Kind = Literal["decompose", "export", "combine"]
+Kind = Literal["decompose", "export", "combine", "predict"]
 Phase = Literal["resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying"]
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -95,17 +96,22 @@ class Job(Answer):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Kind = Field("decompose", description="A decomposition, one more layout of a module, or a combination.")
+    kind: Kind = Field(
+        "decompose", description="A decomposition, one more layout of a module, a combination, or a try."
+    )
     state: State
     phase: Phase | None = None
     progress: Progress = Progress()
     concerns: ConcernCounts
     queue_position: int | None = Field(None, description="1 is next; null when the job is not queued.")
     spec: JobSpec = Field(description="Of the decomposition, also where the job is about a module that came of it.")
-    order: LayoutOrder | CombineSpec | None = Field(None, description="What is asked about modules that are there.")
+    order: LayoutOrder | CombineSpec | PredictionOrder | None = Field(
+        None, description="What is asked about modules that are there."
+    )
     resolved: Resolved
     error: JobError | None = None
     attempts: int = 0
+    prediction: Prediction | None = Field(None, description="Of a try that has succeeded.")
     artifacts: list[Artifact] = Field([], description="Of a combination; those of modules are the modules' own.")
     labels: dict[str, str] = {}
     timings: dict[str, float] = Field({}, description="Seconds spent in each phase.")

@@ -84,7 +84,7 @@ def test_jobs_past_their_time_go_with_all_that_is_theirs(backend: Backend, tmp_p
     keeping = replace(backend, settings=backend.settings.model_copy(update={"keep_days": 7}))
     published(backend, tmp_path / "old")
     with backend.database.unit() as unit:
-        (old,) = unit.jobs.finished_before(0)
+        (old,) = unit.jobs.finished_before(0, "decompose")
         job = unit.jobs.lock(old)
         assert job is not None
         assert job.finished_at is not None
@@ -102,7 +102,7 @@ def test_without_a_time_limit_nothing_expires_and_with_one_the_job_says_when(bac
     published(backend, tmp_path / "a")
     sweep(backend)
     with backend.database.unit() as unit:
-        (job_id,) = unit.jobs.finished_before(0)
+        (job_id,) = unit.jobs.finished_before(0, "decompose")
         assert Jobs(unit, "default", backend).get(job_id).expires_at is None
         keeping = replace(backend, settings=backend.settings.model_copy(update={"keep_days": 7}))
         job = Jobs(unit, "default", keeping).get(job_id)
@@ -114,7 +114,7 @@ def test_an_object_that_two_jobs_share_stays_until_both_are_gone(backend: Backen
     key = published(backend, tmp_path / "a")
     assert published(backend, tmp_path / "b") == key
     with backend.database.unit() as unit:
-        first, second = unit.jobs.finished_before(0)
+        first, second = unit.jobs.finished_before(0, "decompose")
         Jobs(unit, "default", backend).delete(first)
     assert list(backend.objects.list()) == [key]
     with backend.database.unit() as unit:

@@ -49,12 +49,11 @@ class Sources:
         return self._tokens(cast(list[str], inputs), labels, wanted)
 
     def _tokens(self, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
-        encoded = encode([texts[row] for row in wanted], labels[wanted], self.model.tokenizer, self.model.max_length)
+        encoded = encode_for(self.model, [texts[row] for row in wanted], labels[wanted])
         token_ids: list[Sequence[int]] = [()] * len(texts)
         for row, tokens in zip(wanted, encoded.token_ids, strict=True):
             token_ids[row] = tokens
-        pad_id = getattr(self.model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
-        return replace(encoded, token_ids=token_ids, labels=labels, pad_id=encoded.pad_id if pad_id is None else pad_id)
+        return replace(encoded, token_ids=token_ids, labels=labels)
 
     def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
         pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
@@ -78,6 +77,13 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, de
         ),
         boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
     )
+
+
+def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:
+    """Texts as this model reads them, pads included."""
+    encoded = encode(texts, labels, model.tokenizer, model.max_length)
+    pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
+    return encoded if pad_id is None else replace(encoded, pad_id=pad_id)
 
 
 def _scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:

@@ -1,0 +1,29 @@
+"""Somebody tries a module: the texts become a job, and a caller who waits hears what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from app.services.backend import Backend
+from app.services.orders import Orders
+from app.services.watching import Watching
+from microlith.contract import Job, PredictionRequest
+
+
+@dataclass(frozen=True)
+class Tries:
+    """Tries of one caller."""
+
+    backend: Backend
+    owner: str
+
+    async def ask(self, module_id: str, wanted: PredictionRequest, seconds: float) -> Job:
+        """The job once it is over, or as it is after so many seconds. No transaction is open while it is waited for."""
+        job = await run_in_threadpool(self._order, module_id, wanted)
+        return await Watching(self.backend, self.owner).outcome(job.id, seconds) if seconds else job
+
+    def _order(self, module_id: str, wanted: PredictionRequest) -> Job:
+        with self.backend.database.unit() as unit:
+            return Orders(unit, self.owner, self.backend).predict(module_id, wanted)
