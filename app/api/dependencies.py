@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
@@ -79,6 +79,10 @@ def _watching(backend: AnyBackend, caller: Caller) -> Watching:
     return Watching(backend, caller)
 
 
+Moment = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
+"""A time; one that names no zone is UTC, as those that we answer are."""
+
+
 class JobQuery(BaseModel):
     """What the query of a list of jobs may say, besides `label.KEY=VALUE`."""
 
@@ -87,8 +91,8 @@ class JobQuery(BaseModel):
     model: str | None = None
     dataset: str | None = None
     method: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
 
 
 def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> JobFilter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
@@ -31,7 +31,11 @@ class ArtifactStore:
 
     def of_job(self, job_id: str) -> Sequence[ArtifactRow]:
         """The job's own; those of its modules are theirs."""
-        query = select(ArtifactRow).where(ArtifactRow.job_id == job_id)
+        return self.of_jobs([job_id])
+
+    def of_jobs(self, job_ids: Iterable[str]) -> Sequence[ArtifactRow]:
+        """The jobs' own."""
+        query = select(ArtifactRow).where(ArtifactRow.job_id.in_(list(job_ids)))
         return self.session.scalars(query.order_by(ArtifactRow.id)).all()
 
     def find(self, artifact_id: str, owner: str) -> ArtifactRow | None:
@@ -45,8 +49,9 @@ class ArtifactStore:
 
     def keys_of_job(self, job_id: str) -> set[str]:
         """Keys of the job's objects, its modules' among them."""
-        query = select(ArtifactRow.key).outerjoin(ModuleRow, ArtifactRow.module_id == ModuleRow.id)
-        return set(self.session.scalars(query.where(OF_JOB.is_not_distinct_from(job_id))))
+        own = select(ArtifactRow.key).where(ArtifactRow.job_id == job_id)
+        modules = select(ArtifactRow.key).join(ModuleRow).where(ModuleRow.job_id == job_id)
+        return set(self.session.scalars(union_all(own, modules)))
 
     def named(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that an artifact names."""

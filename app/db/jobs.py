@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, collate, func, literal, select, update
+from sqlalchemy.orm import Session, aliased
 
-from app.db.tables import JobRow
+from app.db.tables import JobRow, LabelRow
+from app.domain.ids import first_id
 from app.domain.states import HELD_STATES
 from microlith.contract import TERMINAL_STATES, Kind, State
 
 QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
 """Who is next."""
+
+QUEUED = JobRow.state == literal("queued", literal_execute=True)
+LISTED = JobRow.kind != literal("predict", literal_execute=True)
+EVERY = JobRow.id > literal("", literal_execute=True)
+"""As the partial indexes say it. (`now()` stands still in a transaction, so an index can be asked by it.)
+
+The index of the whole list is for those alone who say EVERY, and lists are in an order, listed_id, that the primary key
+does not have. Otherwise PostgreSQL would walk one of the two for any frequent value, past all that is newer: a frequent
+state is frequent among the old.
+"""
+
+listed_id = collate(JobRow.id, "C")
+
+NARROWED = ("state", "model", "dataset", "method")
+"""Columns that a list is narrowed by, each with an index in the order of the list."""
+
+COUNTED = 1000
+"""How far the queue is counted."""
+
+SKEW = timedelta(minutes=1)
+"""How far the time in an id may be from the row's: ids were once made by the server's clock, not the database's."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +67,18 @@ class JobStore:
     def add(self, row: JobRow) -> None:
         self.session.add(row)
         self.session.flush()
+        marks = (LabelRow(owner=row.owner, key=key, value=value, job_id=row.id) for key, value in row.labels.items())
+        self.session.add_all(marks)
 
     def delete(self, row: JobRow) -> None:
         self.session.delete(row)
 
     def find(self, job_id: str, owner: str) -> JobRow | None:
         return self.session.scalar(select(JobRow).where(JobRow.id == job_id, JobRow.owner == owner))
+
+    def state(self, job_id: str, owner: str) -> State | None:
+        """How it is with a job, without the rest of it."""
+        return self.session.scalar(select(JobRow.state).where(JobRow.id == job_id, JobRow.owner == owner))
 
     def lock(self, job_id: str, owner: str | None = None) -> JobRow | None:
         """The row, held against every other writer until the transaction ends."""
@@ -61,7 +89,7 @@ class JobStore:
 
     def lock_next(self, kinds: Iterable[Kind]) -> JobRow | None:
         """The first queued job of these kinds that nobody else is taking, locked."""
-        queue = select(JobRow).where(JobRow.state == "queued", JobRow.kind.in_(list(kinds))).order_by(*QUEUE_ORDER)
+        queue = select(JobRow).where(QUEUED, JobRow.kind.in_(list(kinds))).order_by(*QUEUE_ORDER)
         return self.session.scalar(queue.limit(1).with_for_update(skip_locked=True))
 
     def held(self, job_id: str, lease_token: str) -> JobRow | None:
@@ -80,22 +108,16 @@ class JobStore:
         return self.session.scalar(renewal)
 
     def page(self, owner: str, wanted: JobFilter, before: str | None, limit: int) -> Sequence[JobRow]:
-        """Newest first, from just below the id `before`."""
-        query = select(JobRow).where(JobRow.owner == owner)
-        query = query.where(JobRow.kind == wanted.kind if wanted.kind else JobRow.kind != "predict")
+        """Newest first, from just below the id `before`. Whatever it is narrowed to, an index has it in this order."""
+        query = select(JobRow).where(JobRow.owner == owner, *_kind(wanted), *_times(wanted))
         if before is not None:
-            query = query.where(JobRow.id < before)
-        for column in ("state", "model", "dataset", "method"):
+            query = query.where(listed_id < before)
+        for column in NARROWED:
             value = getattr(wanted, column)
             if value is not None:
                 query = query.where(getattr(JobRow, column) == value)
-        if wanted.labels:
-            query = query.where(JobRow.labels.contains(wanted.labels))
-        if wanted.created_after:
-            query = query.where(JobRow.created_at > wanted.created_after)
-        if wanted.created_before:
-            query = query.where(JobRow.created_at < wanted.created_before)
-        return self.session.scalars(query.order_by(JobRow.id.desc()).limit(limit)).all()
+        query = _labelled(query, owner, wanted.labels, before)
+        return self.session.scalars(query.limit(limit)).all()
 
     def ordered(self, owner: str, fingerprint: str) -> JobRow | None:
         """The newest job of this caller for the same order that is under way, or done well."""
@@ -119,28 +141,27 @@ class JobStore:
         return self.session.scalar(query)
 
     def queue_positions(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """1 is next; jobs that are not queued are left out."""
-        queue = (
-            select(JobRow.id, func.row_number().over(order_by=QUEUE_ORDER).label("position"))
-            .where(JobRow.state == "queued")
-            .subquery()
-        )
-        rows = self.session.execute(select(queue.c.id, queue.c.position).where(queue.c.id.in_(list(job_ids))))
-        return {row.id: row.position for row in rows}
+        """1 is next; further than COUNTED nobody is told more than that. Jobs that are not queued are left out."""
+        asked = list(job_ids)
+        if not asked:
+            return {}
+        place = func.row_number().over(order_by=QUEUE_ORDER).label("place")
+        front = select(JobRow.id, place).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED).subquery()
+        query = select(JobRow.id, func.coalesce(front.c.place, COUNTED)).outerjoin(front, front.c.id == JobRow.id)
+        rows = self.session.execute(query.where(JobRow.id.in_(asked), QUEUED)).all()
+        return {row[0]: row[1] for row in rows}
 
     def lapsed(self, limit: int = 100) -> Sequence[str]:
         """Jobs whose worker has not renewed its lease in time, the longest silent first."""
-        query = select(JobRow.id).where(
-            JobRow.lease_token.is_not(None), JobRow.lease_expires_at < func.clock_timestamp()
-        )
+        query = select(JobRow.id).where(JobRow.lease_token.is_not(None), JobRow.lease_expires_at < func.now())
         return self.session.scalars(query.order_by(JobRow.lease_expires_at).limit(limit)).all()
 
     def waiting(self, kind: Kind, seconds: float, limit: int = 100) -> Sequence[tuple[str, int]]:
         """Queued jobs, with their priority, that nobody has claimed for so long: the message may be lost."""
         query = (
             select(JobRow.id, JobRow.priority)
-            .where(JobRow.state == "queued", JobRow.kind == kind)
-            .where(JobRow.queued_at < func.clock_timestamp() - timedelta(seconds=seconds))
+            .where(QUEUED, JobRow.kind == kind)
+            .where(JobRow.queued_at < func.now() - timedelta(seconds=seconds))
             .order_by(*QUEUE_ORDER)
             .limit(limit)
         )
@@ -148,12 +169,46 @@ class JobStore:
 
     def finished_before(self, days: float, kind: Kind, limit: int = 100) -> Sequence[str]:
         """Jobs of this kind that have been over for more than so many days, the oldest first."""
-        before = func.clock_timestamp() - timedelta(days=days)
+        before = func.now() - timedelta(days=days)
         query = select(JobRow.id).where(JobRow.kind == kind, JobRow.finished_at < before)
         query = query.where(JobRow.state.in_(TERMINAL_STATES))
         return self.session.scalars(query.order_by(JobRow.finished_at).limit(limit)).all()
 
     def overdue(self, limit: int = 100) -> Sequence[str]:
         """Queued jobs whose deadline has passed before anybody started them."""
-        query = select(JobRow.id).where(JobRow.state == "queued", JobRow.deadline_at < func.clock_timestamp())
-        return self.session.scalars(query.limit(limit)).all()
+        query = select(JobRow.id).where(QUEUED, JobRow.deadline_at < func.now())
+        return self.session.scalars(query.order_by(JobRow.deadline_at).limit(limit)).all()
+
+
+def _kind(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    """Of the kind; of every kind that is listed."""
+    if wanted.kind == "predict":
+        return [JobRow.kind == wanted.kind]
+    if wanted.kind:
+        return [JobRow.kind == wanted.kind, LISTED]
+    return [LISTED] if any(getattr(wanted, column) for column in NARROWED) or wanted.labels else [LISTED, EVERY]
+
+
+def _times(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    """When a job was made, and what its id can be then: ids tell time, so the order of the list has these in a row."""
+    if wanted.created_after:
+        yield JobRow.created_at > wanted.created_after
+        yield listed_id >= first_id("job", wanted.created_after, -SKEW)
+    if wanted.created_before:
+        yield JobRow.created_at < wanted.created_before
+        yield listed_id <= first_id("job", wanted.created_before, SKEW)
+
+
+def _labelled(query: Select[JobRow], owner: str, labels: Mapping[str, str], before: str | None) -> Select[JobRow]:
+    """In the order of the list, read from the marks where there are any to match."""
+    if not labels:
+        return query.order_by(listed_id.desc())
+    first, *others = (aliased(LabelRow) for _ in labels)
+    marks = zip((first, *others), labels.items(), strict=True)
+    for mark, (key, value) in marks:
+        query = query.join(mark, mark.job_id == JobRow.id).where(
+            mark.owner == owner, mark.key == key, mark.value == value
+        )
+    if before is not None:
+        query = query.where(collate(first.job_id, "C") < before)
+    return query.order_by(collate(first.job_id, "C").desc())

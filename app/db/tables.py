@@ -11,6 +11,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from microlith.contract import Kind, Phase, State
 
+QUEUED = text("state = 'queued'")
+LISTED = text("kind <> 'predict'")
+"""Of partial indexes: a query that says the same, in just these words and not by a parameter, can use them."""
+
+ID = text('id COLLATE "C"')
+"""The order of lists, which is not the primary key's: see app.db.jobs."""
+
 
 class Table(DeclarativeBase):
     """Base of all tables; constraint names are fixed so that migrations can name them."""
@@ -75,13 +82,32 @@ class JobRow(Table):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        Index(None, "owner", "id"),
-        Index(None, "owner", "fingerprint", postgresql_where=text("state = 'succeeded'")),
-        Index("ix_jobs_queue", "kind", "priority", "queued_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_listed", "owner", ID, postgresql_where=text("kind <> 'predict' AND id > ''")),
+        Index("ix_jobs_owner_kind", "owner", "kind", ID),
+        Index("ix_jobs_owner_state", "owner", "state", ID, postgresql_where=LISTED),
+        Index("ix_jobs_owner_model", "owner", "model", ID, postgresql_where=LISTED),
+        Index("ix_jobs_owner_dataset", "owner", "dataset", ID, postgresql_where=LISTED),
+        Index("ix_jobs_owner_method", "owner", "method", ID, postgresql_where=LISTED),
+        Index(None, "owner", "fingerprint", "id"),
+        Index("ix_jobs_turn", text("priority DESC"), "queued_at", "id", postgresql_where=QUEUED),
+        Index("ix_jobs_queue", "kind", text("priority DESC"), "queued_at", "id", postgresql_where=QUEUED),
+        Index("ix_jobs_deadline", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
         Index(None, "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
-        Index(None, "labels", postgresql_using="gin"),
-        Index(None, "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(None, "kind", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
+
+
+class LabelRow(Table):
+    """A job's own mark, once more: a list of the jobs marked so is read in their order, however many there are."""
+
+    __tablename__ = "job_labels"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    owner: Mapped[str]
+
+    __table_args__ = (Index("ix_job_labels_listed", "owner", "key", "value", text('job_id COLLATE "C"')),)
 
 
 class EventRow(Table):

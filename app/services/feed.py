@@ -1,4 +1,4 @@
-"""Who waits for a job hears when something happened to it: one database listener for any number of waiters.
+"""Who waits for a job hears when something happened to it: one listener and one read for any number of waiters.
 
 PostgreSQL announces a job's id when a transaction that touched it commits (app.db.events). The announcement says only
 that there is something to read; a waiter that misses one reads at its next time-out.
@@ -15,6 +15,7 @@ import psycopg
 import structlog
 
 from app.db.events import CHANNEL
+from app.services.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -22,11 +23,12 @@ RETRY_SECONDS = 1.0
 
 
 class Feed:
-    """The listener and the bells it rings."""
+    """The listener, the bells it rings, and the reads that those who heard one share."""
 
     def __init__(self, database_url: str) -> None:
         self.conninfo = database_url.replace("postgresql+psycopg://", "postgresql://")
         self.bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.reads = Sharing()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

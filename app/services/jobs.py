@@ -7,7 +7,8 @@ becomes a row; the doorbell rings after the commit. Everything else here finds a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,12 +96,16 @@ class Jobs:
     def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Newest first; one more than `limit` tells the caller that there is a next page."""
         rows = self.unit.jobs.page(self.owner, wanted, before, limit + 1)
-        positions = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
-        return [self._travelling(row, positions.get(row.id)) for row in rows]
+        return self._travelling(rows)
 
     def events(self, job_id: str, after: int, limit: int) -> list[Event]:
-        self.unit.jobs.find(job_id, self.owner) or _missing(job_id)
-        return [Event.model_validate(row, from_attributes=True) for row in self.unit.events.after(job_id, after, limit)]
+        self.unit.jobs.state(job_id, self.owner) or _missing(job_id)
+        return self._events(job_id, after, limit)
+
+    def news(self, job_id: str, after: int, limit: int) -> tuple[bool, list[Event]]:
+        """Whether the job is over, asked first, so that its last event is among those read then."""
+        state = self.unit.jobs.state(job_id, self.owner) or _missing(job_id)
+        return state in TERMINAL_STATES, self._events(job_id, after, limit)
 
     def cancel(self, job_id: str) -> Job:
         """A queued job is cancelled at once; a running one stops at its worker's next checkpoint."""
@@ -122,6 +127,9 @@ class Jobs:
         if job.state not in TERMINAL_STATES:
             raise Conflict(f"The job is {job.state}.", hint="Cancel it and delete it when it has stopped.")
         remove(self.unit, job, self.backend)
+
+    def _events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        return [Event.model_validate(row, from_attributes=True) for row in self.unit.events.after(job_id, after, limit)]
 
     def _again(self, job_id: str, action: Action) -> Job:
         job = self._lock(job_id)
@@ -182,13 +190,20 @@ class Jobs:
         return self.unit.jobs.lock(job_id, self.owner) or _missing(job_id)
 
     def _show(self, job: JobRow) -> Job:
-        return self._travelling(job, self.unit.jobs.queue_positions([job.id]).get(job.id))
+        (shown,) = self._travelling([job])
+        return shown
 
-    def _travelling(self, row: JobRow, queue_position: int | None) -> Job:
+    def _travelling(self, rows: Sequence[JobRow]) -> list[Job]:
+        places = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
+        artifacts: dict[str | None, list[Artifact]] = defaultdict(list)
+        if combinations := [row.id for row in rows if row.kind == "combine"]:
+            for artifact in self.unit.artifacts.of_jobs(combinations):
+                artifacts[artifact.job_id].append(show_artifact(artifact))
+        return [show(row, places.get(row.id), self._expiry(row), artifacts[row.id]) for row in rows]
+
+    def _expiry(self, row: JobRow) -> datetime | None:
         days = self.backend.settings.days_kept(row.kind)
-        expires_at = row.finished_at + timedelta(days=days) if row.finished_at and days else None
-        own = self.unit.artifacts.of_job(row.id) if row.kind == "combine" else ()
-        return show(row, queue_position, expires_at, [show_artifact(artifact) for artifact in own])
+        return row.finished_at + timedelta(days=days) if row.finished_at and days else None
 
 
 def show(row: JobRow, queue_position: int | None, expires_at: datetime | None, artifacts: list[Artifact]) -> Job:

@@ -29,7 +29,7 @@ def queue(unit: Unit, owner: str, backend: Backend, draft: Draft) -> JobRow:
     """The row of a new job that waits from now on."""
     spec, now = draft.spec, unit.jobs.now()
     job = JobRow(
-        id=new_id("job"),
+        id=new_id("job", now),
         owner=owner,
         kind=draft.kind,
         state="queued",

@@ -21,6 +21,7 @@ class Sharing:
         task = self.coming.get(about)
         if task is None:
             task = self.coming[about] = asyncio.create_task(self._in_turn(about, read))
+            task.add_done_callback(_heard)
         return cast(Found, await asyncio.shield(task))
 
     async def _in_turn(self, about: Hashable, read: Callable[[], Awaitable[Found]]) -> Found:
@@ -33,3 +34,9 @@ class Sharing:
         finally:
             if self.running.get(about) is task:
                 del self.running[about]
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """An error that nobody is left to hear is no news to the event loop."""
+    if not task.cancelled():
+        task.exception()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Watching:
-    """What one caller waits for. Every read is a short transaction of its own."""
+    """What one caller waits for. Every read is a short transaction of its own, shared by all who ask the same."""
 
     backend: Backend
     owner: str
@@ -33,10 +33,10 @@ class Watching:
         """
         until = time.monotonic() + seconds
         with self.backend.feed.watch(job_id) as bell:
-            first = job = await self._read(lambda jobs: jobs.get(job_id))
+            first = job = await self._job(job_id)
             while known(job) and job == first and not job.finished and (left := until - time.monotonic()) > 0:
                 await bell.wait(left)
-                job = await self._read(lambda jobs: jobs.get(job_id))
+                job = await self._job(job_id)
         return job
 
     async def outcome(self, job_id: str, seconds: float) -> Job:
@@ -51,7 +51,7 @@ class Watching:
         """Every event from `after` on, as it happens; None when it is time for a sign of life. Ends with the job."""
         with self.backend.feed.watch(job_id) as bell:
             while True:
-                finished, batch = await self._read(lambda jobs: _news(jobs, job_id, after))  # noqa: B023
+                finished, batch = await self._news(job_id, after)
                 for event in batch:
                     after = event.seq
                     yield event
@@ -62,19 +62,20 @@ class Watching:
 
     async def history(self, job_id: str, after: int, limit: int) -> Page[Event]:
         """The events so far, a page at a time."""
-        events = await self._read(lambda jobs: jobs.events(job_id, after, limit + 1))
+        events = await self._read((job_id, after, limit), lambda jobs: jobs.events(job_id, after, limit + 1))
         more = len(events) > limit
         return Page(data=events[:limit], next_cursor=str(events[limit - 1].seq) if more else None)
 
-    async def _read(self, question: Callable[[Jobs], Answer]) -> Answer:
-        return await run_in_threadpool(self._ask, question)
+    async def _job(self, job_id: str) -> Job:
+        return await self._read((job_id,), lambda jobs: jobs.get(job_id))
+
+    async def _news(self, job_id: str, after: int) -> tuple[bool, list[Event]]:
+        return await self._read((job_id, after), lambda jobs: jobs.news(job_id, after, BATCH))
+
+    async def _read(self, about: tuple[Hashable, ...], question: Callable[[Jobs], Answer]) -> Answer:
+        """The answer to a question that is told by what it is about."""
+        return await self.backend.feed.reads.ask((self.owner, *about), lambda: run_in_threadpool(self._ask, question))
 
     def _ask(self, question: Callable[[Jobs], Answer]) -> Answer:
         with self.backend.database.unit() as unit:
             return question(Jobs(unit, self.owner, self.backend))
-
-
-def _news(jobs: Jobs, job_id: str, after: int) -> tuple[bool, list[Event]]:
-    """Whether the job is over, asked first, so that its last event is among those read then."""
-    finished = jobs.get(job_id).finished
-    return finished, jobs.events(job_id, after, BATCH)

@@ -103,7 +103,9 @@ class Job(Answer):
     phase: Phase | None = None
     progress: Progress = Progress()
     concerns: ConcernCounts
-    queue_position: int | None = Field(None, description="1 is next; null when the job is not queued.")
+    queue_position: int | None = Field(
+        None, description="1 is next; 1000 is there or further on; null when the job is not queued."
+    )
     spec: JobSpec = Field(description="Of the decomposition, also where the job is about a module that came of it.")
     order: LayoutOrder | CombineSpec | PredictionOrder | None = Field(
         None, description="What is asked about modules that are there."
@@ -142,10 +144,14 @@ class PlannedModule(Answer):
 
 
 class Estimate(Answer):
-    """A forecast from the arithmetic of the job: seconds of work, bytes of artifacts; null where a source is remote."""
+    """A forecast from the arithmetic of the job; null where a source is remote.
+
+    Seconds of work, bytes of artifacts, and the most memory that the worker's process should take.
+    """
 
     seconds: float | None
     bytes: int | None
+    memory_bytes: int | None = None
 
 
 class Plan(Answer):

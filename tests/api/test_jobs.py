@@ -232,7 +232,7 @@ def test_a_hub_source_is_taken_on_trust_until_a_worker_fetches_it(api: TestClien
     job = api.post("/v1/jobs", json=hub).json()
     assert (job["state"], job["resolved"]["model"], job["concerns"]["total"]) == ("queued", None, 0)
     plan = api.post("/v1/jobs?validate_only=true", json=hub).json()
-    assert plan["estimate"] == {"seconds": None, "bytes": None}
+    assert plan["estimate"] == {"seconds": None, "bytes": None, "memory_bytes": None}
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "null", '"x"', ""])
