@@ -42,9 +42,11 @@ class Watching:
     async def outcome(self, job_id: str, seconds: float) -> Job:
         """The job as soon as it is over, or as it is when `seconds` have passed."""
         until = time.monotonic() + seconds
-        job = await self.job(job_id)
-        while not job.finished and (left := until - time.monotonic()) > 0:
-            job = await self.job(job_id, left, lambda now, seen=job: now == seen)
+        with self.backend.feed.watch(job_id) as bell:
+            job = await self._job(job_id)
+            while not job.finished and (left := until - time.monotonic()) > 0:
+                await bell.wait(left)
+                job = await self._job(job_id)
         return job
 
     async def events(self, job_id: str, after: int) -> AsyncIterator[Event | None]:

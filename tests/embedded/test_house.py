@@ -1,0 +1,40 @@
+"""Which workers the embedded default brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app.embedded.services import EmbeddedServices
+from app.house import _start_workers
+from app.settings import Settings
+
+
+class Told:
+    """Services that only note what they are asked to start."""
+
+    def __init__(self) -> None:
+        self.workers: list[tuple[str, Settings]] = []
+
+    def start_worker(self, command: Sequence[str | Path], env: Mapping[str, str], *, name: str = "worker") -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in env.items():
+                patch.setenv(variable, value)
+            self.workers.append((name, Settings()))
+
+
+def started(**settings: Any) -> list[tuple[str, str, int]]:
+    told = Told()
+    _start_workers(cast(EmbeddedServices, told), Settings(**settings))
+    return [(name, seen.queues, seen.jobs_per_child) for name, seen in told.workers]
+
+
+def test_what_is_light_has_a_worker_of_its_own_whose_process_serves_many() -> None:
+    assert started() == [("worker", "gpu", 1), ("light-worker", "light", 100)]
+
+
+def test_one_worker_does_everything_where_memory_is_dear() -> None:
+    assert started(light_worker=False) == [("worker", "gpu,light", 1)]
