@@ -1,52 +1,82 @@
-"""The model card of a module: what it is, how to open it, how it measures beside its base, and how it was made."""
+"""The model card of a module: what it is, how to open it, how it measures beside its base, and how it was made.
+
+Its text is `module_card.md.jinja`; here are the values that go into it, and the metadata that the hub reads.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from app.sources.demo import Licence
-from microlith.contract import ClassScore
+from microlith.contract import DatasetFacts, ModelFacts
+from worker.packaging.confused import nearest
 from worker.packaging.facts import ModuleFacts
+from worker.packaging.picture import PICTURE, alternative
 from worker.packaging.usage import OPENED_BY, portable_usage, task
 
+TEMPLATE = Path(__file__).with_name("module_card.md.jinja")
+LIBRARIES = {"portable": "transformers", "compact": "transformers", "mask": "microlith", "onnx": "onnx"}
+"""What opens a layout, as the hub knows it."""
+
+_MARKS = {"compact": ["custom_code"], "onnx": ["onnx"], "mask": ["mask"]}
 _SPDX_ON_THE_HUB = re.compile(r"[a-z0-9.-]+")
 
 
-def model_card(facts: ModuleFacts, usage: str | None = None) -> str:
-    """The card, in the Hub's form: metadata with evaluation results, then Markdown. Equal facts give an equal card.
+def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "portable") -> str:
+    """The card, in the hub's form: metadata with evaluation results, then Markdown. Equal facts give an equal card.
 
     `usage` is the section that the layout decides, by default that of `portable`.
     """
-    metadata = _metadata(facts).to_yaml(line_break="\n")
-    sections = [
-        _introduction(facts),
-        usage or portable_usage(facts),
-        _measures(facts),
-        _making(facts),
-        _licences(facts),
+    licences = [
+        (f"Base model `{facts.spec.model}`", facts.model_licence),
+        (f"Data `{facts.spec.source.ref}`", facts.dataset_licence),
     ]
-    return f"---\n{metadata}\n---\n\n" + "\n\n".join(sections) + "\n"
+    card = ModelCard.from_template(
+        _metadata(facts, layout),
+        template_path=str(TEMPLATE),
+        **{name: getattr(facts, name) for name in ("concern", "spec", "ratio", "sparsity", "size", "binary")},
+        **{name: getattr(facts, name) for name in ("own", "report", "similarity")},
+        usage=usage or portable_usage(facts),
+        inputs=OPENED_BY[task(facts)]["inputs"],
+        measures=_measures(facts),
+        interval=_interval(facts),
+        nearest=nearest(facts),
+        picture=PICTURE,
+        alternative=alternative(facts.sparsity),
+        recipe=json.dumps(_pinned(facts), indent=2, ensure_ascii=False),
+        licences=licences,
+        notices=any(licence and licence.files for _, licence in licences),
+        line=_line,
+        cell=_cell,
+        percent=_percent,
+        measured=_measured,
+    )
+    return str(card).rstrip() + "\n"
 
 
-def _metadata(facts: ModuleFacts) -> ModelCardData:
-    name = f"{_base_name(facts)}-{_slug(facts.concern.label)}"
+def _metadata(facts: ModuleFacts, layout: str) -> ModelCardData:
+    licence = _hub_licence(facts.model_licence)
     return ModelCardData(
-        model_name=name,
-        license=_hub_licence(facts.model_licence),
+        model_name=f"{_base_name(facts)}-{_slug(facts.concern.label)}",
+        license=licence,
+        license_name=_slug(facts.model_licence.name) if facts.model_licence and licence == "other" else None,
         base_model=_hub_id(facts.spec.model),
         datasets=_hub_id(facts.spec.source.ref),
-        library_name="transformers",
+        library_name=LIBRARIES[layout],
         pipeline_tag=f"{task(facts)}-classification",
-        tags=["microlith", "pruned", f"concern:{facts.concern.label}"],
+        tags=["microlith", "pruned", *_MARKS.get(layout, ()), f"concern:{_line(facts.concern.label)}"],
+        metrics=["f1", "precision", "recall", "accuracy"],
         eval_results=[_result(facts, *metric) for metric in _metrics(facts)],
     )
 
 
 def _metrics(facts: ModuleFacts) -> list[tuple[str, str, float]]:
-    label = facts.concern.label
+    label = _line(facts.concern.label)
     return [
         ("f1", f"F1 of {label}", facts.own.f1),
         ("precision", f"Precision of {label}", facts.own.precision),
@@ -63,33 +93,18 @@ def _result(facts: ModuleFacts, kind: str, name: str, value: float) -> EvalResul
         dataset_type=_hub_id(ref) or ref,
         dataset_name=ref,
         dataset_split=facts.spec.evaluation.split,
+        dataset_revision=_commit(facts.resolved.dataset),
         metric_type=kind,
         metric_name=name,
         metric_value=round(value, 6),
     )
 
 
-def _introduction(facts: ModuleFacts) -> str:
-    return (
-        f"# {facts.concern.label}: a module of {facts.spec.model}\n\n"
-        f"This is the part of the classifier `{facts.spec.model}` that class **{facts.concern.label}** "
-        f"(id {facts.concern.id}) needs. Method `{facts.spec.method.name}` removed "
-        f"{_percent(facts.ratio.achieved)} of the prunable {facts.spec.structure} "
-        f"({_percent(facts.ratio.requested)} requested); {_percent(facts.sparsity.overall)} of all linear weights and "
-        f"biases are gone. It answers {_answers(facts)} and keeps the base's {OPENED_BY[task(facts)]['inputs']}."
-    )
-
-
-def _answers(facts: ModuleFacts) -> str:
-    if facts.binary is None:
-        return "with the base's labels"
-    return f"`rest` or `{facts.concern.label}`, its threshold chosen on the validation split,"
-
-
-def _measures(facts: ModuleFacts) -> str:
+def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
+    """Name, module, base."""
     own, base, report, whole = facts.own, facts.base_own, facts.report, facts.base_report
     label = _cell(facts.concern.label)
-    rows = [
+    return [
         (f"Precision of {label}", own.precision, base.precision),
         (f"Recall of {label}", own.recall, base.recall),
         (f"F1 of {label}", own.f1, base.f1),
@@ -98,73 +113,33 @@ def _measures(facts: ModuleFacts) -> str:
         ("Mean cross-entropy", report.loss, whole.loss),
         ("exp(mean cross-entropy), validation", report.exp_loss, whole.exp_loss),
     ]
-    table = "\n".join(f"| {name} | {module:.4f} | {of_base:.4f} |" for name, module, of_base in rows)
-    return (
-        f"## Measures\n\nOn the {facts.spec.evaluation.split} split of `{facts.spec.source.ref}`; "
-        f"{own.support} of its examples are {label}.\n\n| | module | base |\n|---|---:|---:|\n{table}\n\n"
-        f"Parameters: {facts.size.parameters:,} stored, {facts.size.nonzero:,} not zero; "
-        f"the base has {facts.size.base_parameters:,}.\n\n"
-        f"{_binary(facts)}{_per_class(facts.report.classes)}{_similarity(facts)}"
-    )
 
 
-def _binary(facts: ModuleFacts) -> str:
-    """How the two-way head decides; what follows was measured before the head was cut to two answers."""
-    if (binary := facts.binary) is None:
-        return ""
-    return (
-        "| concern against rest | precision | recall | F1 | AUROC |\n|---|---:|---:|---:|---:|\n"
-        f"| {_cell(facts.concern.label)} | {binary.precision:.4f} | {binary.recall:.4f} | {binary.f1:.4f} | "
-        f"{binary.auroc:.4f} |\n\nThe other measures were taken with the base's labels, before the head was cut to "
-        "two answers.\n\n"
-    )
+def _interval(facts: ModuleFacts) -> str | None:
+    """Where F1 of the concern lies, of module and base."""
+    found = [(own.f1_interval, whose) for own, whose in ((facts.own, "module"), (facts.base_own, "base"))]
+    told = [f"{pair[0]:.4f} to {pair[1]:.4f} ({whose})" for pair, whose in found if pair]
+    return ", ".join(told) or None
 
 
-def _per_class(classes: list[ClassScore]) -> str:
-    rows = "\n".join(
-        f"| {_cell(c.label)} | {c.precision:.4f} | {c.recall:.4f} | {c.f1:.4f} | {c.support} |" for c in classes
-    )
-    return f"| class | precision | recall | F1 | support |\n|---|---:|---:|---:|---:|\n{rows}"
+def _pinned(facts: ModuleFacts) -> dict[str, Any]:
+    """The request, with the commits that its references to the hub stood for."""
+    recipe: dict[str, Any] = facts.recipe()
+    model, data = _commit(facts.resolved.model), _commit(facts.resolved.dataset)
+    recipe["model"] = _at(recipe["model"], model)
+    if isinstance(recipe["dataset"], str):
+        recipe["dataset"] = _at(recipe["dataset"], data)
+    else:
+        recipe["dataset"]["ref"] = _at(recipe["dataset"]["ref"], data)
+    return recipe
 
 
-def _similarity(facts: ModuleFacts) -> str:
-    if facts.similarity is None:
-        return ""
-    sides = (("the concern", facts.similarity.concern), ("the rest", facts.similarity.rest))
-    rows = "\n".join(f"| {n} | {_value(s.cca)} | {_value(s.linear_cka)} | {_value(s.kernel_cka)} |" for n, s in sides)
-    return (
-        "\n\nSimilarity of the last hidden states to the base's, 1 being the same:\n\n"
-        f"| on samples of | CCA | linear CKA | kernel CKA |\n|---|---:|---:|---:|\n{rows}"
-    )
+def _commit(source: ModelFacts | DatasetFacts | None) -> str | None:
+    return source.revision if source else None
 
 
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _making(facts: ModuleFacts) -> str:
-    recipe = json.dumps(facts.recipe(), indent=2, ensure_ascii=False)
-    return (
-        "## How it was made\n\nBy Microlith, from this request; `decomposition.json` also has revisions, sample rows "
-        f"and versions.\n\n```json\n{recipe}\n```"
-    )
-
-
-def _licences(facts: ModuleFacts) -> str:
-    lines = [
-        _licence_line(f"Base model `{facts.spec.model}`", facts.model_licence),
-        _licence_line(f"Data `{facts.spec.source.ref}`", facts.dataset_licence),
-    ]
-    notices = (
-        "\n\nThe notices in `licenses/` belong to this module."
-        if facts.model_licence and facts.model_licence.files
-        else ""
-    )
-    return "## Licences\n\nThe weights are the base model's, modified (pruned).\n\n" + "\n".join(lines) + notices
-
-
-def _licence_line(what: str, licence: Licence | None) -> str:
-    return f"- {what}: {licence.name}. {licence.notice}" if licence else f"- {what}: states no licence."
+def _at(ref: str, commit: str | None) -> str:
+    return f"{ref.partition('@')[0]}@{commit}" if commit and ref.startswith("hub:") else ref
 
 
 def _hub_licence(licence: Licence | None) -> str | None:
@@ -184,13 +159,22 @@ def _base_name(facts: ModuleFacts) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "module"
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.").lower() or "module"
+
+
+def _line(text: str) -> str:
+    """Text that stays on its line."""
+    return " ".join(text.split())
 
 
 def _cell(text: str) -> str:
     """Text that cannot leave its cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return _line(text).replace("|", "\\|")
 
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f} %"
+
+
+def _measured(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

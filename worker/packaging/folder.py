@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.sources.config import VOCABULARIES
+from app.sources.demo import Licence
 from app.sources.images import PREPROCESSOR
 from worker.packaging.archive import files_of
 from worker.sources.models import LoadedModel
@@ -30,14 +32,12 @@ def prepare_inputs(folder: Path, loaded: LoadedModel) -> None:
         loaded.processor.save_pretrained(folder)
 
 
-def complete(folder: Path, loaded: LoadedModel, card: str, decomposition: dict[str, Any]) -> list[str]:
-    """Adds the card, the history, the notices of the base's licence and, last, the checksums of every file.
+def complete(folder: Path, card: str, decomposition: dict[str, Any], licences: Iterable[Licence | None]) -> list[str]:
+    """Adds the card, the history, the licences' notices and, last, the checksums of every file.
 
     Returns the names of the folder's files, sorted. `SHA256SUMS` can be checked with `sha256sum -c`.
     """
-    for file in loaded.licence.files if loaded.licence else ():
-        (folder / "licenses").mkdir(exist_ok=True)
-        shutil.copyfile(file, folder / "licenses" / file.name)
+    _carry(folder / "licenses", [file for licence in licences if licence for file in licence.files])
     (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(folder / "decomposition.json", decomposition)
     write_sums(folder)
@@ -57,3 +57,15 @@ def write_sums(folder: Path) -> None:
         with (folder / name).open("rb") as stream:
             lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _carry(folder: Path, notices: Sequence[Path]) -> None:
+    """The notices under their names; of two that say different things under one name the later one is numbered."""
+    said: dict[str, bytes] = {}
+    for file in notices:
+        name, text = file.name, file.read_bytes()
+        if said.get(name, text) != text:
+            name = f"{file.stem}-{len(said)}{file.suffix}"
+        said[name] = text
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(text)

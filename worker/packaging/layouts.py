@@ -27,6 +27,7 @@ from worker.packaging.facts import ModuleFacts
 from worker.packaging.folder import complete, prepare_inputs
 from worker.packaging.masking import mask_file, save_mask
 from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
+from worker.packaging.picture import PICTURE, picture
 from worker.pruning.masks import Mask
 from worker.pruning.narrowing import Narrow, narrow
 from worker.sources.models import LoadedModel
@@ -81,8 +82,10 @@ class Packer:
         folder = self.scratch / name
         folder.mkdir()
         written = _WRITERS[layout](self, handout, folder)
-        card = model_card(handout.facts, written.usage)
-        complete(folder, self.loaded, card, decomposition(handout.facts))
+        facts = handout.facts
+        (folder / PICTURE).write_text(picture(facts.sparsity), encoding="utf-8")
+        licences = [facts.model_licence, facts.dataset_licence]
+        complete(folder, model_card(facts, written.usage, layout), decomposition(facts), licences)
         packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == "mask")
         shutil.rmtree(folder)
         return Package(packed, self._compared(layout, written.timings))

@@ -18,4 +18,4 @@ def write_portable(
     """
     model.save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, loaded)
-    return complete(folder, loaded, card, decomposition)
+    return complete(folder, card, decomposition, [loaded.licence])

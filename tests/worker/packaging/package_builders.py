@@ -42,16 +42,17 @@ def report(start):
 def facts(**spec):
     """A module of the demo model; `spec` changes the request."""
     request = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense", **spec}
+    asked = JobSpec(**request)
     resolved = Resolved(
         model=ModelFacts(ref=request["model"], revision=None, sha256="ab" * 32, architecture="B", labels=LABELS),
-        dataset=DatasetFacts(ref=request["dataset"], revision=None, splits={"test": "test"}, rows={"test": 14}),
+        dataset=DatasetFacts(ref=asked.source.ref, revision=None, splits={"test": "test"}, rows={"test": 14}),
         layers=["classifier"],
         seed=44,
         device="cpu",
     )
     return ModuleFacts(
         concern=Concern(id=1, label=LABELS[1]),
-        spec=JobSpec(**request),
+        spec=asked,
         resolved=resolved,
         ratio=Ratio(requested=0.5, achieved=0.4987),
         sparsity=Sparsity(overall=0.3171, layers={"classifier": 0.25}),

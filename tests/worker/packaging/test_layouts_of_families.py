@@ -125,8 +125,10 @@ def test_cards_say_what_each_layout_needs(loaded, tmp_path):
     assert "trust_remote_code=True" in cards["compact"]
     assert settings["layers"]["bert.encoder.layer.1.attention.self.query"] == [4, 16]
     assert "microlith modules apply" in cards["mask"]
+    assert all("sparsity.svg" in names for names in sizes.values())
     assert {"mask.json", "mask.safetensors"} < set(sizes["mask"])
     assert not {"config.json", "model.safetensors", "vocab.txt"} & set(sizes["mask"])
     for card in cards.values():
+        assert "](sparsity.svg)" in card
         for line in ("nominal: of the prunable heads+neurons", "effective: of all parameters", "file: of the base's"):
             assert line in card

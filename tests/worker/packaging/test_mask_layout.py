@@ -141,7 +141,7 @@ def test_a_damaged_zip_is_refused(made, tmp_path, place):
 def test_what_is_no_mask_is_refused_with_what_it_is(loaded, tmp_path, made):
     (tmp_path / "module").mkdir()
     (tmp_path / "module" / "config.json").write_text("{}")
-    complete(tmp_path / "module", replace(loaded, licence=None), "# a card", {})
+    complete(tmp_path / "module", "# a card", {}, [])
     portable = archive(tmp_path / "module", tmp_path / "portable.zip").path
     for foreign in (portable, tmp_path / "module"):
         with pytest.raises(

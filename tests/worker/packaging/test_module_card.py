@@ -72,6 +72,49 @@ def test_a_hub_base_is_named_by_its_hub_id():
     assert (data.base_model, data.datasets, data.license) == ("org/base", "org/data", "mit")
 
 
+def test_the_request_to_repeat_names_the_commits_it_was_made_of():
+    made = facts(model="hub:org/base@main", dataset={"ref": "hub:org/data", "text_column": "text"})
+    model = made.resolved.model.model_copy(update={"revision": "a" * 40})
+    data = made.resolved.dataset.model_copy(update={"revision": "b" * 40})
+    card = model_card(replace(made, resolved=made.resolved.model_copy(update={"model": model, "dataset": data})))
+    recipe = JobSpec(**json.loads(card.split("```json\n")[1].split("\n```")[0]))
+    assert (recipe.model, recipe.source.ref) == (f"hub:org/base@{'a' * 40}", f"hub:org/data@{'b' * 40}")
+    assert ModelCard(card).data.eval_results[0].dataset_revision == "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("layout", "library", "mark"),
+    [("portable", "transformers", "pruned"), ("compact", "transformers", "custom_code"), ("onnx", "onnx", "onnx")],
+)
+def test_the_metadata_says_what_opens_the_layout(layout, library, mark):
+    data = ModelCard(model_card(facts(), layout=layout)).data
+    assert data.library_name == library
+    assert mark in data.tags
+
+
+def confused(module, base):
+    """The facts of a module and a base with these confusion matrices."""
+    made = facts()
+    report, whole = made.report, made.base_report
+    return replace(
+        made,
+        report=report.model_copy(update={"confusion": module}),
+        base_report=whole.model_copy(update={"confusion": base}),
+    )
+
+
+def test_the_nearest_class_is_told_in_both_directions_beside_the_base():
+    card = model_card(confused([[5, 2], [3, 4]], [[6, 1], [0, 7]]))
+    assert "confused with most is **act**" in card
+    assert r"| 7 of ani\|mal | act | 3 | 0 |" in card
+    assert r"| 7 of act | ani\|mal | 2 | 1 |" in card
+
+
+def test_no_class_is_near_where_nothing_is_confused_or_nothing_is_counted():
+    assert "confused with" not in model_card(confused([[7, 0], [0, 7]], [[7, 0], [0, 7]]))
+    assert "confused with" not in model_card(confused(None, None))
+
+
 def test_licences_of_model_and_data_are_carried_over():
     licences = model_card(facts()).split("## Licences")[1]
     assert "Apache-2.0 AND LicenseRef-WordNet" in licences
