@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from microlith.client import AsyncClient, Client
     from microlith.contract import JobSpec
+    from microlith.hub import push_to_hub
     from microlith.masks import apply_mask
 
-__all__ = ["AsyncClient", "Client", "JobSpec", "__version__", "apply_mask"]
+__all__ = ["AsyncClient", "Client", "JobSpec", "__version__", "apply_mask", "push_to_hub"]
 
 __version__ = version("microlith")
 
@@ -26,6 +27,7 @@ _HOMES = {
     "Client": "microlith.client",
     "JobSpec": "microlith.contract",
     "apply_mask": "microlith.masks",
+    "push_to_hub": "microlith.hub",
 }
 
 

@@ -15,6 +15,7 @@ MicrolithClientError
 ├── UnsafeArchive            an archive names files outside its own folder
 ├── TargetOccupied           something else is where a download should go
 ├── NotUploadable            a file or folder that the server could not use
+├── HubRefused               a module could not be put on the Hugging Face Hub
 ├── NoSuchLayout             the module was not exported in this layout
 ├── NoSuchModule             the job has none, or several, of this label and ratio
 ├── MissingExtra             a package that is not installed is needed for this
@@ -225,6 +226,15 @@ class MissingExtra(MicrolithClientError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'This needs {package}: pip install "microlith[{extra}]".')
+
+
+class HubRefused(MicrolithClientError):
+    """The Hugging Face Hub, or its client, did not take a module for `repo`; `reason` says why."""
+
+    def __init__(self, repo: str, reason: str, hint: str) -> None:
+        super().__init__(f"Nothing was pushed to {repo}: {reason.strip().rstrip('.')}." + (f"\n{hint}" if hint else ""))
+        self.repo = repo
+        self.reason = reason
 
 
 class InvalidMask(MicrolithClientError):

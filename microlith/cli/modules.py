@@ -1,7 +1,8 @@
-"""`microlith modules`: look at modules, bring them home, and make them of masks."""
+"""`microlith modules`: look at modules, bring them home, put them on the hub, and make them of masks."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from microlith.contract import Job, Module
 from microlith.display import live, sheets, tables
 from microlith.display.transfer import transfer
 from microlith.errors import NotABase
+from microlith.hub import push_to_hub
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,6 +82,28 @@ def export(
         _done(client, client.order_layout(module, layout, int8=int8))
         found = client.module(module)
     session.show(sheets.module(found), found)
+
+
+def push(
+    session: Session,
+    module: Annotated[str, typer.Argument(metavar="MODULE", help="A module, or the folder of a downloaded one.")],
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; made when it is missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make it private; an existing public one is refused.")] = (
+        False
+    ),
+    layout: Annotated[str, typer.Option(help="Which file form.")] = "portable",
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="HF_TOKEN", help="Yours, with the right to write; better in HF_TOKEN. Never kept."),
+    ] = None,
+) -> None:
+    """Put a module on the Hugging Face Hub, with your token and from this machine, as one commit.
+
+    HF_TOKEN=hf_… microlith modules push mod_01… --repo me/animal --private
+    """
+    with session.connect() as client:
+        made = push_to_hub(module, repo, token=token, private=private, layout=layout, client=client)
+    session.say(f"{made.url} (commit {made.commit})", asdict(made))
 
 
 def combine(
@@ -163,6 +187,7 @@ COMMANDS = {
     "list": command(list_modules),
     "show": command(show_module),
     "download": command(download),
+    "push": command(push),
     "export": command(export),
     "combine": command(combine),
     "apply": command(apply),

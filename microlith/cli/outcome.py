@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from microlith.contract import Job
 from microlith.errors import (
     DigestMismatch,
+    HubRefused,
     InvalidMask,
     JobFailed,
     MicrolithClientError,
@@ -32,7 +33,7 @@ EXIT_CODES = {
     DONE: "done",
     FAILED: "the job failed, was cancelled or expired",
     USAGE: "wrong usage, or a local file in the way, missing or of the wrong kind",
-    REFUSED: "the server refused and says why",
+    REFUSED: "the server, or the hub, refused and says why",
     UNREACHABLE: "no Microlith server answered",
     WRONG_BYTES: "a download, or a mask's base, with the wrong digest",
     INTERRUPTED: "interrupted",
@@ -41,6 +42,7 @@ EXIT_CODES = {
 _CODES: dict[type[Exception], int] = {
     JobFailed: FAILED,
     ProblemError: REFUSED,
+    HubRefused: REFUSED,
     Unreachable: UNREACHABLE,
     DigestMismatch: WRONG_BYTES,
     UnsafeArchive: WRONG_BYTES,

@@ -1,86 +1,21 @@
-"""The hub over HTTP: a small server answers as the real one does, so that the real client runs whole."""
-
-import hashlib
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+"""The hub over HTTP: a stand-in answers as the real one does, so that the real client runs whole."""
 
 import pytest
-from huggingface_hub import constants
 
 from app.domain.errors import SourceUnavailable, UnsafeModel
 from app.sources.demo import FOLDER
+from tests.hub import COMMIT, running_hub
 from tests.work import claim, submit
 from worker.journal import Journal
 from worker.sources.models import load_model
 
-COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 DEMO = FOLDER / "bert-tiny-wordnet"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Serves `files` as the repository some/model at COMMIT, whatever revision is asked for; remembers every path."""
-
-    files: dict[str, bytes] = {}
-    refusal: tuple[int, str] | None = None
-    asked: list[str] = []
-
-    def do_GET(self):
-        self._serve(with_body=True)
-
-    def do_HEAD(self):
-        self._serve(with_body=False)
-
-    def log_message(self, *args):
-        pass
-
-    def _serve(self, with_body):
-        self.asked.append(self.path)
-        status, headers, body = self._answer(self.path.partition("?")[0])
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def _answer(self, path):
-        if self.refusal:
-            return self.refusal[0], {"X-Error-Code": self.refusal[1], "X-Error-Message": "refused"}, b""
-        if path.startswith("/api/models/some/model/tree/"):
-            return self._json([self._entry(name) for name in self.files])
-        if path.startswith("/api/models/some/model"):
-            siblings = [{"rfilename": name} for name in self.files]
-            return self._json({"id": "some/model", "sha": COMMIT, "siblings": siblings})
-        name = path.removeprefix(f"/some/model/resolve/{COMMIT}/")
-        if name in self.files:
-            etag = hashlib.sha1(self.files[name]).hexdigest()
-            return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}, self.files[name]
-        return 404, {"X-Error-Code": "EntryNotFound"}, b""
-
-    def _entry(self, name):
-        content = self.files[name]
-        return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-
-    def _json(self, content):
-        return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The handler class to fill, with the client pointed at its server and at an empty cache."""
-    handler = type("FilledHub", (Hub,), {"files": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    yield handler
-    server.shutdown()
-    server.server_close()
+    with running_hub(tmp_path / "cache", monkeypatch) as handler:
+        yield handler
 
 
 def test_a_hub_model_is_one_commit_and_nothing_that_runs_code(hub):

@@ -1,0 +1,114 @@
+"""Modules to the Hugging Face Hub, from the user's own machine and with the user's own token.
+
+The token is handed to huggingface_hub for the calls of one push and to nobody else: no file, no log line and no
+Microlith server ever holds it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microlith.client import Client
+from microlith.client.archive import SUMS, check_sums
+from microlith.contract import Module
+from microlith.errors import HubRefused
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a module is on the hub: its page, and the commit that holds exactly these files."""
+
+    repo: str
+    url: str
+    commit: str
+
+
+def push_to_hub(
+    module: Module | str | Path,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    layout: str = "portable",
+    client: Client | None = None,
+) -> Pushed:
+    """Put a module into a repository of the hub, which is made when it is missing, as one commit.
+
+    `module` is a downloaded module's folder, or a module (or its id) of the server that `client`, or else the
+    environment, names. Nothing is sent before every file is what SHA256SUMS says. Without `token`, huggingface_hub
+    finds the user's own (HF_TOKEN, or `hf auth login`). Other files of the repository stay.
+
+        microlith.push_to_hub("modules/animal-0.5", "me/animal", private=True)
+
+    Raises HubRefused for what the hub or its client will not do, and what a download raises. Needs `microlith[hub]`.
+    """
+    api = _hub(token)
+    with _folder(module, layout, client) as folder:
+        check_sums(folder)
+        with _explaining(repo_id):
+            return _push(api, folder, repo_id, private)
+
+
+def _push(api: HfApi, folder: Path, repo_id: str, private: bool) -> Pushed:
+    from huggingface_hub import CommitOperationAdd
+
+    repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    if private and not api.repo_info(repo).private:
+        raise HubRefused(repo, "it exists and is public, and a private one was asked for", "Take another name.")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
+    made = api.create_commit(repo, files, commit_message=f"A module, as its {SUMS} says")
+    return Pushed(repo=repo, url=f"{api.endpoint}/{repo}", commit=made.oid)
+
+
+def _hub(token: str | None) -> HfApi:
+    """The hub's own client. A token that no header can carry is refused here, where nobody prints it."""
+    try:
+        from huggingface_hub import HfApi
+    except ModuleNotFoundError as error:
+        raise HubRefused("the hub", f"{error.name} is not installed", 'pip install "microlith[hub]"') from error
+    given = token.strip() if token else None
+    if given and not _HEADER_VALUE.fullmatch(given):
+        raise HubRefused("the hub", "the token holds spaces or other signs that no token has", "Copy it once more.")
+    return HfApi(token=given, library_name="microlith")
+
+
+@contextmanager
+def _folder(module: Module | str | Path, layout: str, client: Client | None) -> Iterator[Path]:
+    """The module's files: where they are, or downloaded for the time of the push."""
+    if isinstance(module, Path) or (isinstance(module, str) and Path(module).is_dir()):
+        yield Path(module)
+        return
+    with tempfile.TemporaryDirectory(prefix="microlith-push-") as scratch:
+        if client is not None:
+            yield client.download_module(module, scratch, layout)
+        else:
+            with Client() as own:
+                yield own.download_module(module, scratch, layout)
+
+
+@contextmanager
+def _explaining(repo_id: str) -> Iterator[None]:
+    from huggingface_hub import errors
+
+    broken: Any = errors.HTTPError  # type: ignore[attr-defined]  # of whichever HTTP library the hub's client uses
+    try:
+        yield
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        hint = "Give a token that may write there: HF_TOKEN, or `hf auth login`." if status in (401, 403, 404) else ""
+        raise HubRefused(repo_id, error.server_message or f"it answered {status}", hint) from error
+    except (broken, OSError, ValueError, RuntimeError) as error:
+        told = [str(fault).strip() or type(fault).__name__ for fault in (error, error.__cause__) if fault]
+        raise HubRefused(repo_id, " ".join(told), "") from error
