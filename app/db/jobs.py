@@ -120,11 +120,11 @@ class JobStore:
         return self.session.scalars(query.limit(limit)).all()
 
     def ordered(self, owner: str, fingerprint: str) -> JobRow | None:
-        """The newest job of this caller for the same order that is under way, or done well."""
+        """The newest job of this caller for the same order that is under way."""
         query = (
             select(JobRow)
             .where(JobRow.owner == owner, JobRow.fingerprint == fingerprint)
-            .where(JobRow.state.in_(("queued", "running", "succeeded")))
+            .where(JobRow.state.in_(("queued", "running")))
             .order_by(JobRow.id.desc())
             .limit(1)
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from app.domain.errors import InvalidInput
-from microlith.contract import JobSpec
+from microlith.contract import JobSpec, LayoutRequest
 
 SHARES = {"portable": 1.0, "compact": 1.0, "mask": 1 / 32, "onnx": 1.0}
 """Of the base's bytes, at most: a mask has one bit for a float32."""
 
 INT8_SHARE = 0.3
+INT8_GRAPH = "model.int8.onnx"
+"""The file that the layout `onnx` has where INT8 was asked for."""
 
 
 def check_export(spec: JobSpec) -> None:
@@ -19,6 +23,11 @@ def check_export(spec: JobSpec) -> None:
             hint=f"Use `layouts: {[*spec.export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
             pointer="/export/onnx/int8",
         )
+
+
+def holds(files: Collection[str], wanted: LayoutRequest) -> bool:
+    """Whether a file of the layout wanted, which holds `files`, has all that was wanted of it."""
+    return INT8_GRAPH in files or not wanted.onnx.int8
 
 
 def share_of_base(spec: JobSpec) -> float:

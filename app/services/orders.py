@@ -15,7 +15,7 @@ from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
-from app.domain.layouts import check_export
+from app.domain.layouts import check_export, holds
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.queueing import Draft, queue
@@ -48,10 +48,11 @@ class Orders:
     backend: Backend
 
     def layout(self, module_id: str, wanted: LayoutRequest) -> Job:
-        """The job that makes the layout, or that has made it: whatever is there is not made anew."""
+        """The job that makes the layout, or that has made it: whatever is there, with all that is wanted of it, is not
+        made anew. What is there without it is made again in its place."""
         module, origin = self._found(module_id)
         artifacts = self._artifacts(module)
-        job = self._there(origin, artifacts.get(wanted.layout)) or self._ordered(module, wanted)
+        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(module, wanted)
         if job is None:
             _check_mask(artifacts)
             job = self._order(origin, module, wanted)
@@ -101,13 +102,14 @@ class Orders:
             )
         return module
 
-    def _there(self, origin: JobRow, artifact: ArtifactRow | None) -> JobRow | None:
-        if artifact is None:
+    def _there(self, origin: JobRow, artifact: ArtifactRow | None, wanted: LayoutRequest) -> JobRow | None:
+        """The layout's own job, where it holds all that is wanted of it."""
+        if artifact is None or not holds([file["path"] for file in artifact.files], wanted):
             return None
         artifact.asked = True
         return origin
 
-    def _ordered(self, module: ModuleRow, wanted: LayoutRequest) -> JobRow | None:
+    def _under_way(self, module: ModuleRow, wanted: LayoutRequest) -> JobRow | None:
         return self.unit.jobs.ordered(self.owner, _fingerprint(module, wanted))
 
     def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest) -> JobRow:

@@ -20,9 +20,10 @@ import torch
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
+from app.domain.layouts import INT8_GRAPH
 from worker.inputs import Examples
 
-GRAPH, QUANTISED = "model.onnx", "model.int8.onnx"
+GRAPH, QUANTISED = "model.onnx", INT8_GRAPH
 _SAMPLE_ROWS, _SAMPLE_LENGTH = 3, 4
 """The exporter takes a size of 0 or 1 for fixed, and both sizes being one for the same."""
 _LARGEST = 1_500_000_000
