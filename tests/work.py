@@ -60,6 +60,13 @@ def publish(writing: Journal, folder: Path, concern: int, measured: Report, *, r
     content.mkdir()
     (content / "config.json").write_text(f'{{"concern": {concern}, "ratio": {ratio}}}')
     package = archive(content, folder / f"{content.name}.zip")
+    label = Concern(id=concern, label=LABELS[concern])
+    writing.publish(label, ratio, module_facts(concern, ratio, measured), [package])
+    return package.path.read_bytes()
+
+
+def module_facts(concern: int, ratio: float, measured: Report) -> dict[str, Any]:
+    """All there is to say of a module of `concern` that measures so."""
     own = OwnScore.model_validate(measured.classes[concern].model_dump())
     values = {
         "concern": Concern(id=concern, label=LABELS[concern]),
@@ -71,9 +78,7 @@ def publish(writing: Journal, folder: Path, concern: int, measured: Report, *, r
         "report": measured,
     }
     facts = {name: value.model_dump(mode="json") for name, value in values.items()}
-    label = Concern(id=concern, label=LABELS[concern])
-    writing.publish(label, ratio, facts | {"method": "ci", "structure": "weights"}, [package])
-    return package.path.read_bytes()
+    return facts | {"method": "ci", "structure": "weights"}
 
 
 def base_result() -> BaseResult:

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from app.db.tables import ArtifactRow, ModuleRow
-from app.domain.errors import NotFound
 from app.settings import Settings
 from app.sources.references import Shelf
 from microlith.contract import Combination, CombineSpec, Concern, JobSpec
-from microlith.masks import Base, read_mask
+from microlith.masks import Base
 from worker import device
 from worker.combining.card import class_set_card
 from worker.combining.class_set import ClassSet
@@ -25,14 +23,13 @@ from worker.combining.parts import Origin, Part, Rows
 from worker.combining.story import Combined, Data, rows_to_run
 from worker.combining.story import combine as put_together
 from worker.evaluation.runner import predict
-from worker.exporting import applied
 from worker.inputs import on_cpu
 from worker.journal import Journal
 from worker.packaging.archive import Archive, archive
 from worker.packaging.folder import prepare_inputs, write_sums
 from worker.packaging.masking import mask_of
 from worker.packaging.verify import Opening, Verifier
-from worker.patience import patient
+from worker.remaking import Stored, applied, stored
 from worker.scratch import scratch
 from worker.sources.datasets import load_dataset
 from worker.sources.models import LoadedModel, load_model
@@ -41,24 +38,15 @@ PROBES = 8
 """Texts that a clean process must answer alike."""
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """A module as it is stored."""
-
-    module: ModuleRow
-    spec: JobSpec
-    mask: ArtifactRow
-
-
 def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make the classifier that the job orders. Raises MicrolithError for what a caller can mend."""
     order = CombineSpec.model_validate(journal.lease.order)
     with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
         with journal.phase("resolving"):
-            stored = _stored(journal, order)
-            shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in stored))]
+            modules = stored(journal, order.modules)
+            shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
             opening = _Opening(journal, settings, {ref: at for shelf in shelves for ref, at in shelf.items()}, folder)
-            parts = [opening.part(made) for made in stored]
+            parts = [opening.part(made) for made in modules]
             data = opening.data(order, spec)
             journal.expect(rows_to_run(order, parts, data))
 
@@ -87,12 +75,10 @@ class _Opening:
         self.origins: dict[str, Origin] = {}
         self.bases: dict[str, Base] = {}
 
-    def part(self, made: _Stored) -> Part:
+    def part(self, made: Stored) -> Part:
         """The module, made of its base and its mask."""
         origin = self._origin(made.spec.model)
-        file = self.folder / f"{made.module.id}.zip"
-        self.journal.fetch(made.mask, file)
-        mask = read_mask(file)
+        mask = made.fetched(self.journal, self.folder)
         concern = Concern.model_validate(made.module.facts["concern"])
         binary = made.module.facts.get("binary") is not None
         return Part(
@@ -126,21 +112,6 @@ class _Opening:
 def _rows(split: tuple[Any, Any], labels: Sequence[str]) -> Rows:
     inputs, ids = split
     return Rows(inputs, [labels[number] for number in ids])
-
-
-@patient
-def _stored(journal: Journal, order: CombineSpec) -> list[_Stored]:
-    """The modules with the specs of their jobs and their masks. Raises NotFound for one that is gone."""
-    found = []
-    with journal.lease.write() as (unit, _):
-        for module_id in order.modules:
-            module = unit.modules.find(module_id, journal.lease.owner)
-            job = unit.jobs.find(module.job_id, journal.lease.owner) if module else None
-            masks = [kept for kept in unit.artifacts.of_modules([module_id]) if kept.layout == "mask"]
-            if module is None or job is None or not masks:
-                raise NotFound(f"The module {module_id} was deleted before it was combined.", hint="Run its job again.")
-            found.append(_Stored(module, JobSpec.model_validate(job.spec), masks[0]))
-    return found
 
 
 def _packed(combined: Combined, loaded: dict[str, LoadedModel], folder: Path) -> Archive:

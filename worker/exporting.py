@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from torch import nn
-
-from app.db.tables import ArtifactRow
-from app.domain.errors import NotFound, SourceUnavailable
 from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
-from microlith.errors import MicrolithClientError
-from microlith.masks import Base, MaskFile, apply_mask, read_mask
+from microlith.masks import Base
 from worker import device
 from worker.bench import Bench
 from worker.evaluation.latency import Stopwatch
@@ -22,7 +15,7 @@ from worker.packaging.decomposition import facts_of
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_of
 from worker.packaging.verify import Verifier
-from worker.patience import patient
+from worker.remaking import applied, stored
 from worker.scratch import scratch
 from worker.sources.opening import open_sources
 
@@ -34,7 +27,8 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("resolving"):
             place = device.choose(settings.device)
             sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=place)
-            mask = stored_mask(journal, order.module, folder)
+            (kept,) = stored(journal, [order.module])
+            mask = kept.fetched(journal, folder)
             base, bench = Base.of(sources.model.model), Bench.of(spec, sources, anatomy(sources.model.model))
 
         with journal.phase("exporting"):
@@ -48,30 +42,3 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("verifying"):
             verify(verifier, [package], module, bench.probe, sources.model.folder)
         journal.attach(order.module, package.archive, package.latencies)
-
-
-def stored_mask(journal: Journal, module_id: str, folder: Path) -> MaskFile:
-    """The mask that a module is kept as. Raises NotFound, StorageUnavailable, or InvalidMask for a damaged one."""
-    file = folder / "mask.zip"
-    journal.fetch(_artifact(journal, module_id), file)
-    return read_mask(file)
-
-
-@patient
-def _artifact(journal: Journal, module_id: str) -> ArtifactRow:
-    with journal.lease.write() as (unit, _):
-        masks = [artifact for artifact in unit.artifacts.of_modules([module_id]) if artifact.layout == "mask"]
-    if not masks:
-        raise NotFound(f"The module {module_id} is gone.", hint="Its job was deleted; run it again.")
-    return masks[0]
-
-
-def applied(base: Base | nn.Module, mask: MaskFile) -> nn.Module:
-    """The module that the mask makes of its base. Raises SourceUnavailable for a base that is not what it was."""
-    try:
-        module: nn.Module = apply_mask(base, mask)
-    except MicrolithClientError as error:
-        raise SourceUnavailable(
-            f"The module cannot be made of its base any more: {error}", hint="Run its job again, then ask again."
-        ) from error
-    return module

@@ -16,9 +16,9 @@ from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Pred
 from microlith.masks import Base, MaskFile
 from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
-from worker.exporting import applied, stored_mask
 from worker.inputs import TokenExamples
 from worker.journal import Journal
+from worker.remaking import applied, stored
 from worker.scratch import scratch
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.opening import encode_for
@@ -33,7 +33,8 @@ def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("resolving"):
             loaded = load_model(spec.model, allow_paths=settings.allow_paths, shelf=shelf)
             examples = _examples(order.inputs, loaded)
-            mask = stored_mask(journal, order.module, folder)
+            (kept,) = stored(journal, [order.module])
+            mask = kept.fetched(journal, folder)
             module = applied(Base.of(loaded.model), mask)
 
         with journal.phase("evaluating"):

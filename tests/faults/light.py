@@ -14,10 +14,10 @@ import time
 from math import inf
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.settings import Settings
-from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Phase, Ratio, Size, Sparsity
+from microlith.contract import BaseResult, Concern, JobSpec, Phase
 
 if TYPE_CHECKING:
     from worker.journal import Journal
@@ -68,6 +68,7 @@ def _pass(spec: JobSpec, journal: Journal, phase: Phase) -> None:
 
 
 def _publish(spec: JobSpec, journal: Journal, concern: int, ratio: float) -> None:
+    from tests.work import module_facts, report
     from worker.packaging.archive import archive
 
     with tempfile.TemporaryDirectory(prefix="microlith-") as name:
@@ -77,28 +78,9 @@ def _publish(spec: JobSpec, journal: Journal, concern: int, ratio: float) -> Non
         (folder / "model.safetensors").write_bytes(b"\0" * int(spec.labels.get("bytes", "64")))
         (folder / "SHA256SUMS").write_text("".join(_sum(file) for file in sorted(folder.iterdir())))
         package = archive(folder, Path(name, f"{LABELS[concern]}-{ratio:g}.zip"))
-        journal.publish(Concern(id=concern, label=LABELS[concern]), ratio, _facts(concern, ratio), [package])
+        facts = module_facts(concern, ratio, report(0.9, 0.8, 0.7))
+        journal.publish(Concern(id=concern, label=LABELS[concern]), ratio, facts, [package])
 
 
 def _sum(file: Path) -> str:
     return f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-
-
-def _facts(concern: int, ratio: float) -> dict[str, Any]:
-    from tests.work import report
-
-    measured = report(0.9, 0.8, 0.7)
-    own = OwnScore.model_validate(measured.classes[concern].model_dump())
-    values = {
-        "concern": Concern(id=concern, label=LABELS[concern]),
-        "ratio": Ratio(requested=ratio, achieved=ratio),
-        "sparsity": Sparsity(overall=0.3, layers={}),
-        "size": Size(parameters=100, nonzero=70, base_parameters=100),
-        "own": own,
-        "base_own": own,
-        "report": measured,
-    }
-    return {name: value.model_dump(mode="json") for name, value in values.items()} | {
-        "method": "ci",
-        "structure": "weights",
-    }

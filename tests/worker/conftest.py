@@ -62,5 +62,6 @@ def warm_verifier() -> Iterator[Verifier]:
 def product(
     api: TestClient, backend: Backend, tmp_path: Path, warm_verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> Product:
-    monkeypatch.setattr("worker.pipeline.Verifier", lambda _folder: nullcontext(warm_verifier))
+    for story in ("pipeline", "exporting", "combination"):
+        monkeypatch.setattr(f"worker.{story}.Verifier", lambda _folder: nullcontext(warm_verifier))
     return Product(api, backend, tmp_path / "modules")
