@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tempfile
@@ -15,6 +16,19 @@ from microlith.contract import Artifact
 from microlith.errors import DigestMismatch, TargetOccupied, UnsafeArchive
 
 SUMS = "SHA256SUMS"
+
+_UNSOUND = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,  # locked by a password, or packed in a way that this Python does not know
+    ValueError,  # names that are no text, or no names
+    NotADirectoryError,  # a file and a folder of one name
+    IsADirectoryError,
+    FileExistsError,
+)
+"""What a file that is no sound zip makes of `zipfile`."""
 
 
 async def fetch_archive(server: Connection, artifact: Artifact, target: Path, on_bytes: OnBytes | None) -> Path:
@@ -51,7 +65,7 @@ def unpack(archive: Path, target: Path) -> Path:
             with zipfile.ZipFile(archive) as opened:
                 _refuse_strays(opened)
                 opened.extractall(folder)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _UNSOUND as error:
             raise UnsafeArchive(f"{archive.name} is no sound zip: {error}.") from error
         check_sums(folder)
         shutil.move(folder, target)
@@ -62,7 +76,10 @@ def check_sums(folder: Path) -> None:
     """Raise unless SHA256SUMS names every file of the folder with its digest, and no other."""
     if not (folder / SUMS).is_file():
         raise UnsafeArchive(f"There is no {SUMS} to check the files by.")
-    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise UnsafeArchive(f"{SUMS} is no text.") from error
     promised = {line[66:]: line[:64] for line in lines}  # as sha256sum writes them: digest, space, mode, name
     present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if set(present) - {SUMS} != set(promised):

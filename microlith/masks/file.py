@@ -74,7 +74,7 @@ def _document(folder: Path, name: str) -> MaskDocument:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
         raise InvalidMask(name, f"{DOCUMENT} cannot be understood at {place!r}: {fault['msg']}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidMask(name, f"{DOCUMENT} is no JSON: {error}") from error
 
 

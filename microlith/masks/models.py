@@ -75,8 +75,9 @@ def open_model(folder: Path) -> Any:
         model = opener.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise NotABase(f"transformers cannot open {folder}: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:  # what a damaged or foreign folder makes of transformers has no common root
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NotABase(f"transformers cannot open {folder}: {reason}") from error
     return model.eval().requires_grad_(False)
 
 
@@ -115,5 +116,5 @@ def _reads_images(folder: Path) -> bool:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return str((config.get("architectures") or [""])[0]).endswith("ForImageClassification")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise NotABase(f"{folder} holds no config.json of a model: {error}") from error

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -25,6 +27,18 @@ from worker.sources.images import load_processor
 
 DEFAULT_LENGTH = 512
 _OPENERS: dict[Task, Any] = {"text": AutoModelForSequenceClassification, "image": AutoModelForImageClassification}
+
+_UNOPENED = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What a damaged or foreign folder makes of transformers."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ def _load_weights(folder: Path, info: ModelInfo) -> Any:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except _UNOPENED as error:
         raise UnsupportedModel(f"transformers cannot open the model: {_first_line(error)}", pointer=POINTER) from error
     faults = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
     if faults:
