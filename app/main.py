@@ -14,6 +14,7 @@ from app.api.guards import Guards
 from app.services.backend import Backend
 from app.services.reaper import reaping
 from app.settings import Settings
+from app.web import pages
 from microlith.contract import Problem
 
 
@@ -34,10 +35,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Breaks a fine-tuned transformer classifier into small modules, one per concern.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        docs_url=None,  # a page of ours, with a viewer that comes from no other host
+        redoc_url=None,
     )
     for routes in (jobs, modules, uploads, catalog, health):
         app.include_router(routes.router)
     problems.install(app)
+    pages.install(app)
     _document_problem(app)
     app.add_middleware(Guards, settings=settings)
     return app

@@ -48,3 +48,8 @@ class EventStore:
     def after(self, job_id: str, seq: int, limit: int) -> Sequence[EventRow]:
         query = select(EventRow).where(EventRow.job_id == job_id, EventRow.seq > seq).order_by(EventRow.seq)
         return self.session.scalars(query.limit(limit)).all()
+
+    def milestones(self, job_id: str, limit: int) -> Sequence[EventRow]:
+        """The newest events but those of mere progress, in their order."""
+        query = select(EventRow).where(EventRow.job_id == job_id, EventRow.type != "job.progress")
+        return self.session.scalars(query.order_by(EventRow.seq.desc()).limit(limit)).all()[::-1]

@@ -107,6 +107,13 @@ class Jobs:
         state = self.unit.jobs.state(job_id, self.owner) or _missing(job_id)
         return state in TERMINAL_STATES, self._events(job_id, after, limit)
 
+    def milestones(self, job_id: str, limit: int = 500) -> list[Event]:
+        """What happened, newest `limit` of it, without the steps of progress between."""
+        self.unit.jobs.find(job_id, self.owner) or _missing(job_id)
+        return [
+            Event.model_validate(row, from_attributes=True) for row in self.unit.events.milestones(job_id, limit)
+        ]
+
     def cancel(self, job_id: str) -> Job:
         """A queued job is cancelled at once; a running one stops at its worker's next checkpoint."""
         job = self._lock(job_id)

@@ -1,0 +1,37 @@
+"""Everything a browser is served besides the API."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app.web import failures
+from app.web.rendering import HEADERS, STATIC, page
+from app.web.routes import jobs
+
+router = APIRouter(include_in_schema=False)
+
+
+class _Files(StaticFiles):
+    """Static files, whose addresses change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        kept = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        response.headers.update(HEADERS | {"Cache-Control": kept})
+        return response
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages to `app`. Its handlers of failures must be there already: they are shown as pages too."""
+    for routes in (jobs,):
+        app.include_router(routes.router)
+    app.include_router(router)
+    app.mount("/static", _Files(directory=STATIC), name="static")
+    failures.install(app)
+
+
+@router.get("/docs")
+def api_reference(request: Request) -> Response:
+    return page(request, "docs.html")

@@ -1,0 +1,89 @@
+"""Pages of jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.api.dependencies import CallersJobs, CallersModules, PageCursor
+from app.db.jobs import JobFilter
+from app.domain.errors import NotFound
+from app.web.rendering import page
+from app.web.views.job import job_page
+from app.web.views.jobs import jobs_page
+from app.web.views.report import View, sheet_of
+
+router = APIRouter(include_in_schema=False)
+
+
+def _wanted(state: str = "", model: str = "", dataset: str = "", method: str = "", label: str = "") -> JobFilter:
+    """A form sends empty fields too; a label is written KEY=VALUE."""
+    key, _, value = label.partition("=")
+    labels = {key.strip(): value.strip()} if key.strip() else {}
+    return JobFilter(
+        state=state or None, model=model or None, dataset=dataset or None, method=method or None, labels=labels
+    )
+
+
+def _view(sort: str = "", order: str = "", ratio: float | None = None, module: str | None = None) -> View:
+    return View(sort, order == "desc", ratio, module)
+
+
+Wanted = Annotated[JobFilter, Depends(_wanted)]
+Looked = Annotated[View, Depends(_view)]
+
+
+@router.get("/")
+def jobs(request: Request, jobs: CallersJobs, wanted: Wanted, cursor: PageCursor) -> Response:
+    found = cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
+    return page(request, "jobs.html", shown=jobs_page(found, wanted))
+
+
+@router.get("/jobs/{job_id}")
+def job(request: Request, job_id: str, jobs: CallersJobs, modules: CallersModules, view: Looked) -> Response:
+    shown = job_page(jobs.get(job_id), modules.results(job_id), jobs.milestones(job_id), view)
+    return page(request, "job.html", shown=shown, view=view)
+
+
+@router.get("/jobs/{job_id}/charts/{name}.csv")
+def chart(job_id: str, name: str, modules: CallersModules, view: Looked) -> Response:
+    """The data of a chart as the page shows it."""
+    sheet = sheet_of(modules.results(job_id), view, name)
+    if sheet is None:
+        raise NotFound(f"The job has no chart {name!r} yet.", hint=f"/jobs/{job_id} shows those it has.")
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=_attached(f"{job_id}-{name}.csv"))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: str, jobs: CallersJobs) -> Response:
+    jobs.cancel(job_id)
+    return _back(job_id)
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(job_id: str, jobs: CallersJobs) -> Response:
+    jobs.retry(job_id)
+    return _back(job_id)
+
+
+@router.post("/jobs/{job_id}/repair")
+def repair(job_id: str, jobs: CallersJobs) -> Response:
+    jobs.repair(job_id)
+    return _back(job_id)
+
+
+@router.post("/jobs/{job_id}/delete")
+def delete(job_id: str, jobs: CallersJobs) -> Response:
+    jobs.delete(job_id)
+    return RedirectResponse("/", 303)
+
+
+def _back(job_id: str) -> Response:
+    """To the job's page, which a reload then asks for without acting again."""
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}

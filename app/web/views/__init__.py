@@ -1,0 +1,1 @@
+"""What pages show: plain dataclasses made of wire models, without a template, a request or a database."""

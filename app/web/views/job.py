@@ -1,0 +1,201 @@
+"""A job: where it is, what it made, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import get_args
+
+from app.domain.states import TRANSITIONS, Action
+from app.web.views import words
+from app.web.views.combination import CombinationTable, combination_table
+from app.web.views.files import File, Opening, files_of, openings
+from app.web.views.report import Report, View, report
+from microlith.contract import CombineSpec, Event, Job, LayoutOrder, Module, Phase, Results
+from microlith.display import figures
+
+ACTIONS: tuple[Action, ...] = ("cancel", "retry", "repair")
+PHASES: tuple[str, ...] = get_args(Phase)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A phase: `done`, `now` or `todo`, and how long it took so far."""
+
+    name: str
+    state: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A concern and those of its modules that are ready, out of as many as there are ratios."""
+
+    label: str
+    ready: int
+    wanted: int
+    module_id: str | None
+    change: float | None
+
+    @property
+    def tone(self) -> str:
+        return "same" if self.change is None else words.tone(self.change)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the log."""
+
+    seq: int
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Everything a job's page shows; what is not there yet is None or empty."""
+
+    job: Job
+    title: str
+    request: str
+    mark: str
+    took: str | None
+    actions: list[Action]
+    steps: list[Step]
+    chips: list[Chip]
+    log: list[Line]
+    facts: list[tuple[str, str]]
+    spec: str
+    report: Report | None
+    combination: CombinationTable | None
+    files: list[File]
+    openings: list[Opening]
+    origin: str | None
+
+    @property
+    def live(self) -> bool:
+        return not self.job.finished
+
+    @property
+    def percent(self) -> float:
+        return 100.0 if self.job.state == "succeeded" else self.job.progress.percent
+
+    @property
+    def left(self) -> str | None:
+        """How long it may take still."""
+        seconds = self.job.progress.eta_seconds
+        return figures.duration(round(seconds)) if seconds and self.live else None
+
+
+def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
+    files = files_of(results.modules, job)
+    return JobPage(
+        job=job,
+        title=words.title(job),
+        request=words.request(job),
+        mark=words.STATE_MARKS[job.state],
+        took=words.took(job),
+        actions=[action for action in ACTIONS if (job.state, action) in TRANSITIONS],
+        steps=_steps(job),
+        chips=_chips(job, results.modules),
+        log=[Line(event.seq, event.created_at, _told(event)) for event in events],
+        facts=_facts(job),
+        spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
+        report=report(results, view),
+        combination=results.combination and combination_table(results.combination),
+        files=files,
+        openings=openings(files, job),
+        origin=job.order.module if isinstance(job.order, LayoutOrder) else None,
+    )
+
+
+def _steps(job: Job) -> list[Step]:
+    """Phases that a finished job never came to stay to do."""
+    now = PHASES.index(job.phase) if job.phase and not job.finished else None
+    steps = []
+    for number, name in enumerate(PHASES):
+        done = name in job.timings if now is None else number < now
+        steps.append(Step(name, "now" if number == now else "done" if done else "todo", job.timings.get(name)))
+    return steps
+
+
+def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
+    if job.kind != "decompose":
+        return []
+    made: dict[str, list[Module]] = {}
+    for module in modules:
+        made.setdefault(module.concern.label, []).append(module)
+    wanted = len(job.spec.ratios)
+    return [_chip(label, made.get(label, []), wanted) for label in _concerns(job) or list(made)]
+
+
+def _chip(label: str, modules: Sequence[Module], wanted: int) -> Chip:
+    first = modules[0] if modules else None
+    change = first.own.f1 - first.base_own.f1 if first else None
+    return Chip(label, len(modules), wanted, first and first.id, change)
+
+
+def _concerns(job: Job) -> list[str]:
+    """The labels of the concerns that were asked for, as far as they are known yet."""
+    known = job.resolved.model.labels if job.resolved.model else []
+    if job.spec.concerns == "all":
+        return known
+    asked = [known[c] if isinstance(c, int) and c < len(known) else str(c) for c in job.spec.concerns]
+    return [label for label in known if label in asked] or asked
+
+
+def _told(event: Event) -> str:
+    """An event as a sentence."""
+    data, kind = event.data, event.type
+    told = {
+        "job.queued": "Queued",
+        "job.running": f"Taken up by a worker, attempt {data.get('attempt', 1)}",
+        "job.phase": f"{str(data.get('phase', '')).capitalize()}",
+        "job.requeued": f"Queued again: {data.get('reason', 'handed back')}",
+        "job.cancelling": "Asked to stop",
+        "job.succeeded": "Done",
+        "job.failed": f"Failed: {data.get('message') or data.get('code') or 'no reason was given'}",
+        "job.cancelled": "Cancelled",
+        "job.expired": "Expired: nobody could start it before its deadline",
+        "artifact.ready": f"File ready: {data.get('layout', 'artifact')}",
+    }
+    if kind == "module.ready":
+        return _module_told(data)
+    return told.get(kind, kind)
+
+
+def _module_told(data: dict[str, object]) -> str:
+    concern = data.get("concern")
+    label = concern.get("label") if isinstance(concern, dict) else concern
+    ratio = data.get("ratio")
+    at = f" at ratio {ratio:g}" if isinstance(ratio, int | float) else ""
+    return f"Module ready: {label if label is not None else data.get('module_id', '')}{at}"
+
+
+def _facts(job: Job) -> list[tuple[str, str]]:
+    """What the request came to, as far as it is known; names as the specification has them."""
+    model, data, spec = job.resolved.model, job.resolved.dataset, job.spec
+    sampled = f"{spec.sampling.per_concern} of the concern and as many of the rest, from {spec.sampling.split}"
+    facts = {
+        "Model": f"{spec.model}{_revision(model and model.revision)}",
+        "Architecture": model and model.architecture,
+        "Dataset": f"{spec.source.ref}{_revision(data and data.revision)}",
+        "Examples": data and ", ".join(f"{name} {rows:,}" for name, rows in data.rows.items()),
+    }
+    if not isinstance(job.order, CombineSpec):
+        facts |= {"Samples": sampled, "Layers": job.resolved.layers and words.count(len(job.resolved.layers), "layer")}
+        facts["Recovery"] = spec.recovery if spec.recovery != "none" else None
+    facts |= {
+        "Seed": str(job.resolved.seed) if job.resolved.seed is not None else None,
+        "Device": job.resolved.device,
+        "Attempts": str(job.attempts) if job.attempts > 1 else None,
+        "Made": words.moment(job.created_at),
+        "Kept until": job.expires_at and words.moment(job.expires_at),
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _revision(revision: str | None) -> str:
+    return f" @ {revision[:12]}" if revision else ""
