@@ -76,7 +76,7 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
-    details = _details(cast(RequestValidationError, error))
+    details = details(cast(RequestValidationError, error))
     problem = Problem(
         title=InvalidInput.title,
         status=InvalidInput.status,
@@ -130,7 +130,7 @@ def _request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
 
 
-def _details(error: RequestValidationError) -> list[ErrorDetail]:
+def details(error: RequestValidationError) -> list[ErrorDetail]:
     """One entry per place; where a value may be one of several kinds, what each kind would have needed."""
     places: dict[str, list[str]] = {}
     for fault in error.errors():

@@ -1,0 +1,24 @@
+"""What routes of pages ask for in their signatures, besides what those of the API do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+
+from app.api.dependencies import CallersJobs, CallersLibrary
+from app.web.drafting import Drafting
+
+
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    """The fields of a form, in order, as browsers send them."""
+    return parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
+
+
+def _drafting(request: Request, jobs: CallersJobs, library: CallersLibrary) -> Drafting:
+    return Drafting(jobs, library, str(request.base_url).rstrip("/"))
+
+
+FormPairs = Annotated[list[tuple[str, str]], Depends(_pairs)]
+CallersDrafts = Annotated[Drafting, Depends(_drafting)]

@@ -1,0 +1,32 @@
+"""The form of a new job."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.web.asked import CallersDrafts, FormPairs
+from app.web.rendering import page
+from app.web.views.form import FormPage
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/jobs/new")
+def new_job(request: Request, drafts: CallersDrafts, model: str = "", dataset: str = "", again: str = "") -> Response:
+    """The demo is the first choice, unless another model or an earlier job is named."""
+    spec = {"model": model or "demo:bert-tiny-wordnet", "dataset": dataset or "demo:wordnet-supersense"}
+    return page(request, "new.html", shown=drafts.again(again) if again else drafts.form(spec))
+
+
+@router.post("/jobs/plan")
+def plan(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
+    return page(request, "new.html", shown=drafts.planned(pairs))
+
+
+@router.post("/jobs")
+def submit(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
+    made = drafts.submit(pairs)
+    if isinstance(made, FormPage):
+        return page(request, "new.html", 422, shown=made)
+    return RedirectResponse(f"/jobs/{made.id}", 303)

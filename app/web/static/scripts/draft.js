@@ -1,0 +1,23 @@
+// Faults that the plan tells stand at their fields too.
+
+function place(plan) {
+  document.querySelectorAll(".draft .wrong").forEach((wrong) => (wrong.textContent = ""));
+  document.querySelectorAll(".draft [aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
+  plan.querySelectorAll("[data-fault]").forEach((fault) => {
+    const field = document.getElementById(fault.dataset.fault);
+    field.setAttribute("aria-invalid", "true");
+    document.getElementById(`${field.id}-fault`).textContent = fault.querySelector("span").textContent;
+  });
+}
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.target.id === "plan") place(event.target);
+});
+
+// Enter in a field shows the plan; only the button sends the job.
+document.querySelector("[data-draft]").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("input")) {
+    event.preventDefault();
+    event.target.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+});

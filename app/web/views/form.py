@@ -1,0 +1,201 @@
+"""The form of a new job: every option that there is, with the layers and labels of the model that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.web.views.fields import MISSING, Choice, Field, fields_of, look_up, texts
+from app.web.views.plan import PlanView
+from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
+
+FIRST = ("structure", "ratio")
+GROUPS = {
+    "Samples": ("sampling", "calibration"),
+    "Evaluation": ("evaluation",),
+    "Files": ("export",),
+    "Pruning in detail": ("scope", "ratio_rules", "recovery", "head"),
+    "The job itself": ("priority", "deadline_seconds", "reuse", "labels"),
+}
+"""Where the options stand; what is not named here would be missing, and a test holds that none is."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What there is to choose from; `model` is the chosen one, where anything is known of it."""
+
+    models: Sequence[ModelInfo]
+    datasets: Sequence[DatasetInfo]
+    model: ModelInfo | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Fields behind one heading, open where one of them says something."""
+
+    name: str
+    fields: list[Field]
+
+    @property
+    def open(self) -> bool:
+        return any(field.changed or field.faults for field in self.fields)
+
+
+@dataclass(frozen=True)
+class Layer:
+    name: str
+    shape: str
+    usual: bool
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class FormPage:
+    """The form as it is filled in, its faults at their fields, and the plan where it makes sense."""
+
+    model: Field
+    dataset: Field
+    columns: Group
+    concerns: Field
+    method: Field
+    method_says: str
+    method_options: list[Field]
+    first: list[Field]
+    layers: list[Layer]
+    patterns: list[Field]
+    groups: list[Group]
+    faults: list[ErrorDetail]
+    hint: str | None
+    plan: PlanView | None
+
+    @property
+    def fields(self) -> list[Field]:
+        """All of them, in order."""
+        grouped = [field for group in self.groups for field in group.fields]
+        before = [self.model, self.dataset, *self.columns.fields, self.concerns, self.method, *self.method_options]
+        return [*before, *self.first, *self.patterns, *grouped]
+
+    @property
+    def layers_open(self) -> bool:
+        return any(layer.chosen for layer in self.layers) or any(f.changed or f.faults for f in self.patterns)
+
+
+def form_page(methods: Methods, sources: Sources, spec: Mapping[str, Any]) -> FormPage:
+    """The form that says `spec`, without faults and plan yet."""
+    options = {option.name: option for option in methods.options}
+    names = [*FIRST, "layers", *(name for group in GROUPS.values() for name in group)]
+    known = {
+        name: list(fields_of(o.json_schema, f"/{name}", o.description, o.default, spec))
+        for name in names
+        if (o := options[name])
+    }
+    method = _method(methods, spec)
+    chosen = next((m for m in methods.methods if m.name == method.value), methods.methods[0])
+    return FormPage(
+        model=_source("/model", "Model", sources.models, spec),
+        dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
+        columns=Group("Columns", [_text(f"/dataset/{name}", spec) for name in ("text_column", "label_column")]),
+        concerns=_concerns(sources.model, options["concerns"].description, spec),
+        method=method,
+        method_says=chosen.description,
+        method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
+        first=[field for name in FIRST for field in known[name]],
+        layers=_layers(sources.model, spec),
+        patterns=_patterns(known["layers"], sources.model),
+        groups=[Group(name, [f for option in inside for f in known[option]]) for name, inside in GROUPS.items()],
+        faults=[],
+        hint=None,
+        plan=None,
+    )
+
+
+def with_faults(form: FormPage, faults: Sequence[ErrorDetail], hint: str | None = None) -> FormPage:
+    """The form with each fault at its field; those that belong to none stand at its head."""
+    fields = form.fields
+    placed: dict[str, list[str]] = {}
+    loose = []
+    for fault in faults:
+        place = _place(fault.pointer, fields)
+        if place is None:
+            loose.append(fault)
+        else:
+            placed.setdefault(place, []).append(fault.detail)
+
+    def mark(field: Field) -> Field:
+        return replace(field, faults=tuple(placed.get(field.pointer, ())))
+
+    def mark_all(found: Sequence[Field]) -> list[Field]:
+        return [mark(field) for field in found]
+
+    return replace(
+        form,
+        model=mark(form.model),
+        dataset=mark(form.dataset),
+        columns=Group(form.columns.name, mark_all(form.columns.fields)),
+        concerns=mark(form.concerns),
+        method=mark(form.method),
+        method_options=mark_all(form.method_options),
+        first=mark_all(form.first),
+        patterns=mark_all(form.patterns),
+        groups=[Group(group.name, mark_all(group.fields)) for group in form.groups],
+        faults=loose,
+        hint=hint,
+    )
+
+
+def _place(pointer: str, fields: Sequence[Field]) -> str | None:
+    """The field that a pointer leads into, or the first that it leads to."""
+    inside = [field.pointer for field in fields if f"{pointer}/".startswith(f"{field.pointer}/")]
+    below = [field.pointer for field in fields if pointer and field.pointer.startswith(f"{pointer}/")]
+    return max(inside, key=len) if inside else next(iter(below), None)
+
+
+def _source(
+    pointer: str, label: str, known: Sequence[ModelInfo] | Sequence[DatasetInfo], spec: Mapping[str, Any]
+) -> Field:
+    choices = [Choice(source.id, source.id, source.origin or "") for source in known]
+    name = pointer.split("/")[1]
+    held = spec.get(name)
+    return Field(
+        pointer, label, "text", values=texts(held if isinstance(held, str) else look_up(spec, pointer)), choices=choices
+    )
+
+
+def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
+    label = pointer.rpartition("/")[2].replace("_", " ")
+    says = "Found by its usual name where nothing is given."
+    return Field(pointer, label, "text", says, texts(look_up(spec, pointer)))
+
+
+def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Field:
+    """The labels of the model to choose from; a line of names where they are not known."""
+    held = spec.get("concerns", MISSING)
+    values = () if held == "all" else texts(held)
+    if model is None or not model.labels:
+        return Field("/concerns", "Concerns", "list", says, values)
+    choices = [Choice(label, label) for label in model.labels]
+    names = tuple(model.labels[int(v)] if v.isdecimal() and int(v) < len(model.labels) else v for v in values)
+    return Field("/concerns", "Concerns", "choices", "None chosen means all of them.", names, choices=choices)
+
+
+def _method(methods: Methods, spec: Mapping[str, Any]) -> Field:
+    choices = [Choice(m.name, f"{m.name}: {m.title}", m.description) for m in methods.methods]
+    held = look_up(spec, "/method/name")
+    fallback: MethodInfo = methods.methods[-1] if spec.get("structure") == "heads" else methods.methods[0]
+    values = (fallback.name,) if held is MISSING else texts(held)
+    return Field("/method/name", "Method", "choice", values=values, default=fallback.name, choices=choices)
+
+
+def _layers(model: ModelInfo | None, spec: Mapping[str, Any]) -> list[Layer]:
+    included = texts(look_up(spec, "/layers/include"))
+    return [
+        Layer(layer.name, " × ".join(map(str, layer.shape)), layer.feed_forward, layer.name in included)
+        for layer in (model.layers if model else [])
+    ]
+
+
+def _patterns(fields: Sequence[Field], model: ModelInfo | None) -> list[Field]:
+    """Include and exclude, without those names that have a box of their own."""
+    names = {layer.name for layer in model.layers} if model else set()
+    return [replace(field, values=tuple(v for v in field.values if v not in names)) for field in fields]
