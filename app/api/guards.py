@@ -15,12 +15,17 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import problem_of, render
-from app.domain.errors import MicrolithError, PayloadTooLarge, Unauthenticated
+from app.api.sessions import COOKIE, is_foreign, is_valid
+from app.domain.errors import ForeignPage, MicrolithError, PayloadTooLarge, Unauthenticated
 from app.domain.ids import new_id
 from app.settings import Settings
+from app.web import failures
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes of an orchestrator, which has no key; they say nothing about anybody's work."""
+
+OPEN_TO_PEOPLE = ("/sign-in", "/static/")
+"""Where the key can be given, and what that page is drawn with."""
 
 OWNER = "default"
 """The one caller there is while the key comes from the environment."""
@@ -46,13 +51,17 @@ class Guards:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(Headers(scope=scope))
-        scope.setdefault("state", {}).update(request_id=request_id, owner=OWNER)
+        keyed = self.settings.api_key is not None
+        scope.setdefault("state", {}).update(request_id=request_id, owner=OWNER, keyed=keyed)
         watched = _Watched(scope, send, request_id)
         try:
             self._check_caller(Request(scope))
             limited = _limited(receive, Headers(scope=scope), self._most_bytes(scope))
             await self.app(scope, limited, watched.send)
         except MicrolithError as error:
+            if isinstance(error, Unauthenticated) and keyed and failures.wants_page(Request(scope)):
+                await failures.to_sign_in(Request(scope))(scope, receive, watched.send)
+                return
             headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
             await render(problem_of(error, request_id), headers)(scope, receive, watched.send)
 
@@ -62,7 +71,12 @@ class Guards:
         return self.settings.max_upload_bytes if upload else self.settings.max_body_bytes
 
     def _check_caller(self, request: Request) -> None:
-        """With a key every call must carry it. Without one only this machine may call, and not by a foreign name."""
+        """With a key every call must carry it, or a session that began with it. Without one only this machine may
+
+        call, and not by a foreign name. In no case does a page of another site change anything.
+        """
+        if is_foreign(request):
+            raise ForeignPage("A page of another site may not send this.", hint="Send it from this server's own pages.")
         if request.url.path in OPEN_PATHS:
             return
         if self.settings.api_key is None:
@@ -71,10 +85,17 @@ class Guards:
                     "Without a key this server answers to localhost only.", hint="Call it by 127.0.0.1."
                 )
             return
-        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
-        known = self.settings.api_key.get_secret_value()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), known.encode()):
+        if request.url.path.startswith(OPEN_TO_PEOPLE):
+            return
+        if not _has_key(request, self.settings.api_key.get_secret_value()):
             raise Unauthenticated("This server asks for a key.", hint="Send it as `Authorization: Bearer KEY`.")
+
+
+def _has_key(request: Request, known: str) -> bool:
+    """As a bearer, or by the session of a browser."""
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    bearer = scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), known.encode())
+    return bearer or is_valid(request.cookies.get(COOKIE, ""), known)
 
 
 class _Watched:

@@ -13,6 +13,7 @@
     ├── Conflict                       CONFLICT               409
     │   └── IdempotencyInFlight        IDEMPOTENCY_IN_FLIGHT  409
     ├── Unauthenticated                UNAUTHENTICATED        401
+    ├── ForeignPage                    FOREIGN_PAGE           403
     ├── PayloadTooLarge                PAYLOAD_TOO_LARGE      413
     ├── SourceUnavailable              SOURCE_UNAVAILABLE     422
     ├── Unavailable                    SERVICE_UNAVAILABLE    503
@@ -92,6 +93,10 @@ class IdempotencyInFlight(Conflict):
 
 class Unauthenticated(MicrolithError):
     code, status, title = "UNAUTHENTICATED", 401, "A valid key is needed"
+
+
+class ForeignPage(MicrolithError):
+    code, status, title = "FOREIGN_PAGE", 403, "Another site sent this"
 
 
 class PayloadTooLarge(MicrolithError):

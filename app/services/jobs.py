@@ -110,9 +110,7 @@ class Jobs:
     def milestones(self, job_id: str, limit: int = 500) -> list[Event]:
         """What happened, newest `limit` of it, without the steps of progress between."""
         self.unit.jobs.find(job_id, self.owner) or _missing(job_id)
-        return [
-            Event.model_validate(row, from_attributes=True) for row in self.unit.events.milestones(job_id, limit)
-        ]
+        return [Event.model_validate(row, from_attributes=True) for row in self.unit.events.milestones(job_id, limit)]
 
     def cancel(self, job_id: str) -> Job:
         """A queued job is cancelled at once; a running one stops at its worker's next checkpoint."""

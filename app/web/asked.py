@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from app.api.dependencies import CallersJobs, CallersLibrary
+from app.api.dependencies import CallersJobs, CallersLibrary, CallersModules
 from app.web.drafting import Drafting
+from app.web.gallery import Gallery
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -20,5 +21,10 @@ def _drafting(request: Request, jobs: CallersJobs, library: CallersLibrary) -> D
     return Drafting(jobs, library, str(request.base_url).rstrip("/"))
 
 
+def _gallery(jobs: CallersJobs, modules: CallersModules) -> Gallery:
+    return Gallery(jobs, modules)
+
+
 FormPairs = Annotated[list[tuple[str, str]], Depends(_pairs)]
 CallersDrafts = Annotated[Drafting, Depends(_drafting)]
+CallersGallery = Annotated[Gallery, Depends(_gallery)]

@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from app.web import failures
 from app.web.rendering import HEADERS, STATIC, page
-from app.web.routes import drafts, jobs
+from app.web.routes import drafts, jobs, modules, sessions, sources
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,7 +25,7 @@ class _Files(StaticFiles):
 
 def install(app: FastAPI) -> None:
     """Add the pages to `app`. Its handlers of failures must be there already: they are shown as pages too."""
-    for routes in (drafts, jobs):
+    for routes in (drafts, jobs, modules, sessions, sources):
         app.include_router(routes.router)
     app.include_router(router)
     app.mount("/static", _Files(directory=STATIC), name="static")

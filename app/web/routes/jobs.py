@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from app.api.dependencies import CallersJobs, CallersModules, PageCursor
 from app.db.jobs import JobFilter
 from app.domain.errors import NotFound
+from app.web.downloads import attached
 from app.web.rendering import page
 from app.web.views.job import job_page
 from app.web.views.jobs import jobs_page
@@ -53,7 +54,7 @@ def chart(job_id: str, name: str, modules: CallersModules, view: Looked) -> Resp
     sheet = sheet_of(modules.results(job_id), view, name)
     if sheet is None:
         raise NotFound(f"The job has no chart {name!r} yet.", hint=f"/jobs/{job_id} shows those it has.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=_attached(f"{job_id}-{name}.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{job_id}-{name}.csv"))
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -83,7 +84,3 @@ def delete(job_id: str, jobs: CallersJobs) -> Response:
 def _back(job_id: str) -> Response:
     """To the job's page, which a reload then asks for without acting again."""
     return RedirectResponse(f"/jobs/{job_id}", 303)
-
-
-def _attached(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -36,11 +36,12 @@ class Confusions:
 class Curve:
     name: str
     values: list[float | None]
+    mean: bool = False
 
 
 @dataclass(frozen=True)
 class Curves:
-    """F1 on the own class along the ratios, a curve for each concern and their mean; `base` is the base's mean."""
+    """F1 on the own class along the ratios; `base` is the base's, in the mean."""
 
     ratios: list[float]
     curves: list[Curve]
@@ -50,7 +51,7 @@ class Curves:
     @property
     def data(self) -> str:
         """What the script draws."""
-        curves = [{"name": curve.name, "values": curve.values} for curve in self.curves]
+        curves = [{"name": curve.name, "values": curve.values, "mean": curve.mean} for curve in self.curves]
         return json.dumps({"ratios": self.ratios, "curves": curves, "base": self.base})
 
     @property
@@ -153,7 +154,7 @@ def curves(results: Results) -> Curves | None:
     known = {(module.concern.label, module.ratio.requested): module.own.f1 for module in results.modules}
     labels = list(dict.fromkeys(module.concern.label for module in results.modules))
     drawn = [Curve(label, [known.get((label, ratio)) for ratio in ratios]) for label in labels]
-    drawn.insert(0, Curve("mean", [comparison.own_f1 for comparison in results.comparison]))
+    drawn.insert(0, Curve("mean", [comparison.own_f1 for comparison in results.comparison], mean=True))
     first, last = results.comparison[0], results.comparison[-1]
     says = (
         f"F1 of each module on its own class as more is removed. The mean goes from {figures.score(first.own_f1)} at "

@@ -15,12 +15,13 @@ function draw(place) {
   const { ratios, curves, base } = JSON.parse(place.dataset.curves);
   const colours = inks();
   const axis = { stroke: colours.soft, font: "12px Instrument Sans", grid: { stroke: colours.line, width: 1 }, ticks: { show: false } };
-  const drawn = curves.map(({ name }, at) => ({
+  const drawn = curves.map(({ name, mean }, at) => ({
     label: name,
-    stroke: at === 0 ? colours.ink : colours.lines[(at - 1) % colours.lines.length],
-    width: at === 0 ? 3 : 1.5,
-    dash: at === 0 ? [] : DASHES[Math.floor((at - 1) / colours.lines.length) % DASHES.length],
-    points: { show: true, size: at === 0 ? 7 : 5 },
+    stroke: mean ? colours.ink : colours.lines[at % colours.lines.length],
+    width: mean ? 3 : 1.5,
+    dash: mean ? [] : DASHES[Math.floor(at / colours.lines.length) % DASHES.length],
+    spanGaps: true,
+    points: { show: true, size: mean ? 7 : 5 },
     value: (_, value) => (value == null ? "–" : value.toFixed(3)),
   }));
   const level = { label: "base, mean", stroke: colours.base, dash: [3, 4], width: 1.5, points: { show: false }, value: (_, value) => value?.toFixed(3) ?? "–" };

@@ -1,0 +1,31 @@
+"""What modules there are to be put beside one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.db.jobs import JobFilter
+from app.services.jobs import Jobs
+from app.services.modules import Modules
+from microlith.contract import Job, Module
+
+RECENT = 12
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Modules of one caller, job by job."""
+
+    all_jobs: Jobs
+    modules: Modules
+
+    def jobs(self, chosen: Sequence[str]) -> list[tuple[Job, Sequence[Module]]]:
+        """The newest jobs that succeeded, and those of the chosen modules, each with its modules."""
+        named = {self.modules.get(module_id).job_id for module_id in chosen}
+        recent = [
+            job for job in self.all_jobs.page(JobFilter(state="succeeded"), None, RECENT) if job.kind == "decompose"
+        ]
+        known = {job.id for job in recent}
+        older = [self.all_jobs.get(job_id) for job_id in sorted(named - known, reverse=True)]
+        return [(job, self.modules.results(job.id).modules) for job in [*recent, *older]]

@@ -1,0 +1,49 @@
+"""Pages of modules, alone and beside one another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
+from app.domain.errors import NotFound
+from app.web.asked import CallersGallery, FormPairs
+from app.web.downloads import attached
+from app.web.rendering import page
+from app.web.views.compare import compare_page
+from app.web.views.module import module_page
+from microlith.contract import LayoutRequest
+
+router = APIRouter(include_in_schema=False)
+
+Chosen = Annotated[list[str], Query(alias="module")]
+
+
+@router.get("/modules/{module_id}")
+def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
+    found = modules.get(module_id)
+    results = modules.results(found.job_id)
+    siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
+    base = results.base and results.base.report
+    return page(request, "module.html", shown=module_page(found, jobs.get(found.job_id), base, siblings))
+
+
+@router.post("/modules/{module_id}/layouts")
+def order_layout(module_id: str, orders: CallersOrders, pairs: FormPairs) -> Response:
+    wanted = LayoutRequest.model_validate({"layout": dict(pairs).get("layout")})
+    return RedirectResponse(f"/jobs/{orders.layout(module_id, wanted).id}", 303)
+
+
+@router.get("/compare")
+def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006 - FastAPI copies
+    return page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
+
+
+@router.get("/compare.csv")
+def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006
+    sheet = compare_page(gallery.jobs(chosen), chosen).sheet
+    if sheet is None:
+        raise NotFound("No module was chosen.", hint="/compare offers those there are.")
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))

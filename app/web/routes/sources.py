@@ -1,0 +1,48 @@
+"""Pages of models and datasets."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.api.dependencies import CallersLibrary
+from app.web.rendering import page
+from app.web.views.sources import datasets_page, models_page
+
+router = APIRouter(include_in_schema=False)
+
+LISTED = 100
+
+
+@router.get("/models")
+def models(request: Request, library: CallersLibrary) -> Response:
+    return page(request, "sources.html", shown=models_page(library.models(None, LISTED)))
+
+
+@router.get("/datasets")
+def datasets(request: Request, library: CallersLibrary) -> Response:
+    return page(request, "sources.html", shown=datasets_page(library.datasets(None, LISTED)))
+
+
+@router.get("/models/{ref:path}")
+def model(request: Request, library: CallersLibrary, ref: str) -> Response:
+    return page(request, "model.html", shown=library.model(ref))
+
+
+@router.get("/datasets/{ref:path}")
+def dataset(request: Request, library: CallersLibrary, ref: str) -> Response:
+    found = library.dataset(ref)
+    labels = sorted({label for split in found.splits.values() for label in split.labels})
+    return page(request, "dataset.html", shown=found, labels=labels)
+
+
+@router.post("/models/{model_id}/delete")
+def delete_model(library: CallersLibrary, model_id: str) -> Response:
+    library.delete("model", model_id)
+    return RedirectResponse("/models", 303)
+
+
+@router.post("/datasets/{dataset_id}/delete")
+def delete_dataset(library: CallersLibrary, dataset_id: str) -> Response:
+    library.delete("dataset", dataset_id)
+    return RedirectResponse("/datasets", 303)

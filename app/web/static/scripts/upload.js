@@ -1,0 +1,66 @@
+// A file on its way: digested here, sent through this server, checked there, registered under an id of its own.
+
+const form = document.querySelector("[data-upload]");
+const kind = form.dataset.upload;
+const bar = form.querySelector("progress");
+const step = form.querySelector("[data-step]");
+const fault = document.getElementById("upload-fault");
+
+class Refused extends Error {}
+
+async function ask(address, body) {
+  const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const told = await answer.json();
+  if (!answer.ok) throw new Refused([told.detail, told.hint].filter(Boolean).join(" "));
+  return told;
+}
+
+function send(address, file) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", address);
+    request.upload.onprogress = (event) => (bar.value = event.loaded / file.size);
+    request.onload = () => (request.status < 300 ? done() : failed(new Refused(JSON.parse(request.responseText).detail)));
+    request.onerror = () => failed(new Refused("The connection broke. Send the file again."));
+    request.send(file);
+  });
+}
+
+async function digest(file) {
+  const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function bring(file, columns) {
+  step.textContent = "Reading the file";
+  const sha256 = await digest(file);
+  const upload = await ask("/v1/uploads", { kind, filename: file.name, size_bytes: file.size, sha256 });
+  if (upload.state === "open") {
+    step.textContent = "Sending";
+    bar.hidden = false;
+    await send(upload.urls.content, file);
+    await ask(upload.urls.complete, { sha256 });
+  }
+  step.textContent = "Checking";
+  const made = await ask(`/v1/${kind}s`, { upload: upload.id, ...columns });
+  location.assign(`/${kind}s/${made.id}`);
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const fields = new FormData(form);
+  const columns = Object.fromEntries(["text_column", "label_column"].map((name) => [name, fields.get(name)]).filter(([, value]) => value));
+  const button = form.querySelector("button");
+  fault.textContent = "";
+  button.disabled = true;
+  try {
+    await bring(fields.get("file"), columns);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    fault.textContent = error.message;
+    step.textContent = "";
+  } finally {
+    button.disabled = false;
+    bar.hidden = true;
+  }
+});

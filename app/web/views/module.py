@@ -1,0 +1,163 @@
+"""A module: its card, what it confuses, its layers and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.web.views import words
+from app.web.views.charts import Costs, costs
+from app.web.views.files import File, Opening, files_of, openings
+from app.web.views.scales import Scale
+from microlith.contract import Job, Module, Report
+
+SHOWN_CONFUSIONS = 6
+LAYOUTS = ("portable", "compact", "mask", "onnx")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of the module beside the base's; `better` is whether more is better."""
+
+    name: str
+    own: float
+    base: float
+    better: bool = True
+
+    @property
+    def tone(self) -> str:
+        return words.tone((self.own - self.base) * (1 if self.better else -1))
+
+
+@dataclass(frozen=True)
+class Confused:
+    """So many examples of one class given another, by the module and by the base where that was counted."""
+
+    true: str
+    given: str
+    module: int
+    base: int | None
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """F1 on a class, of module and base, and where both lie."""
+
+    label: str
+    own: float
+    base: float | None
+    at: float
+    base_at: float | None
+    support: int
+    concern: bool
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    name: str
+    sparsity: float
+
+
+@dataclass(frozen=True)
+class ModulePage:
+    """Everything a module's page shows."""
+
+    module: Module
+    job: Job
+    model: str
+    what: str
+    measures: list[Measure]
+    confused: list[Confused]
+    classes: list[ClassLine]
+    scale: Scale
+    layers: list[LayerLine]
+    costs: Costs
+    files: list[File]
+    openings: list[Opening]
+    missing: list[str]
+    siblings: list[Module]
+    reads_text: bool
+
+
+def module_page(module: Module, job: Job, base: Report | None, siblings: Sequence[Module]) -> ModulePage:
+    """`siblings` are the other modules of its job at its ratio."""
+    files = files_of([module], job)
+    there = {file.artifact.layout for file in files}
+    scale = Scale.around(row.f1 for report in (module.report, base) if report for row in report.classes)
+    architecture = job.resolved.model.architecture if job.resolved.model else None
+    return ModulePage(
+        module=module,
+        job=job,
+        model=words.short_name(job.spec.model),
+        what=_what(module, job),
+        measures=_measures(module, base),
+        confused=_confused(module, base),
+        classes=_classes(module, base, scale),
+        scale=scale,
+        layers=[LayerLine(name, share) for name, share in sorted(module.sparsity.layers.items())],
+        costs=costs([module]),
+        files=files,
+        openings=openings(files, job),
+        missing=[layout for layout in LAYOUTS if layout not in there],
+        siblings=list(siblings),
+        reads_text=not (architecture or "").endswith("ForImageClassification"),
+    )
+
+
+def _what(module: Module, job: Job) -> str:
+    """The card's first sentence."""
+    removed, ratio = words.percent(module.ratio.achieved), module.ratio
+    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({words.percent(ratio.requested)} asked for)"
+    answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
+    return (
+        f"The part of {words.short_name(job.spec.model)} that the class {module.concern.label} needs. Method "
+        f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
+        f"{words.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
+    )
+
+
+def _measures(module: Module, base: Report | None) -> list[Measure]:
+    own, of_base, report = module.own, module.base_own, module.report
+    rows = [
+        Measure("F1", own.f1, of_base.f1),
+        Measure("Precision", own.precision, of_base.precision),
+        Measure("Recall", own.recall, of_base.recall),
+    ]
+    if base:
+        rows += [
+            Measure("Macro-F1, all classes", report.macro.f1, base.macro.f1),
+            Measure("Accuracy", report.accuracy, base.accuracy),
+            Measure("Cross-entropy, nats", report.loss, base.loss, better=False),
+        ]
+    return rows
+
+
+def _confused(module: Module, base: Report | None) -> list[Confused]:
+    """What the module's class is taken for, and what is taken for it, most often first."""
+    if module.report.confusion is None:
+        return []
+    counts, of_base = module.report.confusion, base and base.confusion
+    labels, own = [row.label for row in module.report.classes], module.concern.id
+    cells = [(own, other) for other in range(len(labels))] + [(other, own) for other in range(len(labels))]
+    found = [
+        Confused(labels[true], labels[given], counts[true][given], of_base[true][given] if of_base else None)
+        for true, given in cells
+        if true != given and counts[true][given]
+    ]
+    return sorted(found, key=lambda line: -line.module)[:SHOWN_CONFUSIONS]
+
+
+def _classes(module: Module, base: Report | None, scale: Scale) -> list[ClassLine]:
+    known = {row.id: row.f1 for row in base.classes} if base else {}
+    return [
+        ClassLine(
+            label=row.label,
+            own=row.f1,
+            base=known.get(row.id),
+            at=scale.at(row.f1),
+            base_at=scale.at(known[row.id]) if row.id in known else None,
+            support=row.support,
+            concern=row.id == module.concern.id,
+        )
+        for row in module.report.classes
+    ]
