@@ -76,14 +76,14 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
-    details = details(cast(RequestValidationError, error))
+    faults = details(cast(RequestValidationError, error))
     problem = Problem(
         title=InvalidInput.title,
         status=InvalidInput.status,
         code=InvalidInput.code,
-        detail="; ".join(f"{e.pointer or '/'}: {e.detail}" for e in details),
+        detail="; ".join(f"{e.pointer or '/'}: {e.detail}" for e in faults),
         hint="GET /v1/methods gives every option with its schema and default.",
-        errors=details,
+        errors=faults,
         request_id=_request_id(request),
     )
     return render(problem)

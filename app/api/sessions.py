@@ -1,4 +1,4 @@
-"""Sessions of browsers: who has shown the key once carries a signed cookie instead, until it expires or the key changes."""
+"""Sessions of browsers: who has shown the key carries a signed cookie, until it expires or the key changes."""
 
 from __future__ import annotations
 
