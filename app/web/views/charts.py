@@ -107,7 +107,7 @@ def layers(modules: Sequence[Module]) -> Matrix | None:
     heat = fractions("layer", [module.concern.label for module in modules], rows, lambda fraction: fraction)
     overall = fmean(module.sparsity.overall for module in modules)
     untouched = len(names) - len(touched)
-    rest = f" {words.count(untouched, 'layer')} were left whole." if untouched else ""
+    rest = f" Left whole: {words.count(untouched, 'layer')}." if untouched else ""
     return Matrix(
         heat,
         f"Percent of each layer's weights and biases that are zero or gone. Of all linear layers together "

@@ -23,11 +23,13 @@ class Scale:
 
     @classmethod
     def around(cls, values: Iterable[float], *, least: float = 0.02, steps: int = 4) -> Scale:
-        """Of round figures just outside the values, `least` apart at the least."""
+        """With round ends just outside the values, and `least` apart at the least."""
         found = list(values) or [0.0]
         low, high = min(found), max(found)
         step = _round_step(max(high - low, least) / steps)
-        return cls(math.floor(low / step) * step, math.ceil(high / step + 1e-9) * step, step)
+        first = math.floor(low / step)
+        last = max(math.ceil(high / step + 1e-9), first + math.ceil(least / step - 1e-9))
+        return cls(first * step, last * step, step)
 
     @classmethod
     def about_zero(cls, values: Iterable[float], *, least: float = 0.01) -> Scale:
