@@ -14,11 +14,12 @@ router = APIRouter(include_in_schema=False)
 
 
 class _Files(StaticFiles):
-    """Static files, whose addresses change with their content."""
+    """Static files, whose addresses change with their content; fonts are named by style sheets and never change."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        kept = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        lasting = bool(scope["query_string"]) or path.endswith(".woff2")
+        kept = "public, max-age=31536000, immutable" if lasting else "no-cache"
         response.headers.update(HEADERS | {"Cache-Control": kept})
         return response
 

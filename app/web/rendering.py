@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 import microlith
 from app.web.views import words
@@ -55,6 +56,12 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
+def _ticked(text: str) -> Markup:
+    """Text with `what stands between ticks` as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if at % 2 else p for at, p in enumerate(parts))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -71,9 +78,10 @@ def _environment() -> Environment:
         "ms": figures.milliseconds,
         "quantity": figures.quantity,
         "duration": figures.duration,
-        "ago": figures.ago,
+        "ago": words.ago,
         "change": words.signed,
         "moment": words.moment,
         "percent": words.percent,
+        "ticked": _ticked,
     }
     return environment

@@ -26,7 +26,7 @@ def module(request: Request, module_id: str, modules: CallersModules, jobs: Call
     found = modules.get(module_id)
     results = modules.results(found.job_id)
     siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
-    base = results.base and results.base.report
+    base = results.base.report if results.base else None
     return page(request, "module.html", shown=module_page(found, jobs.get(found.job_id), base, siblings))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -99,7 +99,7 @@ class Costs:
 
 def layers(modules: Sequence[Module]) -> Matrix | None:
     """Sparsity, layer by concern; layers that no module was pruned in are counted in the sentence only."""
-    names = sorted({name for module in modules for name in module.sparsity.layers}, key=_in_order)
+    names = [name for name, _ in in_order({name: share for m in modules for name, share in m.sparsity.layers.items()})]
     touched = [name for name in names if any(module.sparsity.layers.get(name) for module in modules)]
     if not touched:
         return None
@@ -196,6 +196,10 @@ def _labels(report: Report) -> list[str]:
     return [row.label for row in report.classes]
 
 
-def _in_order(name: str) -> list[tuple[int, int | str]]:
-    """Layer 10 after layer 9."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in name.split(".")]
+def in_order(layers: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Layers by name, 10 after 9."""
+
+    def place(layer: tuple[str, float]) -> list[tuple[int, int | str]]:
+        return [(0, int(part)) if part.isdecimal() else (1, part) for part in layer[0].split(".")]
+
+    return sorted(layers.items(), key=place)

@@ -13,7 +13,7 @@ from app.web.views import words
 from app.web.views.combination import CombinationTable, combination_table
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.report import Report, View, report
-from microlith.contract import CombineSpec, Event, Job, LayoutOrder, Module, Phase, Results
+from microlith.contract import CombineSpec, DatasetFacts, Event, Job, LayoutOrder, ModelFacts, Module, Phase, Results
 from microlith.display import figures
 
 ACTIONS: tuple[Action, ...] = ("cancel", "retry", "repair")
@@ -72,6 +72,7 @@ class JobPage:
     combination: CombinationTable | None
     files: list[File]
     openings: list[Opening]
+    others: int
     origin: str | None
 
     @property
@@ -90,7 +91,8 @@ class JobPage:
 
 
 def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
-    files = files_of(results.modules, job)
+    found = report(results, view)
+    files = files_of(found.modules if found else [], job)
     return JobPage(
         job=job,
         title=words.title(job),
@@ -103,10 +105,11 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         log=[Line(event.seq, event.created_at, _told(event)) for event in events],
         facts=_facts(job),
         spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
-        report=report(results, view),
-        combination=results.combination and combination_table(results.combination),
+        report=found,
+        combination=combination_table(results.combination) if results.combination else None,
         files=files,
         openings=openings(files, job),
+        others=len(files_of(results.modules, job)) - len(files),
         origin=job.order.module if isinstance(job.order, LayoutOrder) else None,
     )
 
@@ -134,7 +137,7 @@ def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
 def _chip(label: str, modules: Sequence[Module], wanted: int) -> Chip:
     first = modules[0] if modules else None
     change = first.own.f1 - first.base_own.f1 if first else None
-    return Chip(label, len(modules), wanted, first and first.id, change)
+    return Chip(label, len(modules), wanted, first.id if first else None, change)
 
 
 def _concerns(job: Job) -> list[str]:
@@ -178,24 +181,24 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     """What the request came to, as far as it is known; names as the specification has them."""
     model, data, spec = job.resolved.model, job.resolved.dataset, job.spec
     sampled = f"{spec.sampling.per_concern} of the concern and as many of the rest, from {spec.sampling.split}"
-    facts = {
-        "Model": f"{spec.model}{_revision(model and model.revision)}",
-        "Architecture": model and model.architecture,
-        "Dataset": f"{spec.source.ref}{_revision(data and data.revision)}",
-        "Examples": data and ", ".join(f"{name} {rows:,}" for name, rows in data.rows.items()),
+    facts: dict[str, str | None] = {
+        "Model": f"{spec.model}{_revision(model)}",
+        "Architecture": model.architecture if model else None,
+        "Dataset": f"{spec.source.ref}{_revision(data)}",
+        "Examples": ", ".join(f"{name} {rows:,}" for name, rows in data.rows.items()) if data else None,
     }
     if not isinstance(job.order, CombineSpec):
-        facts |= {"Samples": sampled, "Layers": job.resolved.layers and words.count(len(job.resolved.layers), "layer")}
+        facts |= {"Samples": sampled, "Layers": words.count(len(job.resolved.layers), "layer")}
         facts["Recovery"] = spec.recovery if spec.recovery != "none" else None
     facts |= {
         "Seed": str(job.resolved.seed) if job.resolved.seed is not None else None,
         "Device": job.resolved.device,
         "Attempts": str(job.attempts) if job.attempts > 1 else None,
         "Made": words.moment(job.created_at),
-        "Kept until": job.expires_at and words.moment(job.expires_at),
+        "Kept until": words.moment(job.expires_at) if job.expires_at else None,
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _revision(revision: str | None) -> str:
-    return f" @ {revision[:12]}" if revision else ""
+def _revision(source: ModelFacts | DatasetFacts | None) -> str:
+    return f" @ {source.revision[:12]}" if source and source.revision else ""

@@ -67,7 +67,7 @@ def line(job: Job) -> JobLine:
         percent=100.0 if job.state == "succeeded" else job.progress.percent,
         ready=f"{job.concerns.succeeded}/{job.concerns.total}" if job.concerns.total else "",
         labels=[f"{key}={value}" for key, value in job.labels.items()],
-        error=job.error and job.error.message,
+        error=job.error.message if job.error else None,
         created_at=job.created_at,
         took=words.took(job),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.web.views import words
-from app.web.views.charts import Costs, costs
+from app.web.views.charts import Costs, costs, in_order
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.scales import Scale
 from microlith.contract import Job, Module, Report
@@ -74,6 +74,7 @@ class ModulePage:
     costs: Costs
     files: list[File]
     openings: list[Opening]
+    others: int
     missing: list[str]
     siblings: list[Module]
     reads_text: bool
@@ -94,10 +95,11 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
         confused=_confused(module, base),
         classes=_classes(module, base, scale),
         scale=scale,
-        layers=[LayerLine(name, share) for name, share in sorted(module.sparsity.layers.items())],
+        layers=[LayerLine(name, share) for name, share in in_order(module.sparsity.layers)],
         costs=costs([module]),
         files=files,
         openings=openings(files, job),
+        others=0,
         missing=[layout for layout in LAYOUTS if layout not in there],
         siblings=list(siblings),
         reads_text=not (architecture or "").endswith("ForImageClassification"),

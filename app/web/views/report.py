@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
-from app.web.views import charts
+from app.web.views import charts, words
 from app.web.views.combination import combination_table
 from app.web.views.results import ResultsTable, at_ratio, ratios_of, results_table
 from app.web.views.sheets import Sheet
 from app.web.views.sides import Sides, sides
 from microlith.contract import Module, Results
+from microlith.display import figures
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,15 @@ class View:
     descending: bool = False
     ratio: float | None = None
     module: str | None = None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure to be seen from afar."""
+
+    name: str
+    value: str
+    under: str
 
 
 @dataclass(frozen=True)
@@ -40,21 +51,49 @@ class Report:
     curves: charts.Curves | None
     costs: charts.Costs
 
+    @property
+    def headline(self) -> list[Headline]:
+        """What it all comes to, in four figures."""
+        table, costs = self.table, self.costs
+        sparsity = fmean(module.sparsity.overall for module in self.modules)
+        size = next((row.bytes for row in costs.rows if row.bytes), None)
+        pace = next((row for row in costs.rows if row.faster), None)
+        return [
+            Headline("Mean F1, own class", f"{table.mean_own:.3f}", f"{words.signed(table.mean_change)} to the base"),
+            Headline("Linear layers gone", words.percent(sparsity), f"at ratio {self.ratio:g}"),
+            Headline("A module's file", figures.size(round(size)) if size else figures.NOTHING, _first(costs)),
+            Headline("Speed", f"{pace.faster:.2f}×" if pace and pace.faster else figures.NOTHING, "of the base"),
+        ]
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """The sections there are, by anchor and name."""
+        there = {
+            ("results", "Results"): self.table,
+            ("curves", "Along the ratios"): self.curves,
+            ("layers", "Layers"): self.layers,
+            ("similarity", "Concern against rest"): self.sides,
+            ("overlap", "Overlap"): self.overlap,
+            ("confusion", "Confusion"): self.confusions,
+            ("cost", "Size and time"): self.costs,
+        }
+        return [place for place, chart in there.items() if chart]
+
     def sheet(self, name: str) -> Sheet | None:
         """A chart's data by the name that the page's links use."""
-        base = self.confusions and self.confusions.base
-        module = self.confusions and self.confusions.module
+        found = self.confusions
+        base, module = (found.base, found.module) if found else (None, None)
         sheets = {
             "results": self.table.sheet,
-            "layers": self.layers and self.layers.heat.sheet,
-            "similarity": self.sides and self.sides.sheet,
-            "overlap": self.overlap and self.overlap.heat.sheet,
-            "confusion-base": base and base.sheet,
-            "confusion-module": module and module.sheet,
-            "curves": self.curves and self.curves.sheet,
+            "layers": self.layers.heat.sheet if self.layers else None,
+            "similarity": self.sides.sheet if self.sides else None,
+            "overlap": self.overlap.heat.sheet if self.overlap else None,
+            "confusion-base": base.sheet if base else None,
+            "confusion-module": module.sheet if module else None,
+            "curves": self.curves.sheet if self.curves else None,
             "cost": self.costs.sheet,
         }
-        return sheets.get(name) or None
+        return sheets.get(name)
 
 
 def sheet_of(results: Results, view: View, name: str) -> Sheet | None:
@@ -62,7 +101,7 @@ def sheet_of(results: Results, view: View, name: str) -> Sheet | None:
     if name == "combination":
         return combination_table(results.combination).sheet if results.combination else None
     found = report(results, view)
-    return found and found.sheet(name)
+    return found.sheet(name) if found else None
 
 
 def report(results: Results, view: View) -> Report | None:
@@ -70,7 +109,7 @@ def report(results: Results, view: View) -> Report | None:
     modules = at_ratio(results, view.ratio)
     if not modules:
         return None
-    base = results.base and results.base.report
+    base = results.base.report if results.base else None
     ratio = modules[0].ratio.requested
     overlap = next((found for found in results.overlap if found.ratio == ratio), None)
     chosen = next((module for module in modules if module.id == view.module), modules[0])
@@ -79,8 +118,8 @@ def report(results: Results, view: View) -> Report | None:
         ratios=ratios_of(results),
         modules=modules,
         rows=sum(row.support for row in modules[0].report.classes),
-        base_macro_f1=base and base.macro.f1,
-        base_accuracy=base and base.accuracy,
+        base_macro_f1=base.macro.f1 if base else None,
+        base_accuracy=base.accuracy if base else None,
         table=results_table(modules, view.sort, view.descending),
         layers=charts.layers(modules),
         sides=sides(modules),
@@ -89,3 +128,7 @@ def report(results: Results, view: View) -> Report | None:
         curves=charts.curves(results),
         costs=charts.costs(modules),
     )
+
+
+def _first(costs: charts.Costs) -> str:
+    return f"as {costs.rows[0].layout}" if costs.rows else "none yet"

@@ -92,7 +92,7 @@ ORDERS: dict[str, Order] = {
     "others": _by(lambda line: line.module.others_own.f1),
     "sparsity": _by(lambda line: line.module.sparsity.overall),
     "size": _by(lambda line: line.size),
-    "ms": _by(lambda line: line.module.latency and line.module.latency.milliseconds),
+    "ms": _by(lambda line: line.module.latency.milliseconds if line.module.latency else None),
 }
 """What the table can be sorted by, as the address of the page names it."""
 

@@ -43,6 +43,15 @@ def moment(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def ago(time: datetime) -> str:
+    """`12 s ago`, `5 min ago`, `3 h ago`, `2 days ago`: as exact as anybody asks."""
+    seconds = max(0, round((datetime.now(UTC) - time).total_seconds()))
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length * (2 if unit == "days" else 1):
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
+
+
 def count(number: int, noun: str) -> str:
     """`1 module`, `3 modules`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -22,9 +22,9 @@ function draw(place) {
     dash: mean ? [] : DASHES[Math.floor(at / colours.lines.length) % DASHES.length],
     spanGaps: true,
     points: { show: true, size: mean ? 7 : 5 },
-    value: (_, value) => (value == null ? "–" : value.toFixed(3)),
+    value: (_, value) => value?.toFixed(3) ?? "",
   }));
-  const level = { label: "base, mean", stroke: colours.base, dash: [3, 4], width: 1.5, points: { show: false }, value: (_, value) => value?.toFixed(3) ?? "–" };
+  const level = { label: "base, mean", stroke: colours.base, dash: [3, 4], width: 1.5, points: { show: false }, value: (_, value) => value?.toFixed(3) ?? "" };
   const values = curves.flatMap(({ values }) => values.filter((value) => value != null)).concat(base);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const margin = Math.max(0.01, (high - low) * 0.08);
@@ -34,8 +34,8 @@ function draw(place) {
       width: place.clientWidth,
       height: 360,
       scales: { x: { time: false }, y: { range: [low - margin, Math.min(1, high + margin)] } },
-      series: [{ label: "ratio", value: (_, value) => value ?? "–" }, ...drawn, level],
-      axes: [{ ...axis, label: "ratio removed", labelFont: "12px Instrument Sans", splits: () => ratios, values: (_, marks) => marks.map(String) }, { ...axis, label: "F1", labelFont: "12px Instrument Sans", size: 56 }],
+      series: [{ label: "ratio", value: (_, value) => value ?? "" }, ...drawn, level],
+      axes: [{ ...axis, label: "ratio removed", labelFont: "12px Instrument Sans", splits: () => ratios, values: (_, marks) => marks.map(String) }, { ...axis, values: (_, marks) => marks.map((mark) => mark.toFixed(2)), size: 48 }],
       legend: { live: true },
     },
     [ratios, ...curves.map(({ values }) => values), ratios.map(() => base)],
