@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class Service:
         return (self.data_dir / "logs" / "worker.log").read_text(errors="replace")
 
 
-@pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
+@contextmanager
+def running() -> Iterator[Service]:
     """`microlith-server serve`, as a user starts it, ended as a user ends it."""
     with scratch_folder() as folder:
         port = free_port()
@@ -53,6 +54,13 @@ def service() -> Iterator[Service]:
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """One for all tests."""
+    with running() as service:
+        yield service
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""A browser signs in with the key once; other sites change nothing, whether there is a key or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from app.api import sessions
+from app.main import create_app
+from app.services.backend import Backend
+from tests import builders
+
+KEY = "a-key-of-some-length"
+PERSON = {"Accept": "text/html"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", **PERSON}
+
+
+@pytest.fixture
+def guarded(backend: Backend) -> Iterator[TestClient]:
+    """A service that asks for a key, and a browser that follows no redirects."""
+    settings = backend.settings.model_copy(update={"api_key": SecretStr(KEY)})
+    with TestClient(create_app(settings), base_url="https://example.org", follow_redirects=False) as api:
+        yield api
+
+
+def sign_in(api: TestClient, key: str = KEY, place: str = "/sign-in") -> object:
+    return api.post(place, content=f"key={key}", headers=FORM)
+
+
+def test_a_page_without_a_session_leads_to_the_sign_in_and_back(guarded: TestClient) -> None:
+    answer = guarded.get("/models", headers=PERSON)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/models")
+    assert guarded.get("/sign-in", headers=PERSON).status_code == 200
+    answer = guarded.post("/sign-in?next=/models", content=f"key={KEY}", headers=FORM)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/models")
+    assert guarded.get("/models", headers=PERSON).status_code == 200
+
+
+def test_a_part_of_a_page_without_a_session_leads_there_too(guarded: TestClient) -> None:
+    answer = guarded.get("/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/sign-in")
+
+
+def test_the_cookie_is_for_this_server_alone_and_does_not_hold_the_key(guarded: TestClient) -> None:
+    answer = guarded.post("/sign-in", content=f"key={KEY}", headers=FORM)
+    cookie = answer.headers["set-cookie"]
+    for said in ("HttpOnly", "SameSite=strict", "Secure", "Path=/"):
+        assert said in cookie
+    assert KEY not in cookie
+
+
+def test_a_session_opens_the_api_to_the_pages_scripts(guarded: TestClient) -> None:
+    sign_in(guarded)
+    assert guarded.get("/v1/jobs").status_code == 200
+
+
+def test_a_wrong_key_is_said_to_be_wrong(guarded: TestClient) -> None:
+    answer = guarded.post("/sign-in", content="key=another-key-of-length", headers=FORM)
+    assert answer.status_code == 401
+    assert "This is not the key" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("session", ["", "x", "99999999999.", "99999999999.00", f"99999999999.{'a' * 64}"])
+def test_a_forged_session_opens_nothing(guarded: TestClient, session: str) -> None:
+    guarded.cookies.set(sessions.COOKIE, session)
+    assert guarded.get("/v1/jobs").status_code == 401
+
+
+def test_a_session_ends_with_its_time_and_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = sessions.new_session(KEY)
+    assert sessions.is_valid(session, KEY)
+    assert not sessions.is_valid(session, "another-key-of-length")
+    later = sessions.time.time() + sessions.SESSION_SECONDS + 1
+    monkeypatch.setattr(sessions.time, "time", lambda: later)
+    assert not sessions.is_valid(session, KEY)
+
+
+def test_signing_out_ends_the_session_of_this_browser(guarded: TestClient) -> None:
+    sign_in(guarded)
+    assert guarded.post("/sign-out", headers=PERSON).headers["location"] == "/sign-in"
+    assert guarded.get("/v1/jobs").status_code == 401
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x"])
+def test_the_sign_in_leads_to_no_other_site(guarded: TestClient, elsewhere: str) -> None:
+    answer = guarded.post("/sign-in", params={"next": elsewhere}, content=f"key={KEY}", headers=FORM)
+    assert answer.headers["location"] == "/"
+
+
+FOREIGN = [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}]
+
+
+@pytest.mark.parametrize("headers", [*FOREIGN, {"Origin": "null"}])
+def test_a_page_of_another_site_changes_nothing_on_this_machine(
+    api: TestClient, backend: Backend, headers: dict[str, str]
+) -> None:
+    job_id = builders.submit(backend)
+    for place in (f"/jobs/{job_id}/cancel", f"/v1/jobs/{job_id}/cancel"):
+        answer = api.post(place, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_PAGE")
+    assert api.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_nor_does_it_use_somebodys_session(guarded: TestClient, headers: dict[str, str]) -> None:
+    sign_in(guarded)
+    assert guarded.post("/v1/jobs/job_x/cancel", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://127.0.0.1"}])
+def test_this_servers_own_pages_and_programs_may(api: TestClient, backend: Backend, headers: dict[str, str]) -> None:
+    assert api.post(f"/v1/jobs/{builders.submit(backend)}/cancel", headers=headers).status_code == 202
+
+
+def test_with_the_key_in_hand_no_session_is_needed(guarded: TestClient) -> None:
+    assert guarded.get("/models", headers={"Authorization": f"Bearer {KEY}", **PERSON}).status_code == 200
