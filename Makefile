@@ -20,7 +20,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test test-quick test-faults soak bench-recompose check format snapshots lock clean
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench-recompose check format snapshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ serve: $(RUNTIME) ## Leave the service running at 127.0.0.1:8000 (HOST, PORT, DA
 test: $(DEV) ## Run the whole test suite; it starts the real servers it needs
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/faults
 	$(TEST_ENV) $(BIN)/python -m pytest tests/faults
+
+browser: ## Install Chromium, which the tests of the pages use (Debian and Ubuntu)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+
+screenshots: $(DEV) ## Take the pictures of the documentation: a real job's results, in Chromium
+	$(TEST_ENV) $(BIN)/python -m tests.web.screenshots
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e

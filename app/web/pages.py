@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from app.web import failures
 from app.web.rendering import HEADERS, STATIC, page
-from app.web.routes import drafts, jobs, modules, sessions, sources
+from app.web.routes import drafts, jobs, modules, sessions, sources, tries
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,7 +26,7 @@ class _Files(StaticFiles):
 
 def install(app: FastAPI) -> None:
     """Add the pages to `app`. Its handlers of failures must be there already: they are shown as pages too."""
-    for routes in (drafts, jobs, modules, sessions, sources):
+    for routes in (drafts, jobs, modules, sessions, sources, tries):
         app.include_router(routes.router)
     app.include_router(router)
     app.mount("/static", _Files(directory=STATIC), name="static")

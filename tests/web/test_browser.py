@@ -148,6 +148,16 @@ def test_a_module_is_downloaded_whole_and_opens(visit: Visit, watched: Watched, 
     assert model.config.id2label[1] == "animal"
 
 
+def test_a_module_is_tried_beside_its_base(visit: Visit, client: Client, watched: Watched) -> None:
+    module = next(one for one in client.modules(watched.job.id) if one.concern.label == "animal")
+    page = visit.go(f"/modules/{module.id}")
+    page.get_by_label("Texts").fill("small furry mammal with long ears that lives in a burrow")
+    page.get_by_role("button", name="Ask both").click()
+    page.get_by_text("Both say animal.").wait_for()
+    assert page.locator(".likely").count() == 2
+    visit.keep("tried")
+
+
 def test_a_running_job_is_cancelled_on_its_page_and_is_seen_to_stop(visit: Visit, client: Client) -> None:
     job = client.submit(LONG)
     page = visit.go(f"/jobs/{job.id}")

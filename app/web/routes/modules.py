@@ -14,6 +14,7 @@ from app.web.downloads import attached
 from app.web.rendering import page
 from app.web.views.compare import compare_page
 from app.web.views.module import module_page
+from app.web.views.tries import try_page
 from microlith.contract import LayoutRequest
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +28,8 @@ def module(request: Request, module_id: str, modules: CallersModules, jobs: Call
     results = modules.results(found.job_id)
     siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
     base = results.base.report if results.base else None
-    return page(request, "module.html", shown=module_page(found, jobs.get(found.job_id), base, siblings))
+    shown = module_page(found, jobs.get(found.job_id), base, siblings)
+    return page(request, "module.html", shown=shown, tried=try_page(found))
 
 
 @router.post("/modules/{module_id}/layouts")

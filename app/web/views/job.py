@@ -13,7 +13,18 @@ from app.web.views import words
 from app.web.views.combination import CombinationTable, combination_table
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.report import Report, View, report
-from microlith.contract import CombineSpec, DatasetFacts, Event, Job, LayoutOrder, ModelFacts, Module, Phase, Results
+from microlith.contract import (
+    CombineSpec,
+    DatasetFacts,
+    Event,
+    Job,
+    LayoutOrder,
+    ModelFacts,
+    Module,
+    Phase,
+    PredictionOrder,
+    Results,
+)
 from microlith.display import figures
 
 ACTIONS: tuple[Action, ...] = ("cancel", "retry", "repair")
@@ -110,7 +121,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         files=files,
         openings=openings(files, job),
         others=len(files_of(results.modules, job)) - len(files),
-        origin=job.order.module if isinstance(job.order, LayoutOrder) else None,
+        origin=job.order.module if isinstance(job.order, LayoutOrder | PredictionOrder) else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from microlith.contract import CombineSpec, Job, LayoutOrder
+from microlith.contract import CombineSpec, Job, LayoutOrder, PredictionOrder
 from microlith.display import figures
 
 SMALLEST_CHANGE = 0.0005
@@ -70,6 +70,8 @@ def title(job: Job) -> str:
         return f"{kind} of {count(len(order.modules), 'module')}"
     if isinstance(order, LayoutOrder):
         return f"Layout {order.layout} of a module of {short_name(job.spec.model)}"
+    if isinstance(order, PredictionOrder):
+        return f"Try of a module of {short_name(job.spec.model)}"
     return short_name(job.spec.model)
 
 
@@ -78,6 +80,8 @@ def request(job: Job) -> str:
     spec = job.spec
     if isinstance(job.order, CombineSpec):
         return f"measured on {short_name(spec.source.ref)}"
+    if isinstance(job.order, PredictionOrder):
+        return count(len(job.order.inputs), "text")
     ratios = ", ".join(f"{ratio:g}" for ratio in spec.ratios)
     concerns = count(job.concerns.total, "concern") if job.concerns.total else "all concerns"
     return f"{concerns} · {spec.structure} · {spec.method.name} · ratio {ratios}"

@@ -1,0 +1,29 @@
+"""Trying a module: a text goes in, and what base and module make of it comes back."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from app.api.dependencies import CallersTries
+from app.web.asked import CallersModule, FormPairs
+from app.web.rendering import page
+from app.web.views.tries import texts_of, try_page
+from microlith.contract import PredictionRequest
+
+router = APIRouter(include_in_schema=False)
+
+WAIT_SECONDS = 30
+
+
+@router.post("/modules/{module_id}/try")
+async def try_module(request: Request, module: CallersModule, tries: CallersTries, pairs: FormPairs) -> Response:
+    """The answer is waited for; a job that takes longer is led to."""
+    text = dict(pairs).get("text", "")
+    try:
+        wanted = PredictionRequest(inputs=texts_of(text))
+    except ValidationError:
+        fault = "Write one to 32 texts, one on each line, of at most 10,000 characters."
+        return page(request, "try.html", 422, tried=try_page(module, text, fault=fault))
+    job = await tries.ask(module.id, wanted, WAIT_SECONDS)
+    return page(request, "try.html", tried=try_page(module, text, job))
