@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from app.services.backend import Backend
-from tests import builders
+from tests import work
 
 
 @pytest.fixture
 def finished(backend: Backend, tmp_path: Path) -> str:
     """The id of a job with two modules and a base."""
-    job_id = builders.submit(backend, concerns=["act", "animal"], labels={"team": "lexicon"})
-    lease = builders.claim(backend, job_id)
-    writing = builders.journal(backend, lease)
-    writing.publish_base(builders.base_result())
+    job_id = work.submit(backend, concerns=["act", "animal"], labels={"team": "lexicon"})
+    lease = work.claim(backend, job_id)
+    writing = work.journal(backend, lease)
+    writing.publish_base(work.base_result())
     for concern, f1 in ((0, 0.9), (1, 0.7)):
-        builders.publish(writing, tmp_path, concern, builders.report(f1, f1, f1))
-    builders.finish(backend, lease)
+        work.publish(writing, tmp_path, concern, work.report(f1, f1, f1))
+    work.finish(backend, lease)
     return job_id
 
 

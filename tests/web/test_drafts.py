@@ -15,10 +15,10 @@ from app.services import catalog
 from app.web.views.form import FIRST, GROUPS, Sources, form_page
 from app.web.views.posted import spec_of
 from microlith.contract import JobSpec
-from tests import builders
+from tests import work
 
 Pairs = list[tuple[str, str]]
-DEMO: Pairs = [("/model", builders.DEMO["model"]), ("/dataset/ref", builders.DEMO["dataset"])]
+DEMO: Pairs = [("/model", work.DEMO["model"]), ("/dataset/ref", work.DEMO["dataset"])]
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
 
 
@@ -39,7 +39,7 @@ def test_every_option_of_a_spec_has_a_field() -> None:
 
 def test_the_form_offers_the_models_own_labels_and_layers(api: TestClient) -> None:
     text = api.get("/jobs/new").text
-    model = api.get(f"/v1/models/{builders.DEMO['model']}").json()
+    model = api.get(f"/v1/models/{work.DEMO['model']}").json()
     for label in model["labels"]:
         assert f'name="/concerns" value="{label}"' in text
     for layer in model["layers"]:
@@ -60,7 +60,7 @@ def test_an_untouched_form_says_only_what_must_be_said(api: TestClient) -> None:
     chosen = re.findall(r'<select id="[^"]+" name="(/[^"]+)".*?<option value="([^"]*)" selected', text, re.DOTALL)
     methods, form = catalog.methods(), None
     form = form_page(methods, Sources([], [], None), {})
-    assert spec_of([*pairs, *chosen], form.fields) == builders.DEMO
+    assert spec_of([*pairs, *chosen], form.fields) == work.DEMO
 
 
 def test_fields_become_the_spec_they_say() -> None:
@@ -86,8 +86,8 @@ def test_fields_become_the_spec_they_say() -> None:
     ]
     spec = spec_of(pairs, form.fields)
     assert spec == {
-        "model": builders.DEMO["model"],
-        "dataset": {"ref": builders.DEMO["dataset"], "label_column": "stars"},
+        "model": work.DEMO["model"],
+        "dataset": {"ref": work.DEMO["dataset"], "label_column": "stars"},
         "concerns": ["animal", "food"],
         "ratio": [0.25, 0.5],
         "method": {"form": "alpha"},
@@ -136,7 +136,7 @@ def test_a_form_that_makes_sense_becomes_a_job(api: TestClient) -> None:
 
 
 def test_a_job_is_sent_again_with_changes_from_what_it_said(api: TestClient) -> None:
-    spec = builders.DEMO | {"concerns": ["food"], "ratio": [0.2, 0.4], "method": {"name": "wanda", "samples": "all"}}
+    spec = work.DEMO | {"concerns": ["food"], "ratio": [0.2, 0.4], "method": {"name": "wanda", "samples": "all"}}
     job_id = api.post("/v1/jobs", json=spec).json()["id"]
     text = api.get(f"/jobs/new?again={job_id}").text
     assert 'value="0.2, 0.4"' in text
@@ -148,4 +148,4 @@ def test_a_job_is_sent_again_with_changes_from_what_it_said(api: TestClient) -> 
 def test_the_request_that_is_shown_is_the_spec_that_is_sent(api: TestClient) -> None:
     text = send(api, "/jobs/plan", [*DEMO, ("/ratio", "0.3"), ("/reuse", "true"), ("/evaluation/latency", "true")]).text
     shown = json.loads(html.unescape(re.search(r"<pre tabindex=\"0\"><code>(.*?)</code>", text, re.DOTALL)[1]))  # type: ignore[index]
-    assert shown == builders.DEMO | {"ratio": 0.3, "evaluation": {"similarity": False}}
+    assert shown == work.DEMO | {"ratio": 0.3, "evaluation": {"similarity": False}}

@@ -10,10 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.services.backend import Backend
-from tests import builders
+from tests import work
 
 PERSON = {"Accept": "text/html,application/xhtml+xml"}
-MODEL, DATASET = builders.DEMO["model"], builders.DEMO["dataset"]
+MODEL, DATASET = work.DEMO["model"], work.DEMO["dataset"]
 PLACES = ("/", "/jobs/new", "/compare", "/models", "/datasets", f"/models/{MODEL}", f"/datasets/{DATASET}", "/docs")
 
 
@@ -103,7 +103,7 @@ def test_modules_of_any_jobs_are_compared_and_the_address_says_which(api: TestCl
 
 
 def test_a_job_is_cancelled_retried_and_deleted_from_its_page(api: TestClient, backend: Backend) -> None:
-    job_id = builders.submit(backend)
+    job_id = work.submit(backend)
     for action, state in (("cancel", "cancelled"), ("retry", "queued"), ("cancel", "cancelled")):
         answer = api.post(f"/jobs/{job_id}/{action}", follow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}")
@@ -128,7 +128,7 @@ def test_what_is_not_there_is_a_page_for_people_and_a_problem_for_programs(api: 
 
 
 def test_what_callers_wrote_stays_text(api: TestClient, backend: Backend) -> None:
-    job_id = builders.submit(backend, labels={"note": "<script>alert(1)</script>"})
+    job_id = work.submit(backend, labels={"note": "<script>alert(1)</script>"})
     for place in ("/", f"/jobs/{job_id}"):
         text = api.get(place).text
         assert "<script>alert" not in text

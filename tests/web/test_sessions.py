@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.api import sessions
 from app.main import create_app
 from app.services.backend import Backend
-from tests import builders
+from tests import work
 
 KEY = "a-key-of-some-length"
 PERSON = {"Accept": "text/html"}
@@ -98,7 +98,7 @@ FOREIGN = [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"
 def test_a_page_of_another_site_changes_nothing_on_this_machine(
     api: TestClient, backend: Backend, headers: dict[str, str]
 ) -> None:
-    job_id = builders.submit(backend)
+    job_id = work.submit(backend)
     for place in (f"/jobs/{job_id}/cancel", f"/v1/jobs/{job_id}/cancel"):
         answer = api.post(place, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_PAGE")
@@ -113,7 +113,7 @@ def test_nor_does_it_use_somebodys_session(guarded: TestClient, headers: dict[st
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://127.0.0.1"}])
 def test_this_servers_own_pages_and_programs_may(api: TestClient, backend: Backend, headers: dict[str, str]) -> None:
-    assert api.post(f"/v1/jobs/{builders.submit(backend)}/cancel", headers=headers).status_code == 202
+    assert api.post(f"/v1/jobs/{work.submit(backend)}/cancel", headers=headers).status_code == 202
 
 
 def test_with_the_key_in_hand_no_session_is_needed(guarded: TestClient) -> None:
