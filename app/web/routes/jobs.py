@@ -39,7 +39,7 @@ Looked = Annotated[View, Depends(_view)]
 @router.get("/")
 def jobs(request: Request, jobs: CallersJobs, wanted: Wanted, cursor: PageCursor) -> Response:
     found = cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
-    return page(request, "jobs.html", shown=jobs_page(found, wanted))
+    return page(request, "jobs.html", shown=jobs_page(found, wanted, request.query_params.get("cursor", "")))
 
 
 @router.get("/jobs/{job_id}")

@@ -39,6 +39,7 @@ class JobsPage:
     next_cursor: str | None
     wanted: JobFilter
     label: str
+    cursor: str = ""
     states: Sequence[str] = get_args(State)
 
     @property
@@ -50,9 +51,10 @@ class JobsPage:
         return self.wanted != JobFilter()
 
 
-def jobs_page(jobs: Page[Job], wanted: JobFilter) -> JobsPage:
+def jobs_page(jobs: Page[Job], wanted: JobFilter, cursor: str = "") -> JobsPage:
+    """`cursor` is where this page of the list begins."""
     label = next((f"{key}={value}" for key, value in wanted.labels.items()), "")
-    return JobsPage([line(job) for job in jobs.data], jobs.next_cursor, wanted, label)
+    return JobsPage([line(job) for job in jobs.data], jobs.next_cursor, wanted, label, cursor)
 
 
 def line(job: Job) -> JobLine:

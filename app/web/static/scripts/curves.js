@@ -50,8 +50,12 @@ function drawAll() {
   document.querySelectorAll("[data-curves]").forEach((place) => plots.set(place, draw(place)));
 }
 
+function drawNew() {
+  document.querySelectorAll("[data-curves]:empty").forEach((place) => plots.set(place, draw(place)));
+}
+
 addEventListener("resize", () => plots.forEach((plot, place) => plot.setSize({ width: place.clientWidth, height: 360 })));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 document.addEventListener("theme", drawAll);
-document.addEventListener("htmx:afterSettle", drawAll);
+document.addEventListener("htmx:afterSettle", drawNew);
 document.fonts.ready.then(drawAll);

@@ -43,6 +43,32 @@ document.addEventListener("click", (event) => {
   if (button?.matches("[data-copy]")) copy(button);
 });
 
+// What a person has opened or scrolled stays so when a part of the page is drawn again.
+let kept = { open: [], scrolled: [] };
+
+document.addEventListener("htmx:beforeSwap", () => {
+  const places = [...document.querySelectorAll(".scroll, .log")];
+  kept = {
+    open: [...document.querySelectorAll("details[id][open]")].map((part) => part.id),
+    scrolled: places.map((part) => [part.getAttribute("aria-label"), part.scrollLeft, part.scrollTop]),
+  };
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  trouble("");
+  kept.open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  kept.scrolled.forEach(([label, left, top]) => {
+    if (left || top) document.querySelector(`[aria-label="${CSS.escape(label)}"]`)?.scrollTo(left, top);
+  });
+});
+
+function trouble(text) {
+  document.getElementById("trouble").textContent = text;
+}
+
+document.addEventListener("htmx:sendError", () => trouble("The server does not answer. This page tries again."));
+document.addEventListener("htmx:responseError", (event) => trouble(`The server refused: ${event.detail.xhr.status}. Load the page again.`));
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
