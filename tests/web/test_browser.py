@@ -261,7 +261,6 @@ def test_no_page_has_a_barrier_or_is_wider_than_a_phone(
         "model": f"/models/{model}",
         "datasets": "/datasets",
         "dataset": f"/datasets/{dataset}",
-        "sign-in": "/sign-in",
         "error": "/jobs/none",
     }
     found = {}

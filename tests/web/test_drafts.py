@@ -116,7 +116,7 @@ def test_the_plan_is_shown_before_anything_is_queued(api: TestClient) -> None:
         ("sampling-per_concern", ("/sampling/per_concern", "x"), "valid integer"),
         ("concerns", ("/concerns", "unicorn"), "unicorn"),
         ("model", ("/model", "demo:none"), "none"),
-        ("layers-include", ("/layers/include", "nowhere"), "nowhere"),
+        ("layers-include", ("/layers/include", "nowhere"), "No linear layer matches"),
         ("labels", ("/labels", "{"), "valid dictionary"),
     ],
 )

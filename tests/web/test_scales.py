@@ -14,10 +14,11 @@ fractions = st.floats(0, 1, allow_nan=False)
 
 @given(st.lists(fractions, min_size=1))
 def test_every_value_lies_on_its_scale_between_round_ends(values: list[float]) -> None:
-    scale = Scale.around(values)
+    scale = Scale.of_fractions(values)
     assert scale.low <= min(values) + 1e-9
     assert scale.high >= max(values) - 1e-9
     assert scale.high - scale.low >= 0.02 - 1e-9
+    assert scale.high <= 1 + 1e-9
     assert all(0 <= scale.at(value) <= 100 for value in values)
     assert 2 <= len(scale.ticks) <= 8
 
@@ -30,7 +31,7 @@ def test_zero_is_in_the_middle_of_a_scale_of_changes(values: list[float]) -> Non
 
 
 def test_a_scale_orders_as_its_values_do() -> None:
-    scale = Scale.around([0.71, 0.93])
+    scale = Scale.of_fractions([0.71, 0.93])
     assert scale.at(0.71) < scale.at(0.8) < scale.at(0.93)
     assert [tick.text for tick in scale.ticks] == ["0.7", "0.8", "0.9", "1.0"]
 

@@ -84,7 +84,7 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
     """`siblings` are the other modules of its job at its ratio."""
     files = files_of([module], job)
     there = {file.artifact.layout for file in files}
-    scale = Scale.around(row.f1 for report in (module.report, base) if report for row in report.classes)
+    scale = Scale.of_fractions(row.f1 for report in (module.report, base) if report for row in report.classes)
     architecture = job.resolved.model.architecture if job.resolved.model else None
     return ModulePage(
         module=module,

@@ -99,7 +99,7 @@ ORDERS: dict[str, Order] = {
 
 def results_table(modules: Sequence[Module], sort: str = "", descending: bool = False) -> ResultsTable:
     """The table of these modules, in their own order unless it is sorted by one of `ORDERS`. There is one at least."""
-    scale = Scale.around(value for module in modules for value in _reach(module))
+    scale = Scale.of_fractions(value for module in modules for value in _reach(module))
     changes = Scale.about_zero(module.own.f1 - module.base_own.f1 for module in modules)
     lines = [_line(module, scale, changes) for module in modules]
     if sort in ORDERS:

@@ -22,13 +22,14 @@ class Scale:
     step: float
 
     @classmethod
-    def around(cls, values: Iterable[float], *, least: float = 0.02, steps: int = 4) -> Scale:
-        """With round ends just outside the values, and `least` apart at the least."""
+    def of_fractions(cls, values: Iterable[float], *, least: float = 0.02, steps: int = 4) -> Scale:
+        """With round ends just outside the values, `least` apart at the least, and nothing above 1."""
         found = list(values) or [0.0]
         low, high = min(found), max(found)
         step = _round_step(max(high - low, least) / steps)
-        first = math.floor(low / step)
-        last = max(math.ceil(high / step + 1e-9), first + math.ceil(least / step - 1e-9))
+        width, whole = math.ceil(least / step - 1e-9), round(1 / step)
+        first = min(math.floor(low / step), whole - width)
+        last = min(max(math.ceil(high / step + 1e-9), first + width), whole)
         return cls(first * step, last * step, step)
 
     @classmethod

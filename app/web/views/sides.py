@@ -54,7 +54,7 @@ def sides(modules: Sequence[Module]) -> Sides | None:
     if not measured:
         return None
     pairs = [(module, found.concern, found.rest) for module, found in measured]
-    scale = Scale.around(v for _, *both in pairs for side in both if (v := side.linear_cka) is not None)
+    scale = Scale.of_fractions(v for _, *both in pairs for side in both if (v := side.linear_cka) is not None)
     rows = [
         Side(module.concern.label, module.id, concern, rest, _at(scale, concern), _at(scale, rest))
         for module, concern, rest in pairs
