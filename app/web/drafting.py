@@ -56,7 +56,7 @@ class Drafting:
 
     def again(self, job_id: str) -> FormPage:
         """The form that says what this job was asked, to be changed and sent again."""
-        spec = self.jobs.get(job_id).spec.model_dump(mode="json", exclude_defaults=True)
+        spec = self.jobs.get(job_id).spec.model_dump(mode="json")
         return self.form(spec)
 
     def _read(self, pairs: Pairs) -> tuple[FormPage, dict[str, Any]]:
