@@ -9,7 +9,7 @@ flags.py      the flags of submit, told as data
 facts.py      what the contract says of each place of a spec
 spec.py       a job's specification from flags and files
 template.py   init: a commented specification
-modules.py    list, show, download, push, export, combine, apply
+modules.py    list, show, download, try, push, export, combine, apply
 catalog.py    models, datasets, methods
 doctor.py     is everything there that a job needs
 choices.py    what the shell offers

@@ -9,7 +9,7 @@ import typer
 
 from microlith.cli.session import Session
 from microlith.client import Retry
-from microlith.contract import State
+from microlith.contract import Kind, State
 from microlith.errors import MicrolithClientError
 
 OFFERED = 50
@@ -31,3 +31,4 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
 JobId = Annotated[str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)]
 ModuleId = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
 StateName = Annotated[State | None, typer.Option(help="Only jobs in this state.")]
+KindName = Annotated[Kind | None, typer.Option(help="Only jobs of this kind; tries are listed by it alone.")]

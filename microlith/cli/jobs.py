@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from microlith.cli.choices import JobId, StateName
+from microlith.cli.choices import JobId, KindName, StateName
 from microlith.cli.command import command, remember
 from microlith.cli.flags import FLAGS
 from microlith.cli.outcome import INTERRUPTED, settle
@@ -117,6 +117,7 @@ def _watch(session: Session, client: Client, job_id: str) -> None:
 def list_jobs(
     session: Session,
     state: StateName = None,
+    kind: KindName = None,
     model: Annotated[str | None, typer.Option(help="Only jobs on this model.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only jobs on this dataset.")] = None,
     label: Label = None,
@@ -124,10 +125,9 @@ def list_jobs(
 ) -> None:
     """Your jobs, newest first."""
     filters: JobFilters = {"page": min(limit, 100), "labels": labels(label) or {}}
-    given: dict[Literal["state", "model", "dataset"], Any] = {"state": state, "model": model, "dataset": dataset}
-    for name, value in given.items():
+    for name, value in (("state", state), ("kind", kind), ("model", model), ("dataset", dataset)):
         if value is not None:
-            filters[name] = value
+            filters[name] = value  # type: ignore[literal-required]
     with session.connect() as client:
         found = list(itertools.islice(client.jobs(**filters), limit))
     session.show(tables.jobs(found), found)

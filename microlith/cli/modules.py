@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +70,25 @@ def download(
                 session.say(f"{module.concern.label}: {path}", None)
     if session.as_json:
         session.dump(fetched)
+
+
+def try_module(
+    session: Session,
+    module: ModuleId,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Up to 32; a line each from stdin for none.")
+    ] = None,
+) -> None:
+    """Ask a module, and its base, what they make of texts.
+
+    microlith modules try mod_01… "small furry mammal with long ears"
+    """
+    lines = texts or [line.strip() for line in sys.stdin if line.strip()]
+    if not lines:
+        raise typer.BadParameter("give a text, or lines on the standard input", param_hint="TEXT")
+    with session.connect() as client:
+        prediction = client.predict(module, lines)
+    session.show(tables.prediction(prediction), prediction)
 
 
 def export(
@@ -188,6 +208,7 @@ COMMANDS = {
     "show": command(show_module),
     "download": command(download),
     "push": command(push),
+    "try": command(try_module),
     "export": command(export),
     "combine": command(combine),
     "apply": command(apply),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from microlith.client.blocking import Facade, blocking, chaining, iterating, run
 from microlith.client.download import OnBytes, layout_of
-from microlith.contract import Event, Job, Module, Results, State
+from microlith.contract import Event, Job, Module, Prediction, Results, State
 from microlith.display import live, pages
 from microlith.display.progress import sentence
 from microlith.errors import JobFailed, MissingExtra, NoSuchModule
@@ -80,6 +80,10 @@ class AsyncModuleHandle:
         """Fetch it into a folder of its own inside `folder`, every digest checked; once."""
         return await self.client.download_module(self.facts, folder, layout, unpack=unpack, on_bytes=on_bytes)
 
+    async def predict(self, texts: str | Sequence[str]) -> Prediction:
+        """What it, and its base, make of one text or several, asked on the server."""
+        return await self.client.predict(self.facts, [texts] if isinstance(texts, str) else texts)
+
     async def load(self, folder: str | Path | None = None) -> Any:
         """The module as a model of transformers, on the CPU, ready to answer.
 
@@ -132,6 +136,7 @@ class ModuleHandle(Facade[AsyncModuleHandle]):
     """A module, with its measures in `facts`."""
 
     download = blocking(AsyncModuleHandle.download)
+    predict = blocking(AsyncModuleHandle.predict)
     load = blocking(AsyncModuleHandle.load)
 
     @property

@@ -10,7 +10,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from microlith.contract import Combination, Comparison, DatasetInfo, Job, Latency, Methods, ModelInfo, Module, Results
+from microlith.contract import (
+    ClassProbabilities,
+    Combination,
+    Comparison,
+    DatasetInfo,
+    Job,
+    Latency,
+    Methods,
+    ModelInfo,
+    Module,
+    Prediction,
+    Results,
+)
 from microlith.display import figures
 
 
@@ -198,6 +210,20 @@ def combination(told: Combination) -> Table:
         change = f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
         row(table, name, model, f"{compared.combined.value:.3f}", f"{compared.reference.value:.3f}", change)
     return table
+
+
+def prediction(told: Prediction) -> Table:
+    """Each text with the answer of base and module, and how sure each is of its own."""
+    table = plain("text", "base", "", "module", "", right=("",))
+    for asked in told.inputs:
+        answers = ((asked.base, told.labels), (asked.module, told.module_labels))
+        cells = [cell for answer, labels in answers for cell in (answer.label, _sure(answer, labels))]
+        row(table, asked.text, *cells, style=None if asked.base.label == asked.module.label else "bold")
+    return table
+
+
+def _sure(answer: ClassProbabilities, labels: Sequence[str]) -> str:
+    return figures.score(answer.probabilities[labels.index(answer.label)])
 
 
 def ratios(job: Job) -> str:

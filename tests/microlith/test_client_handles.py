@@ -139,6 +139,15 @@ def test_loading_without_torch_tells_what_to_install(
         client.attach("job_1").modules["animal", 0.5].load(tmp_path)
 
 
+def test_a_module_is_asked_about_one_text_or_several(done: SmallService, client: Client) -> None:
+    done.on("POST /v1/modules/mod_2/predictions", answer(wire.job("succeeded", prediction=wire.prediction("a", "b"))))
+    module = client.attach("job_1").modules["plant"]
+    assert module.predict("a").inputs[0].module.label == "plant"
+    assert [asked.text for asked in module.predict(["a", "b"]).inputs] == ["a", "b"]
+    sent = [json.loads(asked.body) for asked in done.calls("POST /v1/modules/mod_2/predictions")]
+    assert sent == [{"inputs": ["a"]}, {"inputs": ["a", "b"]}]
+
+
 def test_results_become_a_data_frame_with_a_row_a_module(done: SmallService, client: Client) -> None:
     frame = client.results("job_1").to_pandas()
     assert list(frame["concern"]) == ["animal", "animal", "plant"]

@@ -233,9 +233,9 @@ def test_lists_are_tables_or_json(
 def test_a_list_of_jobs_is_filtered_and_limited(service: SmallService, run: Run) -> None:
     jobs = [wire.job(id=f"job_{number}") for number in range(3)]
     service.on("GET /v1/jobs", answer({"data": jobs, "next_cursor": "more"}))
-    done = run("jobs", "list", "--state", "failed", "--label", "team=x", "--limit", "2", "--json")
+    done = run("list", "--state", "failed", "--kind", "export", "--label", "team=x", "--limit", "2", "--json")
     assert [job["id"] for job in json.loads(done.stdout)] == ["job_0", "job_1"]
-    assert service.asked[0].query == {"state": "failed", "label.team": "x", "limit": "2"}
+    assert service.asked[0].query == {"state": "failed", "kind": "export", "label.team": "x", "limit": "2"}
 
 
 def test_a_plan_is_shown_and_nothing_submitted(service: SmallService, run: Run) -> None:
@@ -276,6 +276,18 @@ def test_a_jobs_modules_are_downloaded_by_concern(service: SmallService, run: Ru
     assert [fetched["concern"] for fetched in json.loads(done.stdout)] == ["animal", "body"]
     assert (tmp_path / "animal-0.5" / "config.json").read_text() == "{}"
     assert not (tmp_path / "act-0.5").exists()
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_module_is_tried_beside_its_base(service: SmallService, run: Run, from_stdin: bool) -> None:
+    call = "POST /v1/modules/mod_1/predictions"
+    service.on(call, answer(wire.job("succeeded", prediction=wire.prediction("a fern"))))
+    words = [] if from_stdin else ["a fern"]
+    done = run("modules", "try", "mod_1", *words, input="a fern\n\n")
+    assert json.loads(service.calls(call)[0].body) == {"inputs": ["a fern"]}
+    assert any(line.split() == ["a", "fern", "animal", "0.900", "plant", "0.800"] for line in done.stdout.splitlines())
+    assert json.loads(run("modules", "try", "mod_1", "a fern", "--json").stdout)["inputs"][0]["text"] == "a fern"
+    assert run("modules", "try", "mod_1", input="").exit_code == 2
 
 
 @pytest.mark.parametrize(

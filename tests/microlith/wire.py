@@ -89,6 +89,14 @@ def dataset() -> dict[str, Any]:
     return facts | {"text_column": "text", "label_column": "label", "splits": splits}
 
 
+def prediction(*texts: str) -> dict[str, Any]:
+    """The base says animal, the module plant."""
+    base, module = {"label": "animal", "probabilities": [0.9, 0.1]}, {"label": "plant", "probabilities": [0.2, 0.8]}
+    labels = ["animal", "plant"]
+    asked = [{"text": text, "base": base, "module": module} for text in texts]
+    return {"labels": labels, "module_labels": labels, "inputs": asked}
+
+
 def methods() -> dict[str, Any]:
     schema = {"properties": {"name": {"const": "ci"}, "form": {"enum": ["sine", "alpha"], "description": "How."}}}
     method = {"name": "ci", "title": "CI", "description": "It scores.", "source": "S", "structures": ["weights"]}
