@@ -20,7 +20,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench-recompose check format snapshots lock clean
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-recompose check format snapshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-faults: $(DEV) ## Inject every fault into real servers and processes, in fu
 
 soak: $(DEV) ## Inject faults while many jobs run through real processes; nothing may be lost or doubled (SOAK='--jobs 1000 …')
 	$(TEST_ENV) $(BIN)/python -m benchmarks.soak $(SOAK)
+
+bench: $(DEV) ## Measure how fast the engine is beside the seed system's way of working (BENCH='--only growth')
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 bench-recompose: $(DEV) ## Put modules together again and measure them beside their models (needs ../shared, or MICROLITH_SHARED)
 	$(BIN)/python -m benchmarks.recompose

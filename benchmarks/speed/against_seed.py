@@ -1,0 +1,158 @@
+"""Benchmark 1: the seed system's way of working beside ours, on one machine, in one run, with the same tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import seedway
+from benchmarks.seedway import Asked, Row, Split
+from benchmarks.speed.findings import Figure, Part, Table, middle, phases
+from benchmarks.speed.ours import Outcome, measured, repeated, sources_of, tokens_of
+from benchmarks.speed.workload import POSITIONS, tiny
+from worker.sources.opening import Sources
+
+CONCERNS, RUNS = 10, 3
+SMALL, LARGE = (2_000, 500), (30_000, 7_000)
+TARGETS = {SMALL: (60, 30), LARGE: (90, 80)}
+"""Of the defaults and of exact mode, by test and validation examples."""
+
+TOLERANCES = {
+    "precision": 5e-5,
+    "recall": 5e-5,
+    "f1": 5e-5,
+    "exp_loss": 1e-5,
+    "cca": 1e-4,
+    "linear_cka": 1e-5,
+    "kernel_cka": 1e-5,
+}
+"""The most that a cell may differ: what four printed digits hide, and what a weight at a tie moves."""
+
+HOW = """\
+Ten concerns of a tiny BERT (2 × 128; the demo's, cut to ten classes and given 512 positions), half of the feed-forward
+weights removed by `ci`, texts of {tokens:.1f} tokens in the mean. Both sides begin with the model and the texts in
+memory and end with measured modules; both count tokenisation of the splits they measure on; neither exports anything.
+
+The seed's way is [seedway.py](../seedway.py): one concern after another, every input padded to {positions} positions,
+16 at a time. It is run whole at {small} (test / validation); at {large} its time is extrapolated from that run: the
+time of each phase, multiplied with the examples of its split. Ours is the median of {runs} runs at the first size and
+one run at the second; it measures the base on the test split besides, which the seed's way does not, and with defaults
+takes similarity over up to 256 samples a side instead of 16. In exact mode calibration and similarity are padded to
+{positions} as the seed pads them, and the tables of all ten modules are compared with those of the seed's way, cell by
+cell: nothing is reported where they differ by more than the tolerances in
+[against_seed.py](../speed/against_seed.py)."""
+
+
+@dataclass(frozen=True)
+class Slow:
+    """The seed's way at `SMALL`."""
+
+    rows: Sequence[Row]
+    tokenising: float  # seconds
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.tokenising + sum(sum(row.seconds.values()) for row in self.rows)
+
+    @property
+    def at_large(self) -> float:
+        """Seconds that the run would take at `LARGE`."""
+        test, validation = (large / small for large, small in zip(LARGE, SMALL, strict=True))
+        growth = {"evaluate": test, "exp_loss": validation, "exp_loss of the base": validation}
+        run = sum(seconds * growth.get(phase, 1.0) for row in self.rows for phase, seconds in row.seconds.items())
+        return run + self.tokenising * test
+
+
+def run(folder: Path) -> Part:
+    """The whole benchmark; raises AssertionError when the tables differ."""
+    workload = tiny(folder / "tiny", *SMALL)
+    sources = sources_of(workload.spec())
+    measured(workload.spec(concerns=1), sources)  # the first run of a process pays for what later ones find ready
+    fast = {exact: repeated(workload.spec(exact=exact), sources, RUNS) for exact in (False, True)}
+    slow = the_seeds_way(sources)
+    apart = differences(slow.rows, fast[True])
+    for name, worst in apart.items():
+        assert worst <= TOLERANCES[name], f"the tables differ: {name} by {worst}"
+    longer = tiny(folder / "tiny", *LARGE)
+    fuller = sources_of(longer.spec())
+    faster = {exact: measured(longer.spec(exact=exact), fuller) for exact in (False, True)}
+    spent = middle([row.seconds for row in slow.rows])
+    return Part(
+        "seed",
+        "The seed's way and ours",
+        HOW.format(
+            tokens=tokens_of(sources, "test").mean(),
+            positions=POSITIONS,
+            small=sized(SMALL),
+            large=sized(LARGE),
+            runs=RUNS,
+        ),
+        [*figures(SMALL, slow.seconds, fast), *figures(LARGE, slow.at_large, faster)],
+        [
+            Table(
+                ["examples", "seed's way", "ours", *fast[False].seconds, "seconds"],
+                [*rows(SMALL, slow.seconds, fast), *rows(LARGE, slow.at_large, faster)],
+            ),
+            Table([f"seed's way, median of {CONCERNS} concerns", *spent, "seconds"], [["", *phases(spent)]]),
+            Table(["greatest difference in", *apart], [["", *(f"{worst:.1e}" for worst in apart.values())]]),
+        ],
+    )
+
+
+def the_seeds_way(sources: Sources) -> Slow:
+    """One row for each concern, and what tokenising took."""
+    splits = {role: split(sources, role) for role in ("train", "validation", "test")}
+    made = (splits[role][0] for role in ("train", "validation", "test"))
+    rows = list(seedway.decompose(sources.model.model, *made, range(CONCERNS), Asked(len(sources.model.labels))))
+    return Slow(rows, splits["validation"][1] + splits["test"][1])
+
+
+def split(sources: Sources, role: str) -> tuple[Split, float]:
+    """A split tokenised as the seed does it, and the seconds that took."""
+    texts, labels = sources.data.split(role)
+    began = time.perf_counter()
+    made = sources.model.tokenizer(
+        texts, padding="max_length", truncation=True, max_length=POSITIONS, return_tensors="pt"
+    )
+    return Split(made["input_ids"], made["attention_mask"], labels), time.perf_counter() - began
+
+
+def differences(slow: Sequence[Row], exact: Outcome) -> dict[str, float]:
+    """The greatest difference of any module in each column of the tables."""
+    worst = dict.fromkeys(TOLERANCES, 0.0)
+    for row in slow:
+        report, similarity = exact.modules[row.concern, 0.5].report, exact.modules[row.concern, 0.5].similarity
+        assert similarity is not None
+        assert similarity.legacy is not None
+        for name in ("precision", "recall", "f1"):
+            cells = zip(report.classes, getattr(row, name), strict=True)
+            worst[name] = max(worst[name], *(abs(getattr(ours, name) - theirs) for ours, theirs in cells))
+        worst["exp_loss"] = max(worst["exp_loss"], abs(report.exp_loss - row.exp_loss))
+        sides = ((similarity.legacy.concern, row.concern_similarity), (similarity.legacy.rest, row.rest_similarity))
+        for name in ("cca", "linear_cka", "kernel_cka"):
+            worst[name] = max(worst[name], *(abs(getattr(ours, name) - theirs[name]) for ours, theirs in sides))
+    return worst
+
+
+def figures(size: tuple[int, int], slow: float, fast: dict[bool, Outcome]) -> list[Figure]:
+    """The two ratios at one size."""
+    named = zip(("ours with defaults", "ours in exact mode"), (fast[False], fast[True]), TARGETS[size], strict=True)
+    return [
+        Figure(f"{sized(size)}: seed's way / {name}", slow / outcome.total, target) for name, outcome, target in named
+    ]
+
+
+def rows(size: tuple[int, int], slow: float, fast: dict[bool, Outcome]) -> list[list[str]]:
+    """The seconds behind them."""
+    return [
+        [sized(size), f"{slow:.1f} s", "exact" if exact else "defaults", *phases(outcome.seconds)]
+        for exact, outcome in fast.items()
+    ]
+
+
+def sized(size: tuple[int, int]) -> str:
+    """Test and validation examples, as people read them."""
+    return f"{size[0]:,} / {size[1]:,} examples"
