@@ -20,7 +20,8 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-recompose check format snapshots lock clean
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-recompose docs docs-serve check \
+	format snapshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +56,12 @@ bench: $(DEV) ## Measure how fast the engine is beside the seed system's way of 
 
 bench-recompose: $(DEV) ## Put modules together again and measure them beside their models (needs ../shared, or MICROLITH_SHARED)
 	$(BIN)/python -m benchmarks.recompose
+
+docs: $(DEV) ## Build the documentation to build/site; it opens from the disk and fetches nothing
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-serve: $(DEV) ## Show the documentation at 127.0.0.1:8001 and follow its changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8001
 
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
 	$(BIN)/ruff check .

@@ -24,20 +24,20 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="PostgreSQL, as SQLAlchemy writes it.")
     broker_url: str | None = Field(None, description="Redis or Valkey.")
     object_store_url: str | None = Field(None, description="`s3://bucket[/prefix]` or `file:///folder`.")
-    s3_endpoint: str | None = None
+    s3_endpoint: str | None = Field(None, description="The S3 server; without one, Amazon's.")
     s3_public_endpoint: str | None = Field(
         None, description="What presigned links name, where clients see another host."
     )
-    s3_access_key: str | None = None
-    s3_secret_key: SecretStr | None = None
-    s3_region: str = "us-east-1"
+    s3_access_key: str | None = Field(None, description="Without keys the machine's own credentials are found.")
+    s3_secret_key: SecretStr | None = Field(None, description="The secret that belongs to the access key.")
+    s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
 
     data_dir: Path = Field(Path("~/.microlith"), description="Where the embedded default keeps everything.")
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    host: str = Field("127.0.0.1", description="Where to listen; outside loopback a key is needed.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen at.")
     api_key: SecretStr | None = Field(None, description="The bearer key callers must send; required outside loopback.")
     allow_paths: bool = Field(False, description="Accept `path:` references; the embedded default alone sets it.")
-    max_body_bytes: int = 1_000_000
+    max_body_bytes: int = Field(1_000_000, description="Of the body of any other request.")
     max_upload_bytes: int = Field(
         5_000_000_000, ge=1, le=5 * 1024**3, description="Of one uploaded file; S3 takes 5 GiB in one PUT."
     )
@@ -48,8 +48,8 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Torch threads.")
     lease_seconds: float = Field(30.0, gt=0, description="A worker silent for so long has lost its job.")
-    heartbeat_seconds: float = Field(2.0, gt=0)
-    max_attempts: int = Field(3, ge=1)
+    heartbeat_seconds: float = Field(2.0, gt=0, description="How often a worker renews its lease and listens.")
+    max_attempts: int = Field(3, ge=1, description="How many workers a job may cost before it fails.")
     cancel_grace_seconds: float = Field(10.0, gt=0, description="After it a job that does not stop loses its process.")
     reaper_seconds: float = Field(5.0, gt=0, description="Between two looks for jobs that nobody looks after.")
     unheard_seconds: float = Field(15.0, ge=0, description="A job unclaimed for so long may have lost its message.")
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     keep_days: float | None = Field(None, gt=0, description="Finished jobs are deleted after so long; else kept.")
     orphan_hours: float = Field(24.0, ge=0, description="A stored object that nothing names is deleted after so long.")
     sweep_hours: float = Field(1.0, gt=0, description="Between two sweeps for both.")
-    log_json: bool = False
+    log_json: bool = Field(False, description="One JSON object a log line.")
 
     @model_validator(mode="after")
     def _guarded_outside_loopback(self) -> Settings:

@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 import pytest
 
-from app.embedded.port import free_port
 from microlith import Client
-from tests.servers import scratch_folder
-
-START_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Service:
-    """A running server process and where it keeps everything."""
-
-    url: str
-    data_dir: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def log(self) -> str:
-        """What the worker said."""
-        return (self.data_dir / "logs" / "worker.log").read_text(errors="replace")
-
-
-@contextmanager
-def running() -> Iterator[Service]:
-    """`microlith-server serve`, as a user starts it, ended as a user ends it."""
-    with scratch_folder() as folder:
-        port = free_port()
-        program = str(Path(sys.executable).with_name("microlith-server"))
-        command = [program, "serve", "--port", str(port), "--data-dir", str(folder)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MICROLITH_")}
-        with (folder / "serve.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment | {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"}
-            )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_until_ready(url, process, folder / "serve.log")
-            yield Service(url, folder, process)
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+from tests.serving import Service, running_service
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """One for all tests."""
-    with running() as service:
+    with running_service() as service:
         yield service
 
 
@@ -67,15 +21,3 @@ def service() -> Iterator[Service]:
 def client(service: Service) -> Iterator[Client]:
     with Client(service.url) as client:
         yield client
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise RuntimeError(f"the service did not become ready:\n{log.read_text(errors='replace')}")

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from microlith import Client
 from microlith.contract import Job, Module
-from tests.e2e.conftest import Service
+from tests.serving import Service
 
 SPEC = {
     "model": "demo:bert-tiny-wordnet",

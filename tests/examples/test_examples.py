@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from microlith.contract import Event
-from tests.e2e.conftest import Service
+from tests.serving import Service
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 TWO = ("--concern", "animal", "--concern", "food")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microlith import Client
-from tests.e2e.conftest import running
+from tests.serving import running_service
 from tests.web.browsing import WIDE, chromium, visiting
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -16,7 +16,7 @@ HEIGHT = 1010
 
 def main() -> None:
     """A job on all concerns, and the top of its page."""
-    with running() as service, Client(service.url) as client, chromium() as browser:
+    with running_service() as service, Client(service.url) as client, chromium() as browser:
         job = client.wait(client.submit(SPEC).id)
         with visiting(browser, service.url, width=WIDE) as visit:
             page = visit.go(f"/jobs/{job.id}")

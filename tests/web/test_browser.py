@@ -14,7 +14,7 @@ import pytest
 
 from microlith import Client
 from microlith.contract import Job
-from tests.e2e.conftest import Service, running
+from tests.serving import Service, running_service
 
 if TYPE_CHECKING:
     from tests.web.browsing import Visit
@@ -35,7 +35,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     """Another than that of the end-to-end tests, whose jobs would be in the way."""
-    with running() as service:
+    with running_service() as service:
         yield service
 
 

@@ -1,0 +1,126 @@
+"""Tables made of the code: options from their JSON Schema, settings, errors, methods and exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from app.domain import errors as domain
+from app.services import catalog
+from app.settings import Settings
+from microlith.cli.outcome import EXIT_CODES
+from microlith.contract import CombineSpec, JobSpec
+
+Schema = Mapping[str, Any]
+
+
+def spec() -> str:
+    """Every option of a job."""
+    return "\n\n".join(_options(JobSpec.model_json_schema()))
+
+
+def combine_spec() -> str:
+    """Every option of a combination."""
+    return "\n\n".join(_options(CombineSpec.model_json_schema()))
+
+
+def methods() -> str:
+    """The methods with the structures they score."""
+    rows = [(f"`{m.name}`", m.title, m.description, ", ".join(m.structures)) for m in catalog.methods().methods]
+    return table(("method", "title", "what it does", "structures"), rows)
+
+
+def settings() -> str:
+    """Every variable of the environment."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+        rows.append((f"`MICROLITH_{name.upper()}`", shown, field.description or ""))
+    return table(("variable", "default", "what"), rows)
+
+
+def errors() -> str:
+    """Every error with its cause and its remedy: the two paragraphs of its class's docstring."""
+    parts = []
+    for error in every_error():
+        cause, _, remedy = inspect.cleandoc(error.__doc__ or "").partition("\n\n")
+        said = f"**{error.title}.** {cause}" if cause else f"**{error.title}.**"
+        parts.append(f"### {error.code}\n\n`{error.status}` · {said}\n\n{remedy}".rstrip())
+    return "\n\n".join(parts)
+
+
+def every_error() -> list[type[domain.MicrolithError]]:
+    """The classes of the error tree, in the order they are written."""
+    found = [cls for _, cls in inspect.getmembers(domain, inspect.isclass) if issubclass(cls, domain.MicrolithError)]
+    return sorted(found, key=lambda cls: inspect.getsourcelines(cls)[1])
+
+
+def exit_codes() -> str:
+    """What the command line's exit codes say."""
+    plain = re.sub(r"\[/?bold\]", "", EXIT_CODES).partition(": ")[2].rstrip(".")
+    rows = [tuple(part.strip().split(" ", 1)) for part in plain.split(";")]
+    return table(("code", "what it says"), [(f"`{code}`", said) for code, said in rows])
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar in a cell does not end it."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def kind(schema: Schema) -> str:
+    """What a value may be, in a few words: type, choices, bounds."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in schema or "enum" in schema:
+        return " · ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    for way in ("anyOf", "oneOf"):
+        if way in schema:
+            return " or ".join(dict.fromkeys(kind(one) for one in schema[way]))
+    if schema.get("type") == "array":
+        return f"list of {kind(schema.get('items', {}))}"
+    if isinstance(inside := schema.get("additionalProperties"), Mapping):
+        return f"object of {kind(inside)}"
+    return " ".join([str(schema.get("type", "any")), *_bounds(schema)])
+
+
+def properties(schema: Schema) -> str:
+    """The table of an object's fields."""
+    required = schema.get("required", [])
+    rows = [
+        (f"`{name}`", kind(field), _default(field, name in required), field.get("description", ""))
+        for name, field in schema.get("properties", {}).items()
+    ]
+    return table(("field", "value", "default", "what"), rows)
+
+
+def _options(schema: Schema) -> Iterator[str]:
+    yield properties(schema)
+    for name, inner in schema.get("$defs", {}).items():
+        said = " ".join((inner.get("description") or "").split())
+        yield f"### {name}\n\n{said}\n\n{properties(inner)}"
+
+
+def _default(field: Schema, required: bool) -> str:
+    if required:
+        return "required"
+    return f"`{json.dumps(field['default'])}`" if "default" in field else ""
+
+
+def _bounds(schema: Schema) -> Iterator[str]:
+    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    yield from (f"{sign} {schema[word]:g}" for word, sign in words.items() if word in schema)
+    if "pattern" in schema:
+        yield f"`{schema['pattern']}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(str(text).split()).replace("|", "\\|").replace(str(Path.home()), "~")
