@@ -34,9 +34,9 @@ from typing import ClassVar
 
 
 class MicrolithError(Exception):
-    """Something a caller should know: `detail` says what was wrong and what is allowed, `hint` what to do next.
+    """A fault of ours, unless it is one of the kinds below; `detail` says what was wrong, `hint` what to do next.
 
-    With the code `INTERNAL` it is a fault of ours: report it with its `request_id`; the log has the rest.
+    Report it with its `request_id` or the job's id: the log has the rest.
     """
 
     code: ClassVar[str] = "INTERNAL"

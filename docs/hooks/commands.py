@@ -13,7 +13,7 @@ from tables import table
 from app.cli import app as server
 from microlith.cli import app as client
 
-MARKUP = re.compile(r"\[/?[a-z ]*\]")
+MARKUP = re.compile(r"\[/?(?:bold|dim|italic|red|green|yellow|cyan)\]")
 
 
 def page() -> str:

@@ -37,7 +37,9 @@ def _call(title: str, operation: Operation) -> str:
             (f"`{p['name']}`", p["in"], kind(p["schema"]), p.get("description") or p["schema"].get("description", ""))
             for p in parameters
         ]
-        parts.append(table(("parameter", "in", "value", "what"), rows))
+        described = any(row[-1] for row in rows)
+        head = ("parameter", "in", "value", "what")
+        parts.append(table(head, rows) if described else table(head[:-1], [row[:-1] for row in rows]))
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"Body: {kind(body.get('schema', {}))}, `{media}`.")
     rows = [(f"`{status}`", _answer(response)) for status, response in operation["responses"].items()]

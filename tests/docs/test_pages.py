@@ -37,12 +37,15 @@ def story(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     programs = Path(sys.executable).parent
     for name, place in {".venv": programs.parent, "app": ROOT / "app"}.items():
         (tmp_path / name).symlink_to(place)
+    (tmp_path / ".curlrc").write_text("fail-with-body\n")  # an answer that is an error ends the block
+    monkeypatch.setenv("CURL_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MICROLITH_URL", service.url)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     return Story(tmp_path, service.url, dict(os.environ))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", TOLD, ids=[str(page.relative_to(ROOT)) for page in TOLD])
 def test_what_a_page_tells_to_do_can_be_done(page: Path, story: Story) -> None:
     for block in blocks_of(page.read_text(encoding="utf-8")):
