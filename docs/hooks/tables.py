@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,9 +63,7 @@ def every_error() -> list[type[domain.MicrolithError]]:
 
 def exit_codes() -> str:
     """What the command line's exit codes say."""
-    plain = re.sub(r"\[/?bold\]", "", EXIT_CODES).partition(": ")[2].rstrip(".")
-    rows = [tuple(part.strip().split(" ", 1)) for part in plain.split(";")]
-    return table(("code", "what it says"), [(f"`{code}`", said) for code, said in rows])
+    return table(("code", "what it says"), [(f"`{code}`", said) for code, said in EXIT_CODES.items()])
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
