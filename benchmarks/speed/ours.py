@@ -78,7 +78,7 @@ def measured(spec: JobSpec, sources: Sources) -> Outcome:
     concerns = {concern.id: concern for concern in sources.concerns}
     masks = decided(spec, sources, outcome)
     with outcome.phase("encoding"):
-        bench = Bench.of(spec, sources)
+        bench = Bench.of(spec, sources, parts)
     with outcome.phase("evaluating"):
         outcome.base = bench.measure_base(model, unwatched)
         for concern, ratio, mask in masks:
