@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.cores import cores_given
 from app.domain.queues import QUEUES
 from microlith.contract import Kind
 
@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
 
     device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
-    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Torch threads.")
+    threads: int = Field(default_factory=cores_given, ge=1, description="Torch threads; the cores given, if not set.")
     lease_seconds: float = Field(30.0, gt=0, description="A worker silent for so long has lost its job.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="How often a worker renews its lease and listens.")
     max_attempts: int = Field(3, ge=1, description="How many workers a job may cost before it fails.")

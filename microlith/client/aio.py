@@ -25,10 +25,10 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
     """A connection to one server, for asyncio. Its calls, and what they promise, are those of Client.
 
-        async with AsyncClient() as client:
-            job = await client.submit({"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"})
-            async for event in client.events(job.id):
-                print(event.type, event.data)
+    async with AsyncClient() as client:
+        job = await client.submit({"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"})
+        async for event in client.events(job.id):
+            print(event.type, event.data)
     """
 
     def __init__(
