@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app.settings import Settings
-from app.sources.references import Shelf
-from microlith.contract import Combination, CombineSpec, Concern, JobSpec
-from microlith.masks import Base
+from microlith.contract import CombineSpec, Export, JobSpec, Resolved
 from worker import device
-from worker.combining.card import class_set_card
-from worker.combining.class_set import ClassSet
 from worker.combining.delivery import deliver
 from worker.combining.delivery import verify as verify_delivery
-from worker.combining.parts import Origin, Part, Rows
-from worker.combining.story import Combined, Data, rows_to_run
+from worker.combining.packing import facts_of, packages
+from worker.combining.story import Combined, rows_to_run
 from worker.combining.story import combine as put_together
-from worker.evaluation.runner import predict
-from worker.inputs import on_cpu
+from worker.evaluation.latency import Stopwatch
+from worker.export import verify
+from worker.inputs import device_of
 from worker.journal import Journal
-from worker.packaging.archive import Archive, archive
-from worker.packaging.folder import prepare_inputs, write_sums
-from worker.packaging.masking import mask_of
-from worker.packaging.verify import Opening, Verifier
-from worker.remaking import Stored, applied, stored
+from worker.opened import Opened, open_all, recovery_of
+from worker.packaging.archive import archive
+from worker.packaging.layouts import Package, Packer
+from worker.packaging.verify import Verifier
+from worker.remaking import stored
 from worker.scratch import scratch
-from worker.sources.datasets import load_dataset
-from worker.sources.models import LoadedModel, load_model
 
 PROBES = 8
-"""Texts that a clean process must answer alike."""
+"""Inputs that a clean process must answer alike."""
+
+DELIVERED = "combined"
+
+MEASURED = 256
+"""Validation examples that latency and the agreement of graphs are measured on, at most."""
 
 
 def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
@@ -45,102 +42,52 @@ def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("resolving"):
             modules = stored(journal, order.modules)
             shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
-            opening = _Opening(journal, settings, {ref: at for shelf in shelves for ref, at in shelf.items()}, folder)
-            parts = [opening.part(made) for made in modules]
-            data = opening.data(order, spec)
-            journal.expect(rows_to_run(order, parts, data))
+            shelf = {ref: at for one in shelves for ref, at in one.items()}
+            opened = open_all(order, spec, modules, shelf, settings)
+            parts = [opened.part(made, made.fetched(journal, folder)) for made in modules]
+            order = order.model_copy(update={"recovery": recovery_of(order, modules)})
+            journal.expect(rows_to_run(order, parts, opened.data))
 
         with journal.phase("evaluating"):
-            combined = put_together(order, parts, data, checkpoint=journal.follow())
+            combined = put_together(order, parts, opened.data, checkpoint=journal.follow())
 
-        texts = data.validation.inputs[:PROBES]
+        probes = opened.data.validation.inputs[:PROBES]
         with journal.phase("exporting"):
-            archived = _packed(combined, opening.loaded, folder)
+            packed = _packed(combined, opened, order, folder)
         with journal.phase("verifying"):
-            _verify(verifier, combined, archived, texts, folder)
-        journal.publish_combination(combined.combination, archived)
+            _verify(verifier, combined, packed, opened, probes, folder)
+        latencies = [latency for package in packed for latency in package.latencies]
+        told = combined.combination.model_copy(update={"latencies": latencies})
+        journal.publish_combination(told, [package.archive for package in packed])
 
 
-@dataclass
-class _Opening:
-    """Opens what modules are made of, each model once."""
-
-    journal: Journal
-    settings: Settings
-    shelf: Shelf
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.loaded: dict[str, LoadedModel] = {}
-        self.origins: dict[str, Origin] = {}
-        self.bases: dict[str, Base] = {}
-
-    def part(self, made: Stored) -> Part:
-        """The module, made of its base and its mask."""
-        origin = self._origin(made.spec.model)
-        mask = made.fetched(self.journal, self.folder)
-        concern = Concern.model_validate(made.module.facts["concern"])
-        binary = made.module.facts.get("binary") is not None
-        return Part(
-            origin=origin,
-            concern=concern,
-            mask=mask_of(mask),
-            module=applied(self.bases[made.spec.model], mask),
-            answer=1 if binary else None,
-            id=made.module.id,
-        )
-
-    def data(self, order: CombineSpec, spec: JobSpec) -> Data:
-        """Inputs and label names of both splits; labels may be those of any of the models."""
-        first = next(iter(self.loaded.values()))
-        labels = list(dict.fromkeys(label for loaded in self.loaded.values() for label in loaded.labels))
-        info = first.info.model_copy(update={"labels": labels})
-        roles = [order.evaluation.validation_split, order.evaluation.split]
-        found = load_dataset(spec.source, info, set(roles), allow_paths=self.settings.allow_paths, shelf=self.shelf)
-        validation, test = (_rows(found.split(role), labels) for role in roles)
-        return Data(validation, test)
-
-    def _origin(self, ref: str) -> Origin:
-        if ref not in self.origins:
-            place = device.choose(self.settings.device)
-            loaded = load_model(ref, allow_paths=self.settings.allow_paths, shelf=self.shelf, device=place)
-            self.loaded[ref], self.origins[ref] = loaded, Origin.of(loaded)
-            self.bases[ref] = Base.of(loaded.model)
-        return self.origins[ref]
+def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
+    """A recomposed classifier as one graph with what runs it, a class set in every layout that is asked for."""
+    made = combined.class_set
+    if made is None:
+        delivered = deliver(combined, folder / DELIVERED)
+        return [Package(archive(delivered, folder / f"{DELIVERED}.zip", layout="onnx"), [])]
+    of, export = opened.bases[made.origin.ref], order.export or Export()
+    examples = made.origin.encoder(opened.data.validation.inputs[:MEASURED])
+    stopwatch = Stopwatch(examples, device.title(device_of(made.model))) if order.evaluation.latency else None
+    packer = Packer(of.loaded, of.base, examples, folder, stopwatch, export.onnx.int8)
+    resolved, licences = Resolved(model=of.loaded.facts), [of.loaded.licence, opened.licence]
+    facts = facts_of(made, combined.combination, of.spec, resolved, licences)
+    return list(packages(packer, made, facts, combined.combination, export))
 
 
-def _rows(split: tuple[Any, Any], labels: Sequence[str]) -> Rows:
-    inputs, ids = split
-    return Rows(inputs, [labels[number] for number in ids])
-
-
-def _packed(combined: Combined, loaded: dict[str, LoadedModel], folder: Path) -> Archive:
-    """A class set as an ordinary model's folder, a recomposed classifier as one graph with what runs it."""
-    target = folder / "combined"
-    target.mkdir()
-    if combined.class_set is None:
-        return archive(deliver(combined, target), folder / "combined.zip", layout="onnx")
-    _write_class_set(combined.class_set, combined.combination, loaded[combined.class_set.origin.ref], target)
-    return archive(target, folder / "class-set.zip")
-
-
-def _write_class_set(made: ClassSet, told: Combination, loaded: LoadedModel, folder: Path) -> None:
-    model: Any = on_cpu(made.model)
-    model.save_pretrained(folder, safe_serialization=True)
-    prepare_inputs(folder, loaded)
-    (folder / "README.md").write_text(class_set_card(told), encoding="utf-8")
-    (folder / "combination.json").write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_sums(folder)
-
-
-def _verify(verifier: Verifier, combined: Combined, archived: Archive, texts: Sequence[str], folder: Path) -> None:
+def _verify(
+    verifier: Verifier,
+    combined: Combined,
+    packed: Sequence[Package],
+    opened: Opened,
+    probes: Sequence[Any],
+    folder: Path,
+) -> None:
     """Raises VerificationFailed unless a clean process answers as the classifier in memory does."""
     if combined.recomposition is not None:
-        verify_delivery(folder / "combined", combined.recomposition, texts)
+        verify_delivery(folder / DELIVERED, combined.recomposition, probes)
         return
     made = combined.class_set
     assert made is not None
-    probe = made.origin.encoder(texts)
-    rows = np.arange(len(probe))
-    inputs = probe.collate(rows, int(probe.lengths(rows).max()))
-    verifier.check(archived.path, inputs, predict(on_cpu(made.model), probe), Opening("portable", folder))
+    verify(verifier, packed, made.model, made.origin.encoder(probes), opened.bases[made.origin.ref].loaded.folder)

@@ -164,12 +164,14 @@ class Journal:
             job.concerns_succeeded = 1
 
     @patient
-    def publish_combination(self, combination: Combination, archive: Archive) -> None:
+    def publish_combination(self, combination: Combination, archives: Sequence[Archive]) -> None:
         """Store what the modules became, then make it visible with all there is to say of it."""
-        with self._stored([archive]), self.lease.write() as (unit, job):
+        with self._stored(archives), self.lease.write() as (unit, job):
             job.combination = combination.model_dump(mode="json")
             job.concerns_succeeded = len(combination.labels)
-            put(unit, unit.artifacts.of_job(job.id), archive, job_id=job.id)
+            there = unit.artifacts.of_job(job.id)
+            for archive in archives:
+                put(unit, there, archive, job_id=job.id)
 
     @patient
     def publish_prediction(self, prediction: Prediction) -> None:

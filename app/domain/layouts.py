@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from app.domain.errors import InvalidInput
-from microlith.contract import JobSpec, LayoutRequest
+from microlith.contract import Export, JobSpec, LayoutRequest
 
 SHARES = {"portable": 1.0, "compact": 1.0, "mask": 1 / 32, "onnx": 1.0}
 """Of the base's bytes, at most: a mask has one bit for a float32."""
@@ -15,12 +15,12 @@ INT8_GRAPH = "model.int8.onnx"
 """The file that the layout `onnx` has where INT8 was asked for."""
 
 
-def check_export(spec: JobSpec) -> None:
+def check_export(export: Export) -> None:
     """Raises InvalidInput where an option is for a layout that is not asked for."""
-    if spec.export.onnx.int8 and "onnx" not in spec.export.layouts:
+    if export.onnx.int8 and "onnx" not in export.layouts:
         raise InvalidInput(
             "INT8 is a form of the layout `onnx`, which is not asked for.",
-            hint=f"Use `layouts: {[*spec.export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
+            hint=f"Use `layouts: {[*export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
             pointer="/export/onnx/int8",
         )
 

@@ -1,14 +1,20 @@
-"""Artifacts: stored files of modules, found by their callers."""
+"""Artifacts: stored files of modules and of combinations, found by their callers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from app.db.tables import ArtifactRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
 from microlith.contract import Artifact, ArtifactFile
 from microlith.contract.artifact import ArtifactUrls
+from microlith.contract.options import Layout
+
+_LAYOUTS = get_args(Layout)
+"""The order that files are listed in."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,8 @@ def show(row: ArtifactRow) -> Artifact:
         created_at=row.created_at,
         urls=ArtifactUrls(self=url, content=f"{url}/content"),
     )
+
+
+def listed(rows: Iterable[ArtifactRow]) -> list[Artifact]:
+    """Rows as they travel, by layout."""
+    return [show(row) for row in sorted(rows, key=lambda row: _LAYOUTS.index(row.layout))]

@@ -17,12 +17,12 @@ from typing import NoReturn
 from pydantic import TypeAdapter
 
 from app.db.jobs import JobFilter
-from app.db.tables import IdempotencyRow, JobRow
+from app.db.tables import ArtifactRow, IdempotencyRow, JobRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, IdempotencyInFlight, IdempotencyMismatch, NotFound
 from app.domain.states import Action
 from app.services import lifecycle
-from app.services.artifacts import show as show_artifact
+from app.services.artifacts import listed
 from app.services.backend import Backend
 from app.services.planning import Resolution, plan, resolve
 from app.services.queueing import Draft, deadline, queue, ring
@@ -200,11 +200,11 @@ class Jobs:
 
     def _travelling(self, rows: Sequence[JobRow]) -> list[Job]:
         places = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
-        artifacts: dict[str | None, list[Artifact]] = defaultdict(list)
+        artifacts: dict[str | None, list[ArtifactRow]] = defaultdict(list)
         if combinations := [row.id for row in rows if row.kind == "combine"]:
             for artifact in self.unit.artifacts.of_jobs(combinations):
-                artifacts[artifact.job_id].append(show_artifact(artifact))
-        return [show(row, places.get(row.id), self._expiry(row), artifacts[row.id]) for row in rows]
+                artifacts[artifact.job_id].append(artifact)
+        return [show(row, places.get(row.id), self._expiry(row), listed(artifacts[row.id])) for row in rows]
 
     def _expiry(self, row: JobRow) -> datetime | None:
         days = self.backend.settings.days_kept(row.kind)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import get_args
 
-from app.db.tables import JobRow, ModuleRow
+from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
 from app.services import artifacts
 from microlith.contract import (
-    Artifact,
     BaseResult,
     Combination,
     Comparison,
@@ -22,10 +20,6 @@ from microlith.contract import (
     Resolved,
     Results,
 )
-from microlith.contract.options import Layout
-
-_LAYOUTS = get_args(Layout)
-"""The order that a module's files are listed in."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +65,15 @@ class Modules:
         return job
 
     def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:
-        stored: dict[str, list[Artifact]] = {row.id: [] for row in rows}
+        stored: dict[str, list[ArtifactRow]] = {row.id: [] for row in rows}
         for artifact in self.unit.artifacts.of_modules(stored):
             if artifact.asked and artifact.module_id:
-                stored[artifact.module_id].append(artifacts.show(artifact))
+                stored[artifact.module_id].append(artifact)
         return [
             Module(
                 id=row.id,
                 job_id=row.job_id,
-                artifacts=sorted(stored[row.id], key=lambda artifact: _LAYOUTS.index(artifact.layout)),
+                artifacts=artifacts.listed(stored[row.id]),
                 others_own=OthersOwn(f1=_others_own(row, rows)),
                 **row.facts,
             )

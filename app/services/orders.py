@@ -6,13 +6,13 @@ of several.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
+from app.domain.combinations import Candidate, check_combination
 from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
 from app.domain.layouts import check_export, holds
@@ -73,10 +73,9 @@ class Orders:
     def combine(self, wanted: CombineSpec) -> Job:
         """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
         modules = [self._part(place, module_id) for place, module_id in enumerate(wanted.modules)]
-        _check_concerns(modules)
-        origin = self.unit.jobs.find(modules[0].job_id, self.owner)
-        assert origin is not None, "a module goes with its job"
-        spec = JobSpec.model_validate(origin.spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
+        origins = [self._origin(module) for module in modules]
+        check_combination(wanted, [_candidate(*pair) for pair in zip(modules, origins, strict=True)])
+        spec = JobSpec.model_validate(origins[0].spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
         draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=wanted)
         return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
 
@@ -85,9 +84,7 @@ class Orders:
         module = self.unit.modules.find(module_id, self.owner)
         if module is None:
             raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
-        origin = self.unit.jobs.find(module.job_id, self.owner)
-        assert origin is not None, "a module goes with its job"
-        return module, origin
+        return module, self._origin(module)
 
     def _artifacts(self, module: ModuleRow) -> dict[str, ArtifactRow]:
         return {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
@@ -102,6 +99,11 @@ class Orders:
             )
         return module
 
+    def _origin(self, module: ModuleRow) -> JobRow:
+        job = self.unit.jobs.find(module.job_id, self.owner)
+        assert job is not None, "a module goes with its job"
+        return job
+
     def _there(self, origin: JobRow, artifact: ArtifactRow | None, wanted: LayoutRequest) -> JobRow | None:
         """The layout's own job, where it holds all that is wanted of it."""
         if artifact is None or not holds([file["path"] for file in artifact.files], wanted):
@@ -114,7 +116,7 @@ class Orders:
 
     def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest) -> JobRow:
         spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
-        check_export(spec)
+        check_export(spec.export)
         order = LayoutOrder(module=module.id, **wanted.model_dump())
         resolved = Resolved.model_validate(origin.resolved)
         draft = Draft("export", spec, resolved, _fingerprint(module, wanted), concerns=1, order=order)
@@ -126,15 +128,10 @@ def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
         raise Conflict("This module was made before masks were kept.", hint="Run its job again.")
 
 
-def _check_concerns(modules: Sequence[ModuleRow]) -> None:
-    labels = [module.facts["concern"]["label"] for module in modules]
-    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
-    if twice:
-        raise InvalidInput(
-            f"More than one module answers {', '.join(map(repr, twice))}.",
-            hint="Give one module for each concern; to replace a module, leave the old one out.",
-            pointer="/modules",
-        )
+def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
+    model = Resolved.model_validate(origin.resolved).model
+    task = task_of(model.architecture if model else None)
+    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task)
 
 
 def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:

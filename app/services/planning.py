@@ -82,7 +82,7 @@ class Resolution:
 def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Resolution:
     """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
     check_method(spec)
-    check_export(spec)
+    check_export(spec.export)
     model = describe_model(spec.model, allow_paths=allow_paths, shelf=shelf)
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":

@@ -131,18 +131,21 @@ def combine(
     modules: Annotated[list[str], typer.Argument(metavar="MODULE", help="One for each concern, two or more.")],
     dataset: Annotated[str, typer.Option(help="What calibrates and measures the combination.")],
     mode: Annotated[str, typer.Option(help="class_set (one base) or recompose (any bases).")] = "recompose",
+    layout: Annotated[list[str] | None, typer.Option(help="A file form of a class set; may come again.")] = None,
     out_folder: Annotated[str, typer.Option("--out", help="Where the classifier goes.")] = ".",
 ) -> None:
     """Make one classifier of several modules, wait for it, and download it.
 
     microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
     """
+    wanted = {"mode": mode, "modules": modules, "dataset": dataset}
     with session.connect() as client:
-        job = _done(client, client.combine({"mode": mode, "modules": modules, "dataset": dataset}))
+        job = _done(client, client.combine(wanted | ({"export": {"layouts": layout}} if layout else {})))
         told = client.results(job.id).combination
-        path = client.download(job.artifacts[0], out_folder + "/")
+        paths = [client.download(artifact, out_folder + "/") for artifact in job.artifacts]
     session.show(tables.combination(told) if told else "", told or job)
-    session.remark(f"The classifier: {path}")
+    for path in paths:
+        session.remark(f"The classifier: {path}")
 
 
 def apply(

@@ -5,8 +5,8 @@ from microlith.combined import load
 combined = load("folder")
 combined.predict(["a small domesticated carnivorous mammal"])    # ["animal"]
 
-Needs numpy, onnxruntime and tokenizers: `pip install "microlith[combined]"`. Nothing here runs code that a folder
-brings along; its `run.py` is for where Microlith is not installed.
+Needs numpy, onnxruntime, tokenizers and, for image files, Pillow: `pip install "microlith[combined]"`. Nothing here
+runs code that a folder brings along; its `run.py` is for where Microlith is not installed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ __all__ = ["Combined", "load"]
 def load(folder: str | Path) -> Combined:
     """The classifier in a folder, every file of which is the one SHA256SUMS names. Raises InvalidCombination."""
     place = Path(folder)
+    if place.is_file():
+        raise InvalidCombination(place.name, "it is a file; unzip it, and name the folder")
     try:
         _check(place)
         return runner.load(place)

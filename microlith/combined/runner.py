@@ -1,8 +1,10 @@
-"""Runs a recomposed classifier: `combined.onnx` with its tokenizers, as `combined.json` says they belong together.
+"""Runs a recomposed classifier: `combined.onnx` with what prepares its inputs, as `combined.json` says.
 
-This file travels in the folder as `run.py` and needs no more than numpy, onnxruntime and tokenizers:
+This file travels in the folder as `run.py` and needs no more than numpy, onnxruntime and tokenizers (for image files
+Pillow, for pixels neither of the last two):
 
     python run.py "a small domesticated carnivorous mammal"
+    python run.py picture.png pixels.npy
 """
 
 from __future__ import annotations
@@ -22,16 +24,22 @@ if TYPE_CHECKING:
 DOCUMENT, GRAPH, SCORES = "combined.json", "combined.onnx", "scores"
 KIND, FORMAT = "microlith-combined", 1
 BATCH = 32
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
-class Reader:
+class TextReader:
     """One tokenizer and the graph's inputs that its tokens go into."""
 
     tokenizer: Any
     pad_id: int
     ids_input: str
     mask_input: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph's inputs that this fills."""
+        return self.ids_input, self.mask_input
 
     def read(self, texts: Sequence[str]) -> dict[str, Array]:
         """Tokens [texts, longest] and which of them count."""
@@ -46,31 +54,96 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class ImageReader:
+    """How images are prepared for one of the graph's inputs: files resized to its size, then scaled and normalised."""
+
+    input: str
+    shape: list[int]  # [channels, height, width]
+    resample: int | None  # Pillow's number of the filter; None where files have the size already
+    rescale: float | None
+    mean: list[float] | None
+    std: list[float] | None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph's input that this fills."""
+        return (self.input,)
+
+    def read(self, images: Sequence[Any]) -> dict[str, Array]:
+        """Pixel values [images, channels, height, width], float32."""
+        import numpy as np
+
+        pixels = np.stack([self._pixels(image) for image in images])
+        if self.rescale is not None:
+            pixels = pixels.astype(np.float64) * self.rescale
+        pixels = pixels.astype(np.float32)
+        if self.mean is not None:
+            mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
+            pixels = (pixels - mean) / std
+        return {self.input: pixels}
+
+    def _pixels(self, image: Any) -> Array:
+        """Pixels [channels, height, width]: those of an array or a `.npy` file as they are, those of a picture resized.
+
+        A picture is a PNG or JPEG file, by its path or as bytes. Raises ValueError for another shape.
+        """
+        import numpy as np
+
+        if isinstance(image, (str, Path)) and str(image).endswith(".npy"):
+            image = np.load(image, allow_pickle=False)
+        elif isinstance(image, (str, Path, bytes)):
+            image = self._decoded(image)
+        pixels = np.asarray(image)
+        if list(pixels.shape) != self.shape:
+            found = list(pixels.shape)
+            raise ValueError(f"an image is {found}, and this reads pixels [channels, height, width] {self.shape}")
+        return pixels
+
+    def _decoded(self, picture: str | Path | bytes) -> Array:
+        import io
+
+        import numpy as np
+        from PIL import Image
+
+        channels, height, width = self.shape
+        source = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+        with Image.open(source, formats=("PNG", "JPEG")) as opened:
+            image = opened.convert(MODES[channels])
+        if self.resample is not None:
+            image = image.resize((width, height), resample=Image.Resampling(self.resample))
+        pixels = np.asarray(image)
+        return pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0)
+
+
+@dataclass(frozen=True)
 class Combined:
     """A classifier put together from modules."""
 
     labels: list[str]
     decision: str
     thresholds: list[float]
-    readers: list[Reader]
+    readers: list[TextReader | ImageReader]
     session: Any
 
-    def scores(self, texts: Sequence[str]) -> Array:
-        """The calibrated score of every label [texts, labels], float32; they compare with each other."""
+    def scores(self, inputs: Sequence[Any]) -> Array:
+        """The calibrated score of every label [inputs, labels], float32; they compare with each other.
+
+        Inputs are texts or, where the models read images, files or arrays of pixels [channels, height, width].
+        """
         import numpy as np
 
-        found = np.empty((len(texts), len(self.labels)), np.float32)
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # like lengths together
+        found = np.empty((len(inputs), len(self.labels)), np.float32)
+        order = sorted(range(len(inputs)), key=lambda row: _length(inputs[row]))  # like lengths together
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            batch = [texts[row] for row in rows]
-            inputs = {name: array for reader in self.readers for name, array in reader.read(batch).items()}
-            found[rows] = self.session.run([SCORES], inputs)[0]
+            batch = [inputs[row] for row in rows]
+            arrays = {name: array for reader in self.readers for name, array in reader.read(batch).items()}
+            found[rows] = self.session.run([SCORES], arrays)[0]
         return found
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
-        """The label of each text; under decision `threshold` the list of all that reach theirs, which may be empty."""
-        scores = self.scores(texts)
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        """The label of each input; under decision `threshold` the list of all that reach theirs, which may be empty."""
+        scores = self.scores(inputs)
         if self.decision == "threshold":
             return [[self.labels[place] for place in (row >= self.thresholds).nonzero()[0]] for row in scores]
         return [self.labels[place] for place in scores.argmax(axis=1)]
@@ -86,37 +159,57 @@ def load(folder: str | Path) -> Combined:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(place / GRAPH, options, providers=["CPUExecutionProvider"])
-        readers = [_reader(place, known) for known in document["tokenizers"]]
-        return Combined(document["labels"], document["decision"], document["thresholds"], readers, session)
+        readers: list[TextReader | ImageReader] = [_reader(place, known) for known in document["tokenizers"]]
+        readers += [ImageReader(**known) for known in document.get("images", [])]
+        combined = Combined(document["labels"], document["decision"], document["thresholds"], readers, session)
+        _check(combined)
+        return combined
     except Exception as error:  # those of the two libraries have no common root
         raise ValueError(f"{place} cannot be opened: {type(error).__name__}: {str(error).strip()[:300]}") from error
+
+
+def _check(combined: Combined) -> None:
+    """Raises ValueError unless graph and document belong together."""
+    fed = {name for reader in combined.readers for name in reader.inputs}
+    asked = {value.name for value in combined.session.get_inputs()}
+    made = {value.name: value.shape[-1] for value in combined.session.get_outputs()}
+    if fed != asked or made.get(SCORES) != len(combined.labels) or len(combined.thresholds) != len(combined.labels):
+        raise ValueError(f"{GRAPH} is not the graph that {DOCUMENT} tells of")
 
 
 def _document(place: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads((place / DOCUMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{place} holds no {DOCUMENT} of a recomposed classifier: {error}") from error
     if not isinstance(document, dict) or (document.get("kind"), document.get("format")) != (KIND, FORMAT):
         raise ValueError(f"{place / DOCUMENT} is not of kind {KIND!r}, format {FORMAT}; is this runner new enough?")
     return document
 
 
-def _reader(place: Path, known: dict[str, Any]) -> Reader:
+def _reader(place: Path, known: dict[str, Any]) -> TextReader:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(place / known["file"]))
     tokenizer.no_padding()
     tokenizer.enable_truncation(known["max_length"])
-    return Reader(tokenizer, known["pad_id"], known["inputs"]["input_ids"], known["inputs"]["attention_mask"])
+    return TextReader(tokenizer, known["pad_id"], known["inputs"]["input_ids"], known["inputs"]["attention_mask"])
 
 
-def main(texts: Sequence[str]) -> None:
-    """Print one line of JSON for each text: what is predicted, and every score."""
-    combined = load(Path(__file__).parent)
-    for text, answer, scores in zip(texts, combined.predict(texts), combined.scores(texts), strict=True):
+def _length(given: Any) -> int:
+    return len(given) if isinstance(given, str) else 0
+
+
+def main(inputs: Sequence[str]) -> None:
+    """Print one line of JSON for each text or file: what is predicted, and every score."""
+    try:
+        combined = load(Path(__file__).parent)
+        answers, found = combined.predict(inputs), combined.scores(inputs)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    for given, answer, scores in zip(inputs, answers, found, strict=True):
         told = {label: float(score) for label, score in zip(combined.labels, scores, strict=True)}
-        print(json.dumps({"text": text, "answer": answer, "scores": told}, ensure_ascii=False))
+        print(json.dumps({"input": given, "answer": answer, "scores": told}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from microlith.contract.combine import (
     LabelScaling,
 )
 from microlith.contract.event import Event
+from microlith.contract.footprint import Latency, Size
 from microlith.contract.job import (
     TERMINAL_STATES,
     Concern,
@@ -43,7 +44,6 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
-    Latency,
     Module,
     OthersOwn,
     OwnScore,
@@ -52,7 +52,6 @@ from microlith.contract.module import (
     SideSimilarity,
     Similarity,
     SimilarityValues,
-    Size,
     Sparsity,
 )
 from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling

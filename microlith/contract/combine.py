@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from microlith.contract.base import Answer, Request
+from microlith.contract.footprint import Latency, Size
+from microlith.contract.options import Export
 from microlith.contract.references import DatasetReference, DatasetSpec
 
 MAX_PARTS = 256
@@ -14,6 +16,7 @@ MAX_PARTS = 256
 ModuleId = Annotated[str, StringConstraints(pattern=r"^mod_[0-9A-HJKMNP-TV-Z]{26}$")]
 Scaling = Literal["joint", "platt", "temperature", "none"]
 Decision = Literal["argmax", "threshold"]
+UnionRecovery = Literal["none", "bias", "refit"]
 
 
 class Bootstrap(Request):
@@ -34,6 +37,7 @@ class CombineEvaluation(Request):
     limit: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         None, description="At most this many examples of each split, spread evenly over it; null takes all."
     )
+    latency: bool = Field(True, strict=True, description="Time a class set and its base, in every layout.")
     bootstrap: Bootstrap = Bootstrap()
 
 
@@ -55,6 +59,16 @@ class CombineSpec(Request):
     decision: Decision = Field(
         "argmax",
         description="The highest score, or every concern whose score reaches its threshold. For `recompose`.",
+    )
+    recovery: UnionRecovery | None = Field(
+        None,
+        description="What is mended in a class set, whose union has lost less than each of its modules: `bias` or "
+        "`refit`, taken anew over validation examples of its classes. Null is the modules' own, where they agree.",
+    )
+    export: Export | None = Field(
+        None,
+        description="The file forms of a class set, as a job has them; null is `portable`. A recomposed classifier is "
+        "one ONNX graph with what runs it, and takes no choice.",
     )
     evaluation: CombineEvaluation = CombineEvaluation()
 
@@ -119,7 +133,8 @@ class LabelScaling(Answer):
 class Combination(Answer):
     """What came of it. `cross_validated` is the macro-F1 of every calibration on the validation split, each example
 
-    calibrated by others; `notes` tell what was decided on the way and is worth knowing.
+    calibrated by others; `size` and `latencies` are a class set's, the latter by layout; `notes` tell what was decided
+    on the way and is worth knowing.
     """
 
     mode: Literal["class_set", "recompose"]
@@ -128,5 +143,8 @@ class Combination(Answer):
     calibration: Scaling
     scaling: list[LabelScaling] = []
     cross_validated: dict[Scaling, float] = {}
+    recovery: UnionRecovery = "none"
     comparison: Comparisons
+    size: Size | None = None
+    latencies: list[Latency] = []
     notes: list[str] = []

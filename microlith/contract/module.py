@@ -6,6 +6,7 @@ from pydantic import Field
 
 from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
+from microlith.contract.footprint import Latency, Size
 from microlith.contract.job import Concern
 
 
@@ -21,14 +22,6 @@ class Sparsity(Answer):
 
     overall: float
     layers: dict[str, float]
-
-
-class Size(Answer):
-    """Parameters of the module as stored, those that are not zero, and the base's."""
-
-    parameters: int
-    nonzero: int
-    base_parameters: int
 
 
 class OwnScore(Answer):
@@ -124,21 +117,6 @@ class BinaryScore(Answer):
     recall: float
     f1: float
     auroc: float
-
-
-class Latency(Answer):
-    """Median time of one forward pass of the module in a layout, and of the base, on the same inputs.
-
-    Of `runs` passes over `batch` inputs of `positions` each. Modules of equal shapes are timed once.
-    """
-
-    layout: str = "portable"
-    device: str
-    batch: int
-    positions: int | None = None
-    runs: int | None = None
-    milliseconds: float
-    base_milliseconds: float
 
 
 class Module(Answer):

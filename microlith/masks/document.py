@@ -56,14 +56,16 @@ class MaskDocument(Answer):
     """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`
 
     and `heads/BLOCK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them. `stored` is
-    how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they were.
+    how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they were. A
+    module has one `concern`, a class set has several `concerns`.
     """
 
     kind: Literal["microlith-mask"]
     format: Literal[1]
     base: BaseModelFacts
     module_sha256: Sha256
-    concern: Concern
+    concern: Concern | None = None
+    concerns: list[Concern] = []
     ratio: float
     structure: str
     weights: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]] = {}

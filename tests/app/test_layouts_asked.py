@@ -16,10 +16,10 @@ def spec(**export):
 
 def test_int8_without_onnx_is_refused_with_what_to_ask_for():
     with pytest.raises(InvalidInput) as refused:
-        check_export(spec(layouts=["mask"], onnx={"int8": True}))
+        check_export(spec(layouts=["mask"], onnx={"int8": True}).export)
     assert refused.value.pointer == "/export/onnx/int8"
     assert '["mask", "onnx"]' in refused.value.hint
-    check_export(spec(layouts=["onnx"], onnx={"int8": True}))
+    check_export(spec(layouts=["onnx"], onnx={"int8": True}).export)
 
 
 def test_an_unknown_layout_is_answered_with_the_known_ones_and_a_double_one_refused():

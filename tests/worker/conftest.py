@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.services.backend import Backend
-from microlith.contract import Job, Module, Results
+from microlith.contract import Combination, Job, Module, Results
 from worker.packaging.verify import Verifier
 from worker.run import run
 
@@ -38,13 +38,32 @@ class Product:
         page = self.api.get(f"{url}/modules?limit=100").json()
         return job, [Module.model_validate(module) for module in page["data"]]
 
+    def combine(self, modules: list[Module], mode: str, dataset: str, **more: Any) -> tuple[Job, Combination]:
+        """The finished job that makes one classifier of the modules, and what came of it."""
+        body = {"mode": mode, "modules": [module.id for module in modules], "dataset": dataset}
+        answer = self.api.post("/v1/modules:combine", json=body | {"evaluation": {"limit": 200}} | more)
+        assert answer.status_code == 202, answer.text
+        run(self.backend, answer.json()["id"])
+        job = Job.model_validate(self.api.get(answer.headers["Location"]).json())
+        assert job.state == "succeeded", job.error
+        combination = self.results(job).combination
+        assert combination is not None
+        return job, combination
+
     def results(self, job: Job) -> Results:
         return Results.model_validate(self.api.get(job.urls.results).json())
 
     def unpack(self, module: Module, layout: str = "portable") -> Path:
         """The module's folder in a layout."""
-        target = self.folder / f"{module.id}-{layout}"
-        artifact = next(artifact for artifact in module.artifacts if artifact.layout == layout)
+        return self._folder(module, layout)
+
+    def unpacked(self, job: Job, layout: str | None = None) -> Path:
+        """A combination's folder in a layout, or the only one there is."""
+        return self._folder(job, layout or job.artifacts[0].layout)
+
+    def _folder(self, of: Module | Job, layout: str) -> Path:
+        target = self.folder / f"{of.id}-{layout}"
+        artifact = next(artifact for artifact in of.artifacts if artifact.layout == layout)
         content = self.api.get(artifact.urls.content).content
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(target)

@@ -5,50 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
-from transformers import AutoModelForSequenceClassification
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from microlith.contract import Combination, Job, Module
+from app.sources.demo import FOLDER
+from microlith import apply_mask
+from microlith.client.archive import check_sums
+from microlith.contract import Job, Module
 from tests.work import DEMO
 from tests.worker.conftest import Product
 from worker.run import run
 
+DATA = DEMO["dataset"]
 CONCERNS = ["animal", "food", "plant"]
+TEXTS = ["a small brown bear that sleeps in winter", "a sweet baked dish of flour and sugar"]
 SMALL = DEMO | {
     "concerns": CONCERNS,
     "evaluation": {"limit": 40, "similarity": False, "latency": False},
 }
-
-
-def order(product: Product, modules: list[Module], mode: str, **more: Any) -> tuple[Job, Combination]:
-    """The finished job and what came of it."""
-    wanted = {
-        "mode": mode,
-        "modules": [m.id for m in modules],
-        "dataset": DEMO["dataset"],
-        "evaluation": {"limit": 200},
-    }
-    answer = product.api.post("/v1/modules:combine", json=wanted | more)
-    assert answer.status_code == 202, answer.text
-    run(product.backend, answer.json()["id"])
-    job = Job.model_validate(product.api.get(answer.headers["Location"]).json())
-    assert job.state == "succeeded", job.error
-    combination = product.results(job).combination
-    assert combination is not None
-    return job, combination
-
-
-def unpacked(product: Product, job: Job) -> Path:
-    from io import BytesIO
-    from zipfile import ZipFile
-
-    target = product.folder / job.id
-    with ZipFile(BytesIO(product.api.get(job.artifacts[0].urls.content).content)) as archive:
-        archive.extractall(target)
-    return target
 
 
 @pytest.fixture
@@ -57,22 +37,42 @@ def modules(product: Product) -> list[Module]:
 
 
 def test_a_class_set_is_an_ordinary_model_of_the_chosen_classes(product: Product, modules: list[Module]) -> None:
-    job, told = order(product, modules, "class_set")
+    job, told = product.combine(modules, "class_set", DATA)
     assert (told.labels, job.kind, job.concerns.succeeded) == (CONCERNS, "combine", 3)
     assert told.comparison.reference == DEMO["model"]
     assert told.comparison.macro_f1.combined.value > 0.8
     assert told.comparison.rows == 200
-    folder = unpacked(product, job)
+    folder = product.unpacked(job)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     assert list(model.config.id2label.values()) == CONCERNS
     assert "from_pretrained" in (folder / "README.md").read_text()
 
 
+def test_modules_with_binary_heads_make_the_class_set_that_those_with_every_class_do(
+    product: Product, modules: list[Module]
+) -> None:
+    _, binary = product.decompose(SMALL | {"head": "binary"})
+    assert all(module.binary for module in binary)
+    (job, told), (other_job, other) = (product.combine(chosen, "class_set", DATA) for chosen in (binary, modules))
+    assert "A binary head decides its one concern alone" in told.notes[0]
+    assert (other.notes, told.comparison.accuracy) == ([], other.comparison.accuracy)
+    one, another = (load_file(product.unpacked(made) / "model.safetensors") for made in (job, other_job))
+    assert one.keys() == another.keys()
+    assert all((one[name] == another[name]).all() for name in one)
+
+
+def test_modules_with_binary_heads_are_recomposed_by_their_own_two_logits(product: Product) -> None:
+    _, binary = product.decompose(SMALL | {"head": "binary", "concerns": CONCERNS[:2]})
+    _, told = product.combine(binary, "recompose", DATA)
+    assert told.labels == CONCERNS[:2]
+    assert told.comparison.macro_f1.combined.value > 0.9
+
+
 def test_a_recomposed_classifier_runs_with_nothing_of_ours(product: Product, modules: list[Module]) -> None:
-    job, told = order(product, modules, "recompose")
+    job, told = product.combine(modules, "recompose", DATA)
     assert told.comparison.macro_f1.difference.low <= told.comparison.macro_f1.difference.high
     assert {concern.module for concern in told.comparison.concerns} == {module.id for module in modules}
-    folder = unpacked(product, job)
+    folder = product.unpacked(job)
     text = "small furry mammal with long ears that lives in a burrow\n"
     done = subprocess.run(
         [sys.executable, "-I", str(folder / "run.py")], input=text, capture_output=True, text=True, check=True, env={}
@@ -109,7 +109,64 @@ def test_a_module_that_goes_before_it_is_combined_fails_the_job_with_what_to_do(
 
 
 def test_a_combinations_file_goes_with_its_job(product: Product, modules: list[Module]) -> None:
-    job, _ = order(product, modules[:2], "class_set")
+    job, _ = product.combine(modules[:2], "class_set", DATA)
     kept = set(product.backend.objects.list("artifacts"))
     assert product.api.delete(job.urls.self).status_code == 204
     assert len(kept - set(product.backend.objects.list("artifacts"))) == 1
+
+
+def test_a_class_set_has_every_layout_that_is_asked_for(product: Product, modules: list[Module]) -> None:
+    layouts = ["portable", "compact", "mask", "onnx"]
+    job, told = product.combine(modules, "class_set", DATA, export={"layouts": layouts, "onnx": {"int8": True}})
+    assert [artifact.layout for artifact in job.artifacts] == layouts
+    assert told.size is not None
+    assert told.size.nonzero < told.size.parameters == told.size.base_parameters - 9 * 129, "of 12 labels 3 are left"
+    assert [(pace.layout, pace.batch) for pace in told.latencies] == [
+        (layout, batch) for layout in ("portable", "compact", "onnx") for batch in (1, 32)
+    ]
+    folders = {artifact.layout: product.unpacked(job, artifact.layout) for artifact in job.artifacts}
+    tokens = AutoTokenizer.from_pretrained(folders["onnx"])(TEXTS, padding=True, return_tensors="pt")
+    inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    opened = {
+        "portable": AutoModelForSequenceClassification.from_pretrained(folders["portable"]),
+        "compact": AutoModelForSequenceClassification.from_pretrained(folders["compact"], trust_remote_code=True),
+        "mask": apply_mask(FOLDER / "bert-tiny-wordnet", folders["mask"]),
+    }
+    with torch.inference_mode():
+        logits = {layout: model.eval()(**inputs).logits.numpy() for layout, model in opened.items()}
+    assert {model.config.id2label[2] for model in opened.values()} == {"plant"}
+    assert logits["portable"].argmax(1).tolist() == [0, 1]
+    np.testing.assert_array_equal(logits["mask"], logits["portable"])
+    np.testing.assert_allclose(logits["compact"], logits["portable"], atol=1e-5)
+    session = onnxruntime.InferenceSession(folders["onnx"] / "model.onnx")
+    (found,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
+    np.testing.assert_allclose(found, logits["portable"], atol=1e-4)
+    for folder in folders.values():
+        check_sums(folder)
+        assert json.loads((folder / "combination.json").read_text())["labels"] == CONCERNS
+
+
+def test_recovery_of_the_modules_is_done_anew_for_their_union_and_helps(product: Product) -> None:
+    spec = SMALL | {"structure": "neurons", "ratio": 0.9, "recovery": "refit"}
+    _, mended_modules = product.decompose(spec)
+    found = {}
+    for recovery in ("none", None):
+        _, told = product.combine(mended_modules, "class_set", DATA, recovery=recovery, evaluation={"limit": 600})
+        found[told.recovery] = told.comparison.macro_f1.difference.value
+    assert found["refit"] >= found["none"]
+
+
+def test_options_that_a_mode_has_no_use_for_are_refused_with_where(product: Product, modules: list[Module]) -> None:
+    def pointer(mode: str, **more: Any) -> str:
+        body = {"mode": mode, "modules": [m.id for m in modules], "dataset": DEMO["dataset"]} | more
+        answer = product.api.post("/v1/modules:combine", json=body)
+        assert answer.status_code == 422
+        return str(answer.json()["errors"][0]["pointer"])
+
+    assert pointer("recompose", export={"layouts": ["mask"]}) == "/export"
+    assert pointer("recompose", recovery="bias") == "/recovery"
+    assert pointer("class_set", recovery="refit") == "/recovery"
+    assert pointer("class_set", export={"onnx": {"int8": True}}) == "/export/onnx/int8"
+    assert pointer("class_set", export={"layouts": ["gguf"]}) == "/export/layouts/0"
+    _, (heads,) = product.decompose(SMALL | {"concerns": ["act"], "structure": "neurons"})
+    assert pointer("class_set", modules=[modules[0].id, heads.id]) == "/modules"

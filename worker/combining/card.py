@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from microlith.contract.catalog import Task
 from microlith.contract.combine import Combination, Compared, Interval
 
-_USE = """```python
+_USE: dict[Task, str] = {
+    "text": """```python
 from run import load                         # beside this file: numpy, onnxruntime and tokenizers
 # or: from microlith.combined import load
 
 combined = load(".")
 combined.predict(["a sentence to classify"])
 combined.scores(["a sentence to classify"])  # [texts, labels], in the order of the table
-```"""
+```""",
+    "image": """```python
+from run import load                   # beside this file: numpy and onnxruntime, Pillow for pictures
+# or: from microlith.combined import load
+
+combined = load(".")
+combined.predict(["picture.png"])      # or arrays of pixels [channels, height, width], as the data has them
+combined.scores(["picture.png"])       # [images, labels], in the order of the table
+```""",
+}
 
 
-def card(combination: Combination, graph_bytes: int) -> str:
+def card(combination: Combination, graph_bytes: int, reads: Task = "text") -> str:
     """Markdown, from the combination's own facts."""
     sections = [
         "# A classifier put together from modules",
         f"{len(combination.labels)} labels, each answered by a module of its own; {graph_bytes / 1e6:.1f} MB in one "
         f"graph. Scores are calibrated (`{combination.calibration}`); {_DECISIONS[combination.decision]}.",
-        _USE,
+        _USE[reads],
         *_measured(combination),
     ]
     return "\n\n".join(sections) + "\n"
@@ -38,15 +49,23 @@ def _measured(combination: Combination) -> list[str]:
     ]
 
 
-def class_set_card(combination: Combination) -> str:
-    """The README of a class set: an ordinary model of some of its base's classes."""
+def class_set_card(combination: Combination, usage: str) -> str:
+    """The README of a class set, a model of some of its base's classes; `usage` is the section its layout decides."""
     sections = [
         "# A model of some classes",
-        f"One ordinary model that answers {', '.join(combination.labels)}: what any of their modules keeps of "
-        f"{combination.comparison.reference}, with its head cut to them. Opens with plain `from_pretrained`.",
+        f"One model that answers {', '.join(combination.labels)}: what any of their modules keeps of "
+        f"{combination.comparison.reference}, with its head cut to them.{_MENDED[combination.recovery]}",
+        usage,
         *_measured(combination),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+_MENDED = {
+    "none": "",
+    "bias": " The mean of what is gone was folded into the biases that follow.",
+    "refit": " The weights that read the neurons which are left were solved anew, by least squares.",
+}
 
 
 def table(combination: Combination) -> str:

@@ -10,10 +10,14 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from app.domain.combinations import POINTER
 from app.domain.errors import InvalidInput, UnsupportedModel
-from worker.combining.parts import POINTER, Origin, Part, labels_of
-from worker.combining.union import mended, union
+from microlith.contract.combine import UnionRecovery
+from worker.combining.mending import examples_of, mended_union
+from worker.combining.parts import Origin, Part, Rows, labels_of
+from worker.combining.union import union
 from worker.families.layers import linear
+from worker.inputs import Checkpoint, unwatched
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import masked_copy, shrink
 
@@ -33,28 +37,38 @@ class ClassSet:
     notes: list[str]
 
 
-def class_set(parts: Sequence[Part]) -> ClassSet:
-    """The union of the parts' masks over their base, its head cut to their concerns.
+def class_set(
+    parts: Sequence[Part],
+    recovery: UnionRecovery = "none",
+    validation: Rows | None = None,
+    *,
+    checkpoint: Checkpoint = unwatched,
+) -> ClassSet:
+    """The union of the parts' masks over their base, mended by the validation examples, its head cut to the concerns.
 
-    Raises InvalidInput for parts of several bases, or without a mask, and UnsupportedModel where the base's
-    classifier is not known.
+    `checkpoint` hears the rows that recovery has run. Raises InvalidInput for parts of several bases, or without a
+    mask, and UnsupportedModel where the base's classifier is not known.
     """
     labels_of(parts)
     origin = _one_base(parts)
-    masks = [_mask(part) for part in parts]
-    mask = union(masks)
+    mask = union([_mask(part) for part in parts])
     concerns = sorted((part.concern for part in parts), key=lambda concern: concern.id)
     ids, labels = [concern.id for concern in concerns], [concern.label for concern in concerns]
+    if recovery != "none":
+        assert validation is not None, "recovery needs examples"
+        rows = examples_of(validation, labels)
+        mask = mended_union(mask, origin, recovery, rows, checkpoint=checkpoint)
     whole = (
         shrink(origin.model, mask, origin.anatomy) if mask.neurons else masked_copy(origin.model, mask, origin.anatomy)
     )
-    notes = []
-    if mended(masks) and not mended([mask]):
-        notes.append(
-            "Recovery of the single modules does not carry over: it stands for what each of them lacks, and the class "
-            "set lacks less. It has the base's own biases and weights."
-        )
+    notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
     return ClassSet(with_labels(whole, _classifier(origin), ids, labels), mask, origin, ids, labels, notes)
+
+
+_TWO_WAY = (
+    "A binary head decides its one concern alone, at a threshold of its own. The class set answers which of its "
+    "classes an example is, so it has the base's own rows of the head in their place, without thresholds."
+)
 
 
 def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: Sequence[str]) -> nn.Module:

@@ -107,7 +107,7 @@ class Merger:
         if ("input", name) not in self._known:
             import onnx
 
-            sizes = ["batch", f"length.{name.rpartition('.')[2]}"]
+            sizes = _sizes(value, name.rpartition(".")[2])
             made = onnx.helper.make_tensor_value_info(name, value.type.tensor_type.elem_type, sizes)
             self.inputs.append(made)
             self._known["input", name] = [name]
@@ -143,6 +143,12 @@ def _log_odds(merger: Merger, logits: str, classes: int, place: int) -> str:
     shifted = merger.compute("Exp", [merger.compute("Sub", [rest, top])])
     total = merger.compute("ReduceSum", [shifted, merger.constant(np.array([1]))], keepdims=1)
     return merger.compute("Sub", [own, merger.compute("Add", [top, merger.compute("Log", [total])])])
+
+
+def _sizes(value: Any, number: str) -> list[str | int]:
+    """The sizes of an input: batch and, of texts, length are free; those of images are the model's own."""
+    own = [int(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+    return ["batch", f"length.{number}"] if len(own) == 2 else ["batch", *own[1:]]
 
 
 def _branches(node: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,27 +11,29 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from app.domain.errors import InvalidInput, UnsupportedModel
+from app.domain.combinations import POINTER, check_labels
+from app.domain.errors import InvalidInput
 from microlith.contract import Concern
+from microlith.contract.catalog import Task
 from microlith.masks import Base
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
-from worker.inputs import Examples, encode
+from worker.inputs import Examples, PixelExamples, encode
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised
+from worker.sources.images import Images, prepare
 from worker.sources.models import LoadedModel
+from worker.sources.opening import patch_of
 
 Encoder = Callable[[Sequence[Any]], Examples]
 """Inputs, as the dataset has them, to what a model reads; the labels it gives mean nothing."""
-
-POINTER = "/modules"
 
 
 @dataclass(frozen=True)
 class Origin:
     """A model that modules were made of, open and whole; one object for all of its modules.
 
-    `tokenizer` is None for what reads no texts.
+    What reads texts has a tokenizer, what reads images a processor and the shape of its images; the other is None.
     """
 
     ref: str
@@ -41,15 +42,38 @@ class Origin:
     encoder: Encoder
     tokenizer: Any = None
     max_length: int = 512
+    processor: Any = None
+    image_shape: Sequence[int] | None = None
 
     @classmethod
-    def of(cls, loaded: LoadedModel, encoder: Encoder | None = None) -> Origin:
-        """Of a model that was loaded by reference; one that reads no texts needs an encoder (class sets only)."""
-        if encoder is None:
-            if loaded.tokenizer is None:
-                raise UnsupportedModel(f"{loaded.facts.ref} reads no texts, so it has no part in a recomposition.")
+    def of(cls, loaded: LoadedModel) -> Origin:
+        """Of a model that was loaded by reference, and what reads its inputs."""
+        if loaded.info.task == "image":
+            encoder = image_encoder(loaded.processor, loaded.info.image_shape or [], patch_of(loaded))
+        else:
             encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_of(loaded.model))
-        return cls(loaded.facts.ref, loaded.model, loaded.labels, encoder, loaded.tokenizer, loaded.max_length)
+        return cls(
+            loaded.facts.ref,
+            loaded.model,
+            loaded.labels,
+            encoder,
+            loaded.tokenizer,
+            loaded.max_length,
+            loaded.processor,
+            loaded.info.image_shape,
+        )
+
+    @property
+    def task(self) -> Task:
+        """What it reads."""
+        return "text" if self.image_shape is None else "image"
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """A few inputs that graphs are exported with: their sizes are free or fixed, so that any do."""
+        if self.image_shape is None:
+            return ("one short example", "another", "a third one")
+        return [np.zeros(tuple(self.image_shape), np.float32)] * 3
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -132,13 +156,7 @@ def labels_of(parts: Sequence[Part]) -> list[str]:
     labels = [part.concern.label for part in parts]
     if len(labels) < 2:
         raise InvalidInput("One module is no choice: a combination needs two concerns or more.", pointer=POINTER)
-    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
-    if twice:
-        raise InvalidInput(
-            f"More than one module answers {', '.join(map(repr, twice))}.",
-            hint="Give one module for each concern; to replace a module, leave the old one out.",
-            pointer=POINTER,
-        )
+    check_labels(labels)
     return labels
 
 
@@ -148,6 +166,18 @@ def text_encoder(tokenizer: Any, max_length: int, *, pad_id: int | None = None) 
     def encoded(texts: Sequence[Any]) -> Examples:
         examples = encode(texts, np.zeros(len(texts), np.int64), tokenizer, max_length)
         return examples if pad_id is None else replace(examples, pad_id=pad_id)
+
+    return encoded
+
+
+def image_encoder(processor: Any, shape: Sequence[int], patch: int) -> Encoder:
+    """Images, all of them stored in one way, to what a model reads: as `worker.sources.images` prepares them."""
+
+    def encoded(images: Sequence[Any]) -> Examples:
+        numbers = len(images) > 0 and isinstance(images[0], np.ndarray)
+        held: Images = np.stack(list(images)) if numbers else list(images)
+        pixels = prepare(held, range(len(images)), processor, shape)
+        return PixelExamples(pixels, np.zeros(len(images), np.int64), patch)
 
     return encoded
 

@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.combinations import check_tasks
 from app.domain.errors import NotEnoughSamples
 from microlith.contract.combine import Combination, CombineSpec, Comparisons, ConcernCompared
 from worker.combining.class_set import ClassSet, class_set
 from worker.combining.comparison import Answers, answered, compare
+from worker.combining.mending import examples_of
 from worker.combining.parts import Origin, Part, Rows, labels_of
 from worker.combining.recomposition import Recomposition, recompose
 from worker.combining.scores import voices
 from worker.evaluation.runner import predict
+from worker.evaluation.sparsity import base_size, size
 from worker.inputs import Checkpoint, unwatched
 
 
@@ -68,8 +71,13 @@ def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
     """How many examples pass through a model, over all: what the checkpoint counts up to."""
     data = _usable(spec, parts, data)
     if spec.mode == "class_set":
-        return 2 * len(data.test)
+        return rows_to_mend(spec, data.validation, labels_of(parts)) + 2 * len(data.test)
     return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
+
+
+def rows_to_mend(spec: CombineSpec, validation: Rows, labels: Sequence[str]) -> int:
+    """How many examples the recovery of a class set runs."""
+    return len(examples_of(validation, labels)) if spec.recovery in ("bias", "refit") else 0
 
 
 @dataclass(frozen=True)
@@ -84,15 +92,19 @@ class _Task:
 
     def class_set(self) -> Combined:
         """One ordinary model, whose highest logit answers."""
-        made, test = class_set(self.parts), self.data.test
-        logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self.checkpoint)
+        recovery, test = self.spec.recovery or "none", self.data.test
+        made = class_set(self.parts, recovery, self.data.validation, checkpoint=self.checkpoint)
+        done = rows_to_mend(self.spec, self.data.validation, made.labels)
+        logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self._after(done))
         answers = answered(logits.argmax(axis=1), len(made.labels))
         told = Combination(
             mode=self.spec.mode,
             labels=made.labels,
             decision="argmax",
             calibration="none",
-            comparison=self._compared(answers, made.labels, done=len(test)),
+            recovery=recovery,
+            comparison=self._compared(answers, made.labels, done=done + len(test)),
+            size=size(made.model, base_size(made.origin.model)),
             notes=[*made.notes, *_notes(made.labels, self.reference)],
         )
         return Combined(told, class_set=made)
@@ -166,6 +178,7 @@ def _original(parts: Sequence[Part]) -> Origin:
 
 def _usable(spec: CombineSpec, parts: Sequence[Part], data: Data) -> Data:
     found = data.of(labels_of(parts), spec.evaluation.limit)
+    check_tasks({part.concern.label: part.origin.task for part in parts})
     if not len(found.test):
         raise NotEnoughSamples(
             f"The split {spec.evaluation.split!r} has no example of the modules' concerns to measure on.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.sources.demo import Licence
 from microlith.contract import (
@@ -17,6 +18,30 @@ from microlith.contract import (
     Size,
     Sparsity,
 )
+
+
+class Made(Protocol):
+    """What every layout has to know of a model that was made of a base by a mask: a module, or a class set."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What was asked."""
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the base's reference stood for."""
+
+    @property
+    def concerns(self) -> list[Concern]:
+        """What it is for."""
+
+    @property
+    def ratio(self) -> Ratio:
+        """What of the prunable units is gone."""
+
+    @property
+    def size(self) -> Size:
+        """Its parameters and the base's."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,11 @@ class ModuleFacts:
     mask_sha256: str
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
+
+    @property
+    def concerns(self) -> list[Concern]:
+        """The one that it is for."""
+        return [self.concern]
 
     def recipe(self) -> dict[str, object]:
         """The spec as JSON, without the caller's bookkeeping."""

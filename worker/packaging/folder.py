@@ -32,14 +32,19 @@ def prepare_inputs(folder: Path, loaded: LoadedModel) -> None:
         loaded.processor.save_pretrained(folder)
 
 
-def complete(folder: Path, card: str, decomposition: dict[str, Any], licences: Iterable[Licence | None]) -> list[str]:
+HISTORY = "decomposition.json"
+
+
+def complete(
+    folder: Path, card: str, history: dict[str, Any], licences: Iterable[Licence | None], name: str = HISTORY
+) -> list[str]:
     """Adds the card, the history, the licences' notices and, last, the checksums of every file.
 
     Returns the names of the folder's files, sorted. `SHA256SUMS` can be checked with `sha256sum -c`.
     """
     _carry(folder / "licenses", [file for licence in licences if licence for file in licence.files])
     (folder / "README.md").write_text(card, encoding="utf-8")
-    write_json(folder / "decomposition.json", decomposition)
+    write_json(folder / name, history)
     write_sums(folder)
     return files_of(folder)
 

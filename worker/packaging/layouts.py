@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import nn
 
+from app.sources.demo import Licence
 from microlith.contract import Latency
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
@@ -23,8 +24,8 @@ from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card
 from worker.packaging.compact import MODELLING, code_digest, save_compact
 from worker.packaging.decomposition import decomposition
-from worker.packaging.facts import ModuleFacts
-from worker.packaging.folder import complete, prepare_inputs
+from worker.packaging.facts import Made, ModuleFacts
+from worker.packaging.folder import HISTORY, complete, prepare_inputs
 from worker.packaging.masking import mask_file, save_mask
 from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
 from worker.packaging.picture import PICTURE, picture
@@ -36,14 +37,17 @@ AGREEMENT_ROWS = 256
 """Examples that the INT8 graph's agreement with float32 is measured on."""
 
 
+Facts = TypeVar("Facts", bound=Made)
+
+
 @dataclass
-class Handout:
+class Handout(Generic[Facts]):
     """A module as it is handed out, and what made it: all that a layout is written from."""
 
     model: nn.Module
     mask: Mask
     anatomy: Anatomy
-    facts: ModuleFacts
+    facts: Facts
 
     @cached_property
     def narrow(self) -> Narrow:
@@ -57,6 +61,20 @@ class Package:
 
     archive: Archive
     latencies: list[Latency]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is said in a folder of what it holds: for people, and for programs in the file of this name.
+
+    `files` are other texts that belong to the card, by name.
+    """
+
+    card: str
+    history: dict[str, Any]
+    licences: Sequence[Licence | None]
+    name: str = HISTORY
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,15 +95,25 @@ class Packer:
     def __post_init__(self) -> None:
         self.graphs = Graphs(self.examples)
 
-    def pack(self, handout: Handout, layout: str, name: str) -> Package:
-        """One layout as a zip called NAME.zip; the folder it is made from is gone again."""
+    def pack(self, handout: Handout[ModuleFacts], layout: str, name: str) -> Package:
+        """One layout of a module as a zip called NAME.zip; the folder it is made from is gone again."""
+        facts = handout.facts
+
+        def told(usage: str) -> Story:
+            licences, pictures = [facts.model_licence, facts.dataset_licence], {PICTURE: picture(facts.sparsity)}
+            return Story(model_card(facts, usage, layout), decomposition(facts), licences, files=pictures)
+
+        return self.packed(handout, layout, name, told)
+
+    def packed(self, handout: Handout[Any], layout: str, name: str, told: Callable[[str], Story]) -> Package:
+        """The same of whatever a mask makes of the base; `told` hears how it is opened, and says the rest."""
         folder = self.scratch / name
         folder.mkdir()
         written = _WRITERS[layout](self, handout, folder)
-        facts = handout.facts
-        (folder / PICTURE).write_text(picture(facts.sparsity), encoding="utf-8")
-        licences = [facts.model_licence, facts.dataset_licence]
-        complete(folder, model_card(facts, written.usage, layout), decomposition(facts), licences)
+        story = told(written.usage)
+        for file, content in story.files.items():
+            (folder / file).write_text(content, encoding="utf-8")
+        complete(folder, story.card, story.history, story.licences, story.name)
         packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == "mask")
         shutil.rmtree(folder)
         return Package(packed, self._compared(layout, written.timings))
@@ -106,14 +134,14 @@ class _Written:
     timings: Mapping[int, Timing] = field(default_factory=dict)
 
 
-def _portable(packer: Packer, handout: Handout, folder: Path) -> _Written:
+def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     model.save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
     return _Written(_said(usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model))
 
 
-def _compact(packer: Packer, handout: Handout, folder: Path) -> _Written:
+def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     small = handout.narrow
     save_compact(folder, small)
     prepare_inputs(folder, packer.loaded)
@@ -121,12 +149,12 @@ def _compact(packer: Packer, handout: Handout, folder: Path) -> _Written:
     return _Written(_said(said, handout, folder, "*.safetensors"), packer.timed(small.model))
 
 
-def _mask(packer: Packer, handout: Handout, folder: Path) -> _Written:
+def _mask(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_mask(folder, mask_file(packer.base, handout.model, handout.mask, handout.anatomy, handout.facts))
     return _Written(_said(usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
 
 
-def _onnx(packer: Packer, handout: Handout, folder: Path) -> _Written:
+def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     graph = packer.graphs.of(handout.narrow.model)
     save_graph(graph, folder / GRAPH)
     prepare_inputs(folder, packer.loaded)
@@ -142,7 +170,7 @@ def _onnx(packer: Packer, handout: Handout, folder: Path) -> _Written:
     return _Written(_said(usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timings)
 
 
-_WRITERS: dict[str, Callable[[Packer, Handout, Path], _Written]] = {
+_WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {
     "portable": _portable,
     "compact": _compact,
     "mask": _mask,
@@ -150,7 +178,7 @@ _WRITERS: dict[str, Callable[[Packer, Handout, Path], _Written]] = {
 }
 
 
-def _said(how_to_open: str, handout: Handout, folder: Path, *patterns: str) -> str:
+def _said(how_to_open: str, handout: Handout[Any], folder: Path, *patterns: str) -> str:
     files = [file for pattern in patterns for file in sorted(folder.glob(pattern))]
     return f"{how_to_open}\n\n{usage.sizes(handout.facts, *files)}"
 

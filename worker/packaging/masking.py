@@ -16,7 +16,7 @@ from microlith.masks.document import BaseModelFacts, MaskDocument, Settings, Uni
 from microlith.masks.file import BITS, DOCUMENT
 from microlith.masks.tensors import masked
 from worker.families.anatomy import Anatomy
-from worker.packaging.facts import ModuleFacts
+from worker.packaging.facts import Made
 from worker.packaging.folder import write_json
 from worker.pruning.masks import Bits, Mask
 
@@ -27,7 +27,7 @@ def save_mask(folder: Path, file: MaskFile) -> None:
     save_file(file.stored, folder / BITS)
 
 
-def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: ModuleFacts) -> MaskFile:
+def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: Made) -> MaskFile:
     """The mask that makes `module` of `base`, every bit of it: what masking alone does not give is stored whole."""
     bits = {
         f"{kind}/{name}": torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
@@ -59,7 +59,7 @@ def mask_of(file: MaskFile) -> Mask:
     return Mask(structure, weights=kept["weights"], neurons=kept["neurons"], heads=kept["heads"])
 
 
-def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: ModuleFacts) -> MaskDocument:
+def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: Made) -> MaskDocument:
     neurons = [_neurons(part, anatomy) for part in anatomy.feed_forwards if part.block in mask.neurons]
     resolved = facts.resolved.model
     return MaskDocument(
@@ -72,7 +72,8 @@ def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
             architecture=resolved and resolved.architecture,
         ),
         module_sha256="0" * 64,
-        concern=facts.concern,
+        concern=facts.concerns[0] if len(facts.concerns) == 1 else None,
+        concerns=facts.concerns,
         ratio=facts.ratio.requested,
         structure=mask.structure,
         weights={layer: list(bits.shape) for layer, bits in mask.weights.items()},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.sources.images import task_of
 from microlith.contract.catalog import Task
-from worker.packaging.facts import ModuleFacts
+from worker.packaging.facts import Made
 
 _CHECK = "`sha256sum -c SHA256SUMS` checks the files."
 _BYTES = 4  # of a float32
@@ -58,17 +58,17 @@ OPENED_BY: dict[Task, dict[str, str]] = {
 }
 
 
-def task(facts: ModuleFacts) -> Task:
-    """What the module reads."""
+def task(facts: Made) -> Task:
+    """What it reads."""
     return task_of(facts.resolved.model.architecture if facts.resolved.model else None)
 
 
-def portable_usage(facts: ModuleFacts) -> str:
+def portable_usage(facts: Made) -> str:
     """A folder for plain `from_pretrained`."""
     return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK)
 
 
-def compact_usage(facts: ModuleFacts, code: str, sha256: str, heads_left: int) -> str:
+def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
     """A folder with a modelling file of its own: what it is, and how to know it."""
     remarks = [
         f"It needs `trust_remote_code=True`: transformers then runs `{code}`, which gives each layer its own size and "
@@ -82,13 +82,13 @@ def compact_usage(facts: ModuleFacts, code: str, sha256: str, heads_left: int) -
     return _FOLDER.format(**OPENED_BY[task(facts)], trust=trust, remark=remark, check=_CHECK)
 
 
-def mask_usage(facts: ModuleFacts, base_sha256: str) -> str:
+def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
     return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK)
 
 
-def onnx_usage(facts: ModuleFacts, agreement: tuple[float, int] | None) -> str:
+def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
     """A graph for ONNX Runtime; `agreement` is that of the INT8 graph with float32, and on how many examples."""
     text = task(facts) == "text"
     usage = _ONNX.format(
@@ -107,13 +107,13 @@ def onnx_usage(facts: ModuleFacts, agreement: tuple[float, int] | None) -> str:
     )
 
 
-def sizes(facts: ModuleFacts, *files: Path) -> str:
+def sizes(facts: Made, *files: Path) -> str:
     """Nominal, effective and file ratio: what was asked to go, what of all parameters is gone, what of the bytes."""
     base, stored = _BYTES * facts.size.base_parameters, sum(file.stat().st_size for file in files)
     effective = 1 - facts.size.nonzero / facts.size.base_parameters
     return (
         "| removed | ratio |\n|---|---:|\n"
-        f"| nominal: of the prunable {facts.spec.structure}, as asked | {_percent(facts.ratio.requested)} |\n"
+        f"| nominal: of the prunable {facts.spec.structure} | {_percent(facts.ratio.requested)} |\n"
         f"| effective: of all parameters, zero or gone | {_percent(effective)} |\n"
         f"| file: of the base's {base / 1e6:,.2f} MB of weights, {stored / 1e6:,.2f} MB left | "
         f"{_percent(1 - stored / base)} |"

@@ -49,7 +49,7 @@ def prune(
             weights, neurons, heads = (kept[part][place] if part in kept else {} for part in _PARTS)
             mask = Mask(spec.structure, weights, neurons, heads)
             if evidence.statistics is not None:
-                mask = mended(model, mask, anatomy, evidence.statistics, spec, concern)
+                mask = mended(model, mask, anatomy, evidence.statistics, spec.recovery, concern)
             yield concern, ratio, mask
 
 

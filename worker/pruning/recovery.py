@@ -54,13 +54,13 @@ def weight_restorer(model: nn.Module, statistics: Statistics | None, spec: JobSp
     return restoring
 
 
-def mended(model: nn.Module, mask: Mask, anatomy: Anatomy, statistics: Statistics, spec: JobSpec, concern: int) -> Mask:
+def mended(model: nn.Module, mask: Mask, anatomy: Anatomy, statistics: Statistics, recovery: str, concern: int) -> Mask:
     """The mask with what its recovery puts in the place of weights and biases; raises UnsupportedModel as they do."""
-    if spec.recovery == "refit":
+    if recovery == "refit":
         mask = _refitted(model, mask, anatomy, statistics)
         biases = folded_biases(model, replace(mask, neurons={}), anatomy, statistics, concern)
         return replace(mask, biases={**biases, **mask.biases})
-    if spec.recovery != "bias":
+    if recovery != "bias":
         return mask
     biases = folded_biases(model, mask, anatomy, statistics, concern)
     if not biases:

@@ -57,7 +57,7 @@ class Sources:
 
     def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
         pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
-        return PixelExamples(pixels, labels, _patch(self.model))
+        return PixelExamples(pixels, labels, patch_of(self.model))
 
 
 def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device) -> Sources:
@@ -68,7 +68,7 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, de
     touched = layers_touched(names, spec.layers, model.family, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
     return Sources(
-        model=_scaled_to(data, model),
+        model=scaled_to(data, model),
         data=data,
         concerns=find_concerns(spec.concerns, model.labels),
         layers=layers,
@@ -86,7 +86,7 @@ def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> Toke
     return encoded if pad_id is None else replace(encoded, pad_id=pad_id)
 
 
-def _scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
+def scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
     """An image model that brings no preprocessor, with the one that fits all the splits of the job."""
     if model.info.image_shape is None or (model.folder / PREPROCESSOR).is_file():
         return model
@@ -94,7 +94,7 @@ def _scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
     return replace(model, processor=usual_processor(model.info.image_shape, white))
 
 
-def _patch(model: LoadedModel) -> int:
+def patch_of(model: LoadedModel) -> int:
     """Pixels along the side of one position of the model; all of the image where it has no patches."""
     height = (model.info.image_shape or [0])[1]
     size = getattr(model.model.config, "patch_size", height)

@@ -60,3 +60,10 @@ def weight_mask(of: Origin, *, kept: float = 0.5, seed: int = 0) -> Mask:
     rng, parts = np.random.default_rng(seed), of.anatomy
     layers = [layer for block in parts.feed_forwards for layer in block.layers]
     return Mask("weights", weights={name: Bits.pack(rng.random(parts.shapes[name]) < kept) for name in layers})
+
+
+def neuron_mask(of: Origin, *, kept: float = 0.4, seed: int = 0) -> Mask:
+    """About `kept` of every block's neurons."""
+    rng, parts = np.random.default_rng(seed), of.anatomy
+    blocks = {part.block: parts.neurons(part) for part in parts.feed_forwards}
+    return Mask("neurons", neurons={block: Bits.pack(rng.random(count) < kept) for block, count in blocks.items()})

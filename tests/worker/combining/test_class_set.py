@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from combining_builders import LABELS, origin, part, rows, spec, weight_mask
+from combining_builders import LABELS, neuron_mask, origin, part, rows, spec, weight_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification
 
-from app.domain.errors import InvalidInput, UnsupportedModel
-from tests.builders import tiny_bert, tiny_distilbert, tiny_model, tiny_pixels
+from app.domain.errors import InvalidInput
+from tests.builders import tiny_bert, tiny_distilbert, tiny_model
 from worker.combining.class_set import class_set
 from worker.combining.delivery import deliver
-from worker.combining.parts import Origin, Rows
+from worker.combining.mending import PER_CLASS
 from worker.combining.story import Data, combine, rows_to_run
 from worker.combining.union import union
 from worker.evaluation.runner import predict
@@ -47,20 +47,37 @@ def test_masks_of_unlike_structures_are_refused():
         union([Mask("heads", heads=bits), Mask("neurons", neurons=bits)])
 
 
-def test_recovery_stays_where_all_masks_are_one_and_goes_where_they_differ():
+def test_what_recovery_changed_for_one_module_is_not_in_the_union():
     whole, less = Bits.pack(np.array([True, True])), Bits.pack(np.array([True, False]))
-    bias = {"layer": np.ones(2, np.float32)}
-    mended = Mask("neurons", neurons={"a": less}, biases=bias)
-    assert union([mended, mended]).biases == bias
-    assert not union([mended, Mask("neurons", neurons={"a": whole}, biases=bias)]).biases
+    masks = [Mask("neurons", neurons={"a": bits}, biases={"layer": np.ones(2, np.float32)}) for bits in (whole, less)]
+    assert union(masks) == Mask("neurons", neurons={"a": whole})
 
 
-def test_recovery_that_does_not_carry_over_is_told():
+@pytest.mark.parametrize(("masked", "recovery"), [(weight_mask, "bias"), (neuron_mask, "bias"), (neuron_mask, "refit")])
+def test_a_mended_union_answers_more_like_its_base(masked, recovery):
+    base, validation = origin(tiny_bert()), rows(200)
+    parts = [part(base, label, masked(base, seed=seed)) for seed, label in enumerate(("act", "food"))]
+    examples = base.encoder(validation.among(["act", "food"]).inputs)
+    wanted = predict(base.model, examples)[:, [0, 2]]
+    made = {way: class_set(parts, way, validation) for way in ("none", recovery)}
+    apart = {way: np.square(predict(one.model, examples) - wanted).mean() for way, one in made.items()}
+    assert apart[recovery] < apart["none"]
+    assert replace(made[recovery].mask, biases={}, refits={}) == made["none"].mask
+
+
+def test_recovery_is_counted_in_the_rows_and_told(tmp_path):
+    base, heard, data = origin(tiny_bert()), [], Data(rows(300), rows(40, seed=1))
+    parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "food"))]
+    asked = spec("class_set", recovery="bias")
+    told = combine(asked, parts, data, checkpoint=heard.append).combination
+    assert told.recovery == "bias"
+    assert heard[-1] == max(heard) == rows_to_run(asked, parts, data) == 2 * PER_CLASS + 2 * 20
+
+
+def test_a_binary_heads_threshold_does_not_carry_over_and_that_is_told():
     base = origin(tiny_bert())
-    masks = [weight_mask(base, seed=seed) for seed in (1, 2)]
-    bias = {base.anatomy.feed_forwards[0].output: np.ones(16, np.float32)}
-    made = class_set([part(base, "act", replace(masks[0], biases=bias)), part(base, "food", masks[1])])
-    assert "Recovery of the single modules does not carry over" in made.notes[0]
+    parts = [replace(part(base, label, weight_mask(base)), answer=1) for label in ("act", "food")]
+    assert "base's own rows of the head" in class_set(parts).notes[0]
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
@@ -137,15 +154,8 @@ def test_it_is_measured_on_its_classes_beside_the_base_restricted_to_them():
     assert heard[-1] == max(heard) == rows_to_run(spec("class_set"), parts, data)
 
 
-def test_images_have_class_sets_and_no_recomposition(tmp_path):
-    pixels = tiny_pixels(24)
-    base = Origin("demo:vit", tiny_model("vit"), LABELS, lambda rows: pixels.take(list(rows)))
-    data = Data(Rows(range(24), LABELS * 6), Rows(range(24), LABELS * 6))
-    parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "body", "plant"))]
-    combined = combine(spec("class_set"), parts, data)
-    assert combined.combination.comparison.rows == 18
-    assert combined.class_set.model.config.id2label == {0: "act", 1: "body", 2: "plant"}
-    with pytest.raises(UnsupportedModel, match="has no tokenizer"):
-        deliver(combine(spec(), parts, data), tmp_path)
+def test_a_class_set_has_layouts_of_its_own_and_no_graph_of_parts(tmp_path):
+    base, data = origin(tiny_bert()), Data(rows(), rows(seed=1))
+    parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "body"))]
     with pytest.raises(InvalidInput, match="ordinary model"):
-        deliver(combined, tmp_path)
+        deliver(combine(spec("class_set"), parts, data), tmp_path)

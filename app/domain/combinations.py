@@ -1,0 +1,94 @@
+"""What modules must have in common to become one classifier, and which options go with which mode."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.errors import InvalidInput
+from app.domain.layouts import check_export
+from app.domain.methods import parts_of
+from microlith.contract import CombineSpec
+from microlith.contract.catalog import Task
+
+POINTER = "/modules"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads."""
+
+    label: str
+    structure: str
+    task: Task
+
+
+def check_combination(wanted: CombineSpec, modules: Sequence[Candidate]) -> None:
+    """Raises InvalidInput, with the place and what to do, unless the modules and the options go together."""
+    check_labels([module.label for module in modules])
+    check_tasks({module.label: module.task for module in modules})
+    if wanted.mode == "recompose":
+        _check_recomposition(wanted)
+        return
+    check_structures([module.structure for module in modules])
+    check_recovery(wanted, modules[0].structure)
+    if wanted.export:
+        check_export(wanted.export)
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises InvalidInput for a label that comes twice."""
+    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
+    if twice:
+        raise InvalidInput(
+            f"More than one module answers {', '.join(map(repr, twice))}.",
+            hint="Give one module for each concern; to replace a module, leave the old one out.",
+            pointer=POINTER,
+        )
+
+
+def check_tasks(tasks: dict[str, Task]) -> None:
+    """Raises InvalidInput for modules, by label, that do not all read the same: no input would suit them all."""
+    if len(set(tasks.values())) > 1:
+        texts, images = (", ".join(repr(n) for n, task in tasks.items() if task == kind) for kind in ("text", "image"))
+        raise InvalidInput(
+            f"The modules of {texts} read texts, those of {images} images: no input suits them all.",
+            hint="Combine modules of text models, or of image models.",
+            pointer=POINTER,
+        )
+
+
+def check_structures(structures: Sequence[str]) -> None:
+    """Raises InvalidInput for modules that have lost different kinds of units, which do not compare."""
+    if len(unlike := sorted(set(structures))) > 1:
+        raise InvalidInput(
+            f"The modules have lost different kinds of units: {', '.join(unlike)}.",
+            hint="Combine modules of one structure, or use mode `recompose`.",
+            pointer=POINTER,
+        )
+
+
+def check_recovery(wanted: CombineSpec, structure: str) -> None:
+    """Raises InvalidInput for a refit of what has lost no neurons."""
+    if wanted.recovery == "refit" and "neurons" not in parts_of(structure):
+        raise InvalidInput(
+            f"Recovery `refit` solves the weights that read neurons anew; these modules have lost {structure} alone.",
+            hint="Use recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+
+
+def _check_recomposition(wanted: CombineSpec) -> None:
+    if wanted.export is not None:
+        raise InvalidInput(
+            "A recomposed classifier has one form: an ONNX graph of all its modules, with what runs it.",
+            hint="Leave `export` out; layouts are for mode `class_set`.",
+            pointer="/export",
+        )
+    if wanted.recovery is not None:
+        raise InvalidInput(
+            "A recomposed classifier runs its modules as they are, each with what its own recovery has changed.",
+            hint="Leave `recovery` out; it is for mode `class_set`.",
+            pointer="/recovery",
+        )
