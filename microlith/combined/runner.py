@@ -205,7 +205,7 @@ def main(inputs: Sequence[str]) -> None:
     try:
         combined = load(Path(__file__).parent)
         answers, found = combined.predict(inputs), combined.scores(inputs)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     for given, answer, scores in zip(inputs, answers, found, strict=True):
         told = {label: float(score) for label, score in zip(combined.labels, scores, strict=True)}

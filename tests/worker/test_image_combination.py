@@ -33,7 +33,7 @@ def digits() -> tuple[list[np.ndarray[Any, Any]], list[str]]:
 
 
 def test_a_class_set_of_digits_has_its_layouts(product: Product, modules: list[Module]) -> None:
-    layouts = ["portable", "compact", "mask", "onnx"]
+    layouts = ["portable", "compact", "mask"]
     job, told = product.combine(modules, "class_set", assets.JOB["dataset"], export={"layouts": layouts})
     assert [artifact.layout for artifact in job.artifacts] == layouts
     assert told.comparison.accuracy.combined.value > 0.95

@@ -21,6 +21,7 @@ from worker.combining import graph as graph_module
 from worker.combining.delivery import Feeds, deliver, merged, verify
 from worker.combining.graph import Merger
 from worker.combining.story import Data, combine
+from worker.packaging.folder import write_sums
 from worker.packaging.onnx_graph import Graphs
 
 TEXTS = rows(40, seed=2).inputs
@@ -138,6 +139,32 @@ def test_a_damaged_or_missing_file_is_named(delivered, tmp_path, name):
 def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(InvalidCombination, match="SHA256SUMS"):
         load(tmp_path)
+
+
+def test_a_zip_is_to_be_unpacked_first(tmp_path):
+    (tmp_path / "combined.zip").write_bytes(b"PK")
+    with pytest.raises(InvalidCombination, match="unzip it, and name the folder"):
+        load(tmp_path / "combined.zip")
+
+
+@pytest.mark.parametrize("odd", [{"labels": LABELS[:2]}, {"tokenizers": []}, {"thresholds": [0.0]}])
+def test_a_document_of_another_graph_is_refused(delivered, tmp_path, odd):
+    folder = shutil.copytree(delivered[1], tmp_path / "combined")
+    document = json.loads((folder / "combined.json").read_text()) | odd
+    (folder / "combined.json").write_text(json.dumps(document))
+    write_sums(folder)
+    with pytest.raises(InvalidCombination, match=r"combined\.onnx is not the graph that combined\.json tells of"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["combined.onnx", "combined.json", "tokenizers/1.json"])
+def test_its_own_runner_says_what_is_wrong_in_one_line(delivered, tmp_path, name):
+    folder = shutil.copytree(delivered[1], tmp_path / "combined")
+    (folder / name).write_bytes((folder / name).read_bytes()[:50])
+    done = subprocess.run([sys.executable, "-I", folder / "run.py", "w1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ValueError: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_what_one_file_cannot_hold_is_refused_clearly(bases, monkeypatch):

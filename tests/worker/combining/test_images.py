@@ -13,11 +13,13 @@ from PIL import Image
 from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.combined import load
 from tests.builders import tiny_bert, tiny_model
+from worker.combining import delivery
 from worker.combining.delivery import deliver, verify
 from worker.combining.feeds import Feeds
 from worker.combining.parts import Origin, Rows, image_encoder
 from worker.combining.story import Data, combine
 from worker.evaluation.runner import predict
+from worker.packaging.onnx_graph import Graphs
 from worker.sources.images import prepare, usual_processor
 
 SHAPE = [1, 8, 8]
@@ -49,7 +51,8 @@ def pictures(count=8):
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory):
-    """Two modules of one base and one of another, whose processors scale unlike."""
+    """Two modules of one base and one of another, whose processors scale unlike; of one shape, so exported once."""
+    kept = Graphs(vit().encoder(pixels(3).inputs))
     one, other = vit(), vit(usual_processor(SHAPE), seed=1, ref="demo:other")
     parts = [
         part(one, "act", weight_mask(one, seed=1)),
@@ -57,7 +60,9 @@ def delivered(tmp_path_factory):
         part(other, "plant", weight_mask(other, seed=3)),
     ]
     combined = combine(spec(), parts, Data(pixels(), pixels(seed=1)))
-    return combined, deliver(combined, tmp_path_factory.mktemp("images") / "combined")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delivery, "Graphs", lambda _sample: kept)
+        return combined, deliver(combined, tmp_path_factory.mktemp("images") / "combined")
 
 
 def test_a_class_set_of_images_is_cut_to_its_classes():
