@@ -64,8 +64,9 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
     async def predict(self, module: Module | str, texts: Sequence[str]) -> Prediction:
         """What a module, and its base, make of texts. Raises JobFailed when the job that asks them does."""
         path = path_of("modules", module if isinstance(module, str) else module.id, "predictions")
-        patience = {"headers": {"Prefer": f"wait={LONGEST_WAIT}"}, "timeout": self._server.timeout + LONGEST_WAIT}
-        job = read(Job, await self._server.send("POST", path, json={"inputs": [*texts]}, **patience))
+        headers, timeout = {"Prefer": f"wait={LONGEST_WAIT}"}, self._server.timeout + LONGEST_WAIT
+        asked = await self._server.send("POST", path, json={"inputs": [*texts]}, headers=headers, timeout=timeout)
+        job = read(Job, asked)
         job = job if job.finished else await self.wait(job.id, check=False)
         if job.prediction is None:
             raise JobFailed(job)
