@@ -108,9 +108,14 @@ def _plain(schema: Schema, definitions: Schema) -> Schema:
 
 def _control(schema: Schema, part: _Part) -> Field:
     kind, offered = _kind(schema)
-    label = part.pointer.rpartition("/")[2].replace("_", " ")
+    label = name_of(part.pointer)
     choices = [Choice(value, value) for value in offered]
     return Field(part.pointer, label, kind, part.says, default=", ".join(texts(part.default)), choices=choices)
+
+
+def name_of(pointer: str) -> str:
+    """What people call the part of a spec that a pointer leads to: `Per concern`."""
+    return pointer.rpartition("/")[2].replace("_", " ").capitalize()
 
 
 def _kind(schema: Schema) -> tuple[Kind, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.web.views.fields import MISSING, Choice, Field, fields_of, look_up, texts
+from app.web.views.fields import MISSING, Choice, Field, fields_of, look_up, name_of, texts
 from app.web.views.plan import PlanView
 from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
@@ -163,9 +163,8 @@ def _source(
 
 
 def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
-    label = pointer.rpartition("/")[2].replace("_", " ")
     says = "Found by its usual name where nothing is given."
-    return Field(pointer, label, "text", says, texts(look_up(spec, pointer)))
+    return Field(pointer, name_of(pointer), "text", says, texts(look_up(spec, pointer)))
 
 
 def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Field:
