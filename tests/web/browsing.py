@@ -49,6 +49,7 @@ class Visit:
 
     def keep(self, name: str) -> None:
         """A picture of the whole page, for people to look at."""
+        self.page.evaluate("scrollTo(0, 0)")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONG = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense", "reuse": False}
 CHARTS = ("results", "curves", "layers", "similarity", "overlap", "confusion", "cost", "files")
+JOB_MS = 150_000
 SCHEMES = ("light", "dark")
 
 
@@ -81,9 +82,9 @@ def watched(browser: Any, service: Service) -> Watched:
                 new MutationObserver(look).observe(document.querySelector("main"), {childList: true, subtree: true});
             }"""
         )
-        page.get_by_role("list", name="Concerns").get_by_role("link").first.wait_for()
+        page.locator("#job[data-state=running]").wait_for()
         visit.keep("job-running")
-        page.locator("#job[data-state=succeeded]").wait_for()
+        page.locator("#job[data-state=succeeded]").wait_for(timeout=JOB_MS)
         seen = page.evaluate("window.seen")
         job_id = page.url.rpartition("/")[2].partition("?")[0]
     with Client(service.url) as client:
