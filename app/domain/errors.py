@@ -245,3 +245,13 @@ class VerificationFailed(MicrolithError):
     """
 
     code, title = "VERIFICATION_FAILED", "A module did not re-open as it was"
+
+
+def of_code(code: str) -> type[MicrolithError]:
+    """The kind of error that has this code."""
+    kinds = [MicrolithError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind
+        kinds += kind.__subclasses__()
+    raise LookupError(code)

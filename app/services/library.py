@@ -16,7 +16,7 @@ from app.services import catalog
 from app.services.backend import Backend
 from app.services.shelves import Shelves
 from app.services.uploads import forget
-from app.sources.datasets import describe_dataset
+from app.sources.aside import describe_dataset
 from app.sources.models import describe_folder
 from app.sources.references import Reference, hub_reference, is_registered
 from app.sources.uploaded import roles_there

@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
-from app.sources import demo
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.licences import licence_of
 from app.sources.places import Stamp, dataset_place, stamp
 from app.sources.places import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
-from app.sources.splits import POINTER, ROLES, split_files
+from app.sources.splits import POINTER, split_files
 from app.sources.tables import Schema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
@@ -108,13 +107,6 @@ def open_dataset(
     for schema in schemas:
         check_types(schema, columns, model.image_shape if model else None)
     return LocalDataset(ref, place, files, columns, schemas[0])
-
-
-def known_datasets() -> list[DatasetInfo]:
-    """The datasets anyone may name: the demo's, with all their splits."""
-    specs = [DatasetSpec(ref=f"demo:{name}") for name in sorted(demo.DATASETS)]
-    found = (describe_dataset(spec, ROLES, allow_paths=False) for spec in specs)
-    return [info for info in found if info]
 
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.domain.errors import DatasetInvalid
-from app.sources.tables import FORMATS
 from microlith.contract import Splits
 
 POINTER = "/dataset"
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 ROLES = ("train", "validation", "test")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")

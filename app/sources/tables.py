@@ -20,8 +20,8 @@ import pyarrow.parquet
 
 from app.domain.errors import DatasetInvalid
 from app.sources.places import Stamp, stamp
+from app.sources.splits import FORMATS
 
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 BATCH_ROWS = 4096
 _BLOCK_BYTES = 16 * 1024 * 1024
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.domain.errors import InvalidInput
-from app.sources.splits import ROLES, roles_in
-from app.sources.tables import FORMATS
+from app.sources.splits import FORMATS, ROLES, roles_in
 from app.sources.unpacking import is_archive, unpack
 from app.sources.weights import refuse_pickles
 from microlith.contract.uploads import DATA_FILES, MODEL_FILES, UploadKind

@@ -8,7 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from app.domain.errors import DatasetInvalid
-from app.sources.datasets import describe_dataset, known_datasets
+from app.sources.aside import known_datasets
+from app.sources.datasets import describe_dataset
 from microlith.contract import DatasetSpec, Splits
 
 ROWS = {"text": ["one", "2024-01-01", "three", "four"], "label": ["yes", "no", "yes", "yes"]}

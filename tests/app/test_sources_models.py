@@ -228,8 +228,8 @@ def test_the_licence_is_read_from_the_card_beside_the_model(folder):
 
 def test_sources_are_known_without_torch():
     code = (
-        "import sys, app.sources.models, app.sources.datasets, app.sources.labels as l\n"
-        "app.sources.models.known_models(), app.sources.datasets.known_datasets()\n"
+        "import sys, app.sources.aside, app.sources.datasets, app.sources.models, app.sources.labels as l\n"
+        "app.sources.models.known_models(), app.sources.aside.known_datasets()\n"
         "heavy = {'torch', 'transformers', 'datasets', 'safetensors', 'huggingface_hub', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
