@@ -18,6 +18,12 @@ def test_a_process_that_is_not_running_a_job_has_no_torch(module: str) -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_the_web_service_leaves_the_reader_of_data_files_to_other_processes() -> None:
+    code = "import sys, app.main; print('pyarrow' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 def test_the_client_needs_no_server_package() -> None:
     code = "import sys, microlith.cli; print([n for n in ('fastapi', 'sqlalchemy', 'celery') if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,10 @@ import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
 from app.domain.layers import layers_touched
-from app.domain.layouts import check_export, share_of_base
+from app.domain.layouts import check_export
 from app.domain.methods import check_method, check_widths
-from app.sources.datasets import describe_dataset
+from app.services.estimating import UNKNOWN, Work
+from app.sources.aside import describe_dataset
 from app.sources.labels import check, find_concerns
 from app.sources.models import describe_model
 from app.sources.places import sha256, stamp
@@ -29,9 +30,8 @@ from microlith.contract import (
 )
 from microlith.contract.job import Estimate
 
-TOKENS_PER_TEXT = 32
-FLOPS_PER_SECOND = 2e10
-"""Both on the careful side, a slow core and longish texts, so that a forecast errs on the long side."""
+MOST_ROWS = 200_000
+"""Of all reports of a job together, which travel in one document: about 100 MB where it is read."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class Resolution:
         if self.boundary is not None:
             contents.append(sha256(stamp(self.boundary)))
         return self.spec.fingerprint(microlith.__version__, *contents)
+
+    @property
+    def estimate(self) -> Estimate:
+        """What it will cost; nulls where a source must be fetched first."""
+        if self.model is None or self.dataset is None:
+            return UNKNOWN
+        return Work(self.spec, self.model, self.dataset, self.layers, len(self.concerns or ())).estimate
 
     @property
     def resolved(self) -> Resolved:
@@ -87,12 +94,27 @@ def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Reso
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
         raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
-    concerns = find_concerns(spec.concerns, model.labels) if model else None
+    concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
     boundary = boundary_file(spec, allow_paths=allow_paths, shelf=shelf)
     return Resolution(spec, model, dataset, concerns, layers, boundary)
+
+
+def concerns_of(spec: JobSpec, labels: list[str]) -> list[Concern]:
+    """The classes that the spec chooses of a model's. InvalidInput where their reports would be beyond reading."""
+    concerns = find_concerns(spec.concerns, labels)
+    modules = len(concerns) * len(spec.ratios)
+    if modules * len(labels) > MOST_ROWS:
+        fit = max(MOST_ROWS // (len(labels) * len(spec.ratios)), 1)
+        raise InvalidInput(
+            f"{modules:,} modules, each measured on {len(labels):,} classes, are {modules * len(labels):,} rows of "
+            f"results; a job may have {MOST_ROWS:,}.",
+            hint=f"Name at most {fit:,} `concerns`, and submit one job after another; every class stays measured.",
+            pointer="/concerns",
+        )
+    return concerns
 
 
 def boundary_file(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Path | None:
@@ -111,7 +133,7 @@ def plan(resolution: Resolution) -> Plan:
     """What the job would make and about what it would cost."""
     spec, concerns = resolution.spec, resolution.concerns or []
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
-    return Plan(spec=spec, resolved=resolution.resolved, modules=modules, estimate=_estimate(resolution, len(modules)))
+    return Plan(spec=spec, resolved=resolution.resolved, modules=modules, estimate=resolution.estimate)
 
 
 def roles_of(spec: JobSpec) -> list[str]:
@@ -125,17 +147,3 @@ def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
     touched = layers_touched(names, spec.layers, family_named(model.family), spec.structure)
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched
-
-
-def _estimate(resolution: Resolution, modules: int) -> Estimate:
-    """Seconds: two operations per linear weight and token, for every evaluated text. Bytes: a file per layout."""
-    spec, model, dataset = resolution.spec, resolution.model, resolution.dataset
-    if model is None or dataset is None:
-        return Estimate(seconds=None, bytes=None)
-    limit = spec.evaluation.limit
-    rows = [dataset.splits[role].rows for role in (spec.evaluation.split, spec.evaluation.validation_split)]
-    texts = sum(min(count, limit) if limit else count for count in rows) * (modules + 1)
-    weights = sum(layer.shape[0] * layer.shape[1] for layer in model.layers)
-    seconds = 2 * weights * texts * TOKENS_PER_TEXT / FLOPS_PER_SECOND
-    stored = modules * (model.size_bytes or 0) * share_of_base(spec)
-    return Estimate(seconds=round(seconds, 1), bytes=round(stored))

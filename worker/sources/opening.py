@@ -10,9 +10,8 @@ from typing import cast
 import torch
 
 from app.domain.layers import layers_touched, select_layers
-from app.services.planning import boundary_file, roles_of
+from app.services.planning import boundary_file, concerns_of, roles_of
 from app.sources.images import PREPROCESSOR
-from app.sources.labels import find_concerns
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.families.layers import linear_layers
@@ -70,7 +69,7 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, de
     return Sources(
         model=scaled_to(data, model),
         data=data,
-        concerns=find_concerns(spec.concerns, model.labels),
+        concerns=concerns_of(spec, model.labels),
         layers=layers,
         resolved=Resolved(
             model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)

@@ -1,0 +1,102 @@
+"""What a job will cost, by the arithmetic of its spec: seconds, stored bytes, and the memory of its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.domain.layouts import share_of_base
+from microlith.contract import DatasetInfo, JobSpec, ModelInfo
+from microlith.contract.job import Estimate
+
+TOKENS_PER_TEXT = 32
+FLOPS_PER_SECOND = 2e10
+"""Both on the careful side, a slow core and longish texts, so that a forecast errs on the long side."""
+
+MB = 2**20
+PROCESS = 700 * MB
+"""Python with torch, transformers and what measures: before any model is opened."""
+
+WEIGHT_COPIES = 4
+"""The base, a module's own tensors, the file that is written of it, and that file on its way into an archive."""
+
+ROW, STORED = 400, 30
+"""Bytes of an example besides its text; and of a text and its tokens in Python's lists, for each byte of its file."""
+
+ANSWER = 48
+"""Bytes of one class of one example: float32 of base and module, and the float64 that losses are taken in."""
+
+POSITIONS, LIVE = 2048, 16
+"""Positions of a batch, and how many tensors of a layer's width, some of them float64, live at the same time."""
+
+SUM = 8
+
+
+UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
+"""Of a job whose sources only the worker can fetch."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job whose sources are known; `layers` are those that lose something, `concerns` how many there are."""
+
+    spec: JobSpec
+    model: ModelInfo
+    dataset: DatasetInfo
+    layers: list[str]
+    concerns: int
+
+    @property
+    def estimate(self) -> Estimate:
+        return Estimate(seconds=round(self.seconds, 1), bytes=round(self.stored), memory_bytes=round(self.memory))
+
+    @property
+    def seconds(self) -> float:
+        """Two operations per linear weight and token, for every evaluated text, by the base and every module."""
+        weights = sum(layer.shape[0] * layer.shape[1] for layer in self.model.layers)
+        return 2 * weights * self.evaluated * (self.modules + 1) * TOKENS_PER_TEXT / FLOPS_PER_SECOND
+
+    @property
+    def stored(self) -> float:
+        """A file for each layout of each module."""
+        return self.modules * (self.model.size_bytes or 0) * share_of_base(self.spec)
+
+    @property
+    def memory(self) -> float:
+        """Bytes, at most, of the process that runs the job:
+
+            700 MB                                                  the program itself
+          + 4 · 4 · parameters                                      weights
+          + 400 · rows + 30 · bytes of the data's files             texts and tokens
+          + 2048 · widest layer · 4 · 16                            activations of a batch (or of one longer text)
+          + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
+          + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
+          + 48 · evaluated examples · classes                       answers
+
+        The clean process that opens modules again takes the first two lines once more, beside it. What one concern
+        needs for a moment (similarity, the second moments of a refit) fits into the share of the activations.
+        """
+        shapes = {layer.name: layer.shape for layer in self.model.layers}
+        chosen = [shapes[name] for name in self.layers]
+        widest = max((max(shape) for shape in shapes.values()), default=0)
+        mask_bits = 32 if self.spec.recovery == "refit" else 1
+        return (
+            PROCESS
+            + WEIGHT_COPIES * 4 * (self.model.parameters or 0)
+            + ROW * sum(split.rows for split in self.dataset.splits.values())
+            + STORED * (self.dataset.size_bytes or 0)
+            + max(POSITIONS, self.model.max_length or 0) * widest * 4 * LIVE
+            + SUM * self.concerns * sum(inputs for _, inputs in chosen) * 5 * 2
+            + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
+            + ANSWER * self.evaluated * len(self.model.labels)
+        )
+
+    @property
+    def modules(self) -> int:
+        return self.concerns * len(self.spec.ratios)
+
+    @property
+    def evaluated(self) -> int:
+        """Examples that the base and every module are measured on."""
+        limit, roles = self.spec.evaluation.limit, (self.spec.evaluation.split, self.spec.evaluation.validation_split)
+        rows = [self.dataset.splits[role].rows for role in roles]
+        return sum(min(count, limit) if limit else count for count in rows)
