@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from fastapi import Response
 from pydantic import BaseModel
@@ -11,14 +12,17 @@ from pydantic import BaseModel
 MAX_WAIT_SECONDS = 60
 
 
+def written(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`model` as JSON, as it is: it was checked when it was made."""
+    return Response(model.model_dump_json(), status, headers, media_type="application/json")
+
+
 def answer(model: BaseModel, if_none_match: str | None = None) -> Response:
     """`model` as JSON under an ETag of its content; 304 when the caller has just that."""
     etag = etag_of(model)
     if matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return Response(
-        model.model_dump_json(), media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"}
-    )
+    return written(model, headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
 def etag_of(model: BaseModel) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from app.api import event_stream
-from app.api.conditional import answer, etag_of, matches, wait_preference
+from app.api.conditional import answer, etag_of, matches, wait_preference, written
 from app.api.dependencies import (
     AfterSeq,
     CallersJobs,
@@ -63,15 +63,15 @@ def submit_job(
 ) -> Response:
     """Ask for a decomposition. With `validate_only` nothing is queued and the answer is the plan."""
     if validate_only:
-        return JSONResponse(jobs.plan(spec).model_dump(mode="json"))
+        return written(jobs.plan(spec))
     job = jobs.submit(Submission(spec, idempotency_key))
-    return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
+    return written(job, 202, {"Location": job.urls.self})
 
 
-@router.get("", responses=documented())
-def list_jobs(jobs: CallersJobs, wanted: WantedJobs, cursor: PageCursor) -> Page[Job]:
+@router.get("", response_model=Page[Job], responses=documented())
+def list_jobs(jobs: CallersJobs, wanted: WantedJobs, cursor: PageCursor) -> Response:
     """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
-    return cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
+    return written(cursor.page(jobs.page(wanted, cursor.before, cursor.limit)))
 
 
 @router.get("/{job_id}", response_model=Job, responses=documented(NotFound) | {304: {"description": "Not changed"}})

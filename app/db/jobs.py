@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, collate, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, collate, func, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import JobRow, LabelRow
@@ -17,9 +17,9 @@ from microlith.contract import TERMINAL_STATES, Kind, State
 QUEUE_ORDER = (JobRow.priority.desc(), JobRow.queued_at, JobRow.id)
 """Who is next."""
 
-QUEUED = JobRow.state == literal("queued", literal_execute=True)
-LISTED = JobRow.kind != literal("predict", literal_execute=True)
-EVERY = JobRow.id > literal("", literal_execute=True)
+QUEUED = JobRow.state == literal_column("'queued'")
+LISTED = JobRow.kind != literal_column("'predict'")
+EVERY = JobRow.id > literal_column("''")
 """As the partial indexes say it. (`now()` stands still in a transaction, so an index can be asked by it.)
 
 The index of the whole list is for those alone who say EVERY, and lists are in an order, listed_id, that the primary key

@@ -42,7 +42,10 @@ class Table(DeclarativeBase):
 
 
 class JobRow(Table):
-    """A job. `lease_token` is the right of one attempt to write; `last_seq` numbers its events without gaps."""
+    """A job. `lease_token` is the right of one attempt to write; `last_seq` numbers its events without gaps.
+
+    What came of it is read when it is asked for: it may be large, and a list does without.
+    """
 
     __tablename__ = "jobs"
 
@@ -64,9 +67,9 @@ class JobRow(Table):
     concerns_succeeded: Mapped[int] = mapped_column(default=0)
     concerns_failed: Mapped[int] = mapped_column(default=0)
     resolved: Mapped[dict[str, Any]]
-    base: Mapped[dict[str, Any] | None]
-    overlap: Mapped[list[dict[str, Any]]]
-    combination: Mapped[dict[str, Any] | None]
+    base: Mapped[dict[str, Any] | None] = mapped_column(deferred=True, deferred_group="results")
+    overlap: Mapped[list[dict[str, Any]]] = mapped_column(deferred=True, deferred_group="results")
+    combination: Mapped[dict[str, Any] | None] = mapped_column(deferred=True, deferred_group="results")
     prediction: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any]]

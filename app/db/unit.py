@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 
+from pydantic_core import from_json
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
@@ -78,6 +79,7 @@ class Database:
             max_overflow=10,
             pool_pre_ping=True,  # a pool survives a restart of PostgreSQL
             connect_args=CONNECTION,
+            json_deserializer=from_json,
         )
 
     @contextmanager
