@@ -20,8 +20,8 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-recompose docs docs-serve check \
-	format snapshots lock clean
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose docs \
+	docs-serve check format snapshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ soak: $(DEV) ## Inject faults while many jobs run through real processes; nothin
 
 bench: $(DEV) ## Measure how fast the engine is beside the seed system's way of working (BENCH='--only growth')
 	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+bench-service: $(DEV) ## 250 callers at once, then pages of a million jobs (SERVICE='--seconds 30 …')
+	$(BIN)/python -m benchmarks.service $(SERVICE)
 
 bench-recompose: $(DEV) ## Put modules together again and measure them beside their models (needs ../shared, or MICROLITH_SHARED)
 	$(BIN)/python -m benchmarks.recompose
