@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
-from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report
+from microlith.contract import (
+    BaseResult,
+    Concern,
+    JobSpec,
+    OwnScore,
+    Ratio,
+    Report,
+    Size,
+    TrimmedVocabulary,
+)
 from microlith.masks import Base
 from worker import device
 from worker.bench import Measures
@@ -19,15 +29,16 @@ from worker.drawing import Drawn
 from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
-from worker.evaluation.sparsity import base_size, size, sparsity
+from worker.evaluation.sparsity import BaseSize, base_size, size, sparsity
 from worker.families.anatomy import Anatomy
-from worker.inputs import Examples, device_of, on_cpu
+from worker.inputs import Checkpoint, Examples, device_of, on_cpu
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
 from worker.publishing import MASK
 from worker.sources.opening import Sources
+from worker.trimming import Trimming
 
 
 @dataclass
@@ -46,6 +57,8 @@ class Exporter:
     examples: Examples
     scratch: Path
     packer: Packer = field(init=False)
+    trimming: Trimming | None = field(init=False)
+    trimmed_packer: Packer | None = field(init=False)
 
     def __post_init__(self) -> None:
         loaded = self.sources.model
@@ -53,9 +66,21 @@ class Exporter:
         stopwatch = Stopwatch(self.examples, device.title(device_of(loaded.model))) if timed else None
         base, int8 = Base.of(loaded.model), self.spec.export.onnx.int8
         self.packer = Packer(loaded, base, self.examples, self.scratch, stopwatch, int8)
+        self.trimming = Trimming.of(self.spec, self.sources, self.scratch)
+        self.trimmed_packer = self.trimming and packer_of(self.trimming, self.packer)
+
+    def effect(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary | None:
+        """What a trimmed vocabulary costs the module; None where it is not asked for."""
+        return self.trimming.effect(module, concern, checkpoint) if self.trimming else None
 
     def describe(
-        self, module: nn.Module, mask: Mask, concern: Concern, ratio: float, measures: Measures
+        self,
+        module: nn.Module,
+        mask: Mask,
+        concern: Concern,
+        ratio: float,
+        measures: Measures,
+        vocabulary: TrimmedVocabulary | None = None,
     ) -> ModuleFacts:
         """Everything there is to say about a module: what was asked, what it was made of, how it measures."""
         drawn, whole = self.drawn.samples[concern.id], base_size(self.sources.model.model)
@@ -65,7 +90,7 @@ class Exporter:
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
             sparsity=sparsity(module, whole),
-            size=size(module, whole),
+            size=size_of(module, whole, self.trimming),
             own=own_score(measures.report, concern),
             base_own=own_score(self.base.report, concern),
             report=measures.report,
@@ -74,6 +99,7 @@ class Exporter:
             binary=measures.binary,
             samples=SampleRows(list(drawn.positive), list(drawn.negative), self.drawn.boundary),
             mask_sha256=mask.digest(),
+            vocabulary=vocabulary,
             model_licence=self.sources.model.licence,
             dataset_licence=self.sources.data.licence,
         )
@@ -95,22 +121,59 @@ class Exporter:
         """The module in every layout that the spec asks for, in its order, and as a mask in any case."""
         handout = Handout(module, mask, self.anatomy, facts)
         layouts = dict.fromkeys([*self.spec.export.layouts, MASK])
-        return [self.packer.pack(handout, layout, name_of(facts, layout)) for layout in layouts]
+        if self.trimming is None or self.trimmed_packer is None:
+            return [self.packer.pack(handout, layout, name_of(facts, layout)) for layout in layouts]
+        packages = pack_trimmed(self.trimmed_packer, self.trimming, handout, self.spec.export.layouts)
+        whole = replace(facts, size=size(module, base_size(self.sources.model.model)))
+        masked = self.packer.pack(replace(handout, facts=whole), MASK, name_of(facts, MASK))
+        return [*packages, masked]
 
     def verify(self, verifier: Verifier, packages: Sequence[Package], module: nn.Module) -> None:
         """Raises VerificationFailed unless each archive that was asked for, opened in a clean process, answers as the
         module does. A mask says itself, by digest, whether what is made of it is the module."""
         asked = [package for package in packages if package.archive.layout in self.spec.export.layouts]
-        verify(verifier, asked, module, self.probe, self.sources.model.folder)
+        if self.trimming is None:
+            verify(verifier, asked, module, self.probe, Opening(base=self.sources.model.folder))
+        else:
+            verify_trimmed(verifier, asked, module, self.trimming)
 
 
-def verify(verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, base: Path) -> None:
+def packer_of(trimming: Trimming, packer: Packer) -> Packer:
+    """What packs modules with what is left of the vocabulary: the packer of the job, that reads as they do."""
+    examples, watch = trimming.examples, packer.stopwatch
+    stopwatch = watch and Stopwatch(examples, watch.device)
+    return Packer(trimming.sources.model, packer.base, examples, packer.scratch, stopwatch, packer.int8)
+
+
+def pack_trimmed(packer: Packer, trimming: Trimming, handout: Handout, layouts: Sequence[str]) -> list[Package]:
+    """The module in these layouts, with what is left of the vocabulary."""
+    with trimming.laid_over(handout.model) as small:
+        trimmed = replace(handout, model=small)
+        return [packer.pack(trimmed, layout, name_of(handout.facts, layout)) for layout in layouts]
+
+
+def verify(
+    verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, opening: Opening
+) -> None:
     """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does."""
     rows = np.arange(len(probe))
     inputs = probe.collate(rows, int(probe.lengths(rows).max()))
     expected = predict(on_cpu(module), probe)
     for archive in (package.archive for package in packages):
-        verifier.check(archive.path, inputs, expected, Opening(archive.layout, base))
+        verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout))
+
+
+def verify_trimmed(verifier: Verifier, packages: Sequence[Package], module: nn.Module, trimming: Trimming) -> None:
+    """The same with what is left of the vocabulary: each archive's own tokenizer must read the texts alike too."""
+    opening = Opening(texts=trimming.texts, max_length=trimming.sources.model.max_length)
+    with trimming.laid_over(module) as small:
+        verify(verifier, packages, small, trimming.probe, opening)
+
+
+def size_of(module: nn.Module, whole: BaseSize, trimming: Trimming | None) -> Size:
+    """The size of what is handed out."""
+    with trimming.laid_over(module) if trimming else nullcontext(module) as delivered:
+        return size(delivered, whole)
 
 
 def name_of(facts: ModuleFacts, layout: str) -> str:
@@ -129,7 +192,7 @@ def own_score(report: Report, concern: Concern) -> OwnScore:
 def published(facts: ModuleFacts, packages: Sequence[Package], timings: Mapping[str, float]) -> dict[str, object]:
     """The facts as the module's wire model holds them, with what its layouts measured."""
     latencies = [latency.model_dump(mode="json") for package in packages for latency in package.latencies]
-    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity", "binary")
+    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity", "binary", "vocabulary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {

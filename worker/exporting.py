@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
 from microlith.masks import Base
 from worker import device
 from worker.bench import Bench
 from worker.evaluation.latency import Stopwatch
-from worker.export import name_of, verify
+from worker.evaluation.sparsity import base_size
+from worker.export import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
 from worker.families.anatomy import anatomy
 from worker.journal import Journal
 from worker.packaging.decomposition import facts_of
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_of
-from worker.packaging.verify import Verifier
+from worker.packaging.verify import Opening, Verifier
 from worker.remaking import applied, stored
 from worker.scratch import scratch
 from worker.sources.opening import open_sources
+from worker.trimming import Trimming
 
 
 def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
@@ -30,6 +34,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
             base, bench = Base.of(sources.model.model), Bench.of(spec, sources, anatomy(sources.model.model))
+            trimming = Trimming.of(spec, sources, folder)
 
         with journal.phase("exporting"):
             module = applied(base, mask)
@@ -37,8 +42,15 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             stopwatch = Stopwatch(bench.validation.examples, device.title(place)) if spec.evaluation.latency else None
             packer = Packer(sources.model, base, bench.validation.examples, folder, stopwatch, order.onnx.int8)
             handout = Handout(module, mask_of(mask), anatomy(sources.model.model), facts)
-            package = packer.pack(handout, order.layout, name_of(facts, order.layout))
+            if trimming is None:
+                package = packer.pack(handout, order.layout, name_of(facts, order.layout))
+            else:
+                handout.facts = replace(facts, size=size_of(module, base_size(sources.model.model), trimming))
+                (package,) = pack_trimmed(packer_of(trimming, packer), trimming, handout, [order.layout])
 
         with journal.phase("verifying"):
-            verify(verifier, [package], module, bench.probe, sources.model.folder)
+            if trimming is None:
+                verify(verifier, [package], module, bench.probe, Opening(base=sources.model.folder))
+            else:
+                verify_trimmed(verifier, [package], module, trimming)
         journal.attach(order.module, package.archive, package.latencies)

@@ -65,9 +65,10 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             with realised(model, mask, parts) as module:
                 with journal.phase("evaluating"):
                     measures = bench.measure(module, concern, base_states, journal.follow())
+                    effect = exporter.effect(module, concern, journal.alive)
                 with journal.phase("exporting"):
                     delivered = exporter.delivered(module, concern, measures)
-                    facts = exporter.describe(delivered, mask, concern, ratio, measures)
+                    facts = exporter.describe(delivered, mask, concern, ratio, measures, effect)
                     packages = exporter.pack(delivered, mask, facts)
                 with journal.phase("verifying"):
                     exporter.verify(verifier, packages, delivered)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.domain.errors import InvalidInput
 from app.domain.layouts import check_export
 from app.domain.methods import parts_of
-from microlith.contract import CombineSpec
+from microlith.contract import CombineSpec, Export
 from microlith.contract.catalog import Task
 
 POINTER = "/modules"
@@ -35,6 +35,16 @@ def check_combination(wanted: CombineSpec, modules: Sequence[Candidate]) -> None
     check_recovery(wanted, modules[0].structure)
     if wanted.export:
         check_export(wanted.export)
+        _check_vocabulary(wanted.export)
+
+
+def _check_vocabulary(export: Export) -> None:
+    if export.vocabulary.trim:
+        raise InvalidInput(
+            "A class set reads with its base's whole vocabulary.",
+            hint="Leave `vocabulary` out; it is for the modules of a job.",
+            pointer="/export/vocabulary/trim",
+        )
 
 
 def check_labels(labels: Sequence[str]) -> None:

@@ -23,11 +23,23 @@ def check_export(export: Export) -> None:
             hint=f"Use `layouts: {[*export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
             pointer="/export/onnx/int8",
         )
+    if export.vocabulary.trim and "mask" in export.layouts:
+        raise InvalidInput(
+            "A mask is laid over the whole base, so a trimmed vocabulary is no part of it.",
+            hint="Leave `mask` out of the layouts, or `vocabulary` out.",
+            pointer="/export/vocabulary/trim",
+        )
 
 
 def holds(files: Collection[str], wanted: LayoutRequest) -> bool:
     """Whether a file of the layout wanted, which holds `files`, has all that was wanted of it."""
     return INT8_GRAPH in files or not wanted.onnx.int8
+
+
+def counted_splits(spec: JobSpec) -> list[str]:
+    """The splits whose tokens a trimmed vocabulary keeps."""
+    sampled = spec.sampling.boundary.split if spec.sampling.source == "boundary" else spec.sampling.split
+    return sorted({sampled, spec.evaluation.validation_split})
 
 
 def share_of_base(spec: JobSpec) -> float:

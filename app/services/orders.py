@@ -51,11 +51,13 @@ class Orders:
         """The job that makes the layout, or that has made it: whatever is there, with all that is wanted of it, is not
         made anew. What is there without it is made again in its place."""
         module, origin = self._found(module_id)
+        spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
+        check_export(spec.export)
         artifacts = self._artifacts(module)
         job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(module, wanted)
         if job is None:
             _check_mask(artifacts)
-            job = self._order(origin, module, wanted)
+            job = self._order(origin, module, wanted, spec)
         return Jobs(self.unit, self.owner, self.backend).get(job.id)
 
     def predict(self, module_id: str, wanted: PredictionRequest) -> Job:
@@ -114,9 +116,7 @@ class Orders:
     def _under_way(self, module: ModuleRow, wanted: LayoutRequest) -> JobRow | None:
         return self.unit.jobs.ordered(self.owner, _fingerprint(module, wanted))
 
-    def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest) -> JobRow:
-        spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
-        check_export(spec.export)
+    def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest, spec: JobSpec) -> JobRow:
         order = LayoutOrder(module=module.id, **wanted.model_dump())
         resolved = Resolved.model_validate(origin.resolved)
         draft = Draft("export", spec, resolved, _fingerprint(module, wanted), concerns=1, order=order)
@@ -136,7 +136,7 @@ def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
 
 def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:
     """The module's own part of the spec that it came of, in the layout that is asked for."""
-    export = Export(layouts=[wanted.layout], onnx=wanted.onnx)
+    export = Export(layouts=[wanted.layout], onnx=wanted.onnx, vocabulary=spec.export.vocabulary)
     return spec.model_copy(update={**_part_of(module), "export": export, **ALONE})
 
 

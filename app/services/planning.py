@@ -94,7 +94,9 @@ def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Reso
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
         raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
-    concerns = concerns_of(spec, model.labels) if model else None
+    if model and model.task == "image" and spec.export.vocabulary.trim:
+        raise InvalidInput("What reads images has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+    concerns = concerns_of(spec.concerns, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)

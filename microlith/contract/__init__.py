@@ -53,6 +53,7 @@ from microlith.contract.module import (
     Similarity,
     SimilarityValues,
     Sparsity,
+    TrimmedVocabulary,
 )
 from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.order import LayoutOrder, LayoutRequest
@@ -149,6 +150,7 @@ __all__ = [
     "Splits",
     "State",
     "TaylorMethod",
+    "TrimmedVocabulary",
     "Upload",
     "UploadTarget",
     "WandaMethod",

@@ -119,6 +119,24 @@ class BinaryScore(Answer):
     auroc: float
 
 
+class TrimmedVocabulary(Answer):
+    """What is left of the base's tokens, and the module's scores on the evaluation split when it reads with them.
+
+    `unknown` is the fraction of the split's tokens that are the unknown one, `base_unknown` with the whole vocabulary.
+    """
+
+    tokens: int
+    base_tokens: int
+    guard: float
+    sha256: str
+    unknown: float | None
+    base_unknown: float | None
+    own: OwnScore
+    macro: Macro
+    accuracy: float
+    loss: float
+
+
 class Module(Answer):
     """What a concern needs of the base, measured: `own` is its class, `base_own` the base on the same examples."""
 
@@ -139,5 +157,8 @@ class Module(Answer):
     binary: BinaryScore | None = None
     latency: Latency | None = Field(None, description="Of one input, in the first layout that was timed.")
     latencies: list[Latency] = Field([], description="By layout and batch size.")
+    vocabulary: TrimmedVocabulary | None = Field(
+        None, description="With a trimmed vocabulary, which its files have; `own` and `report` are with the whole one."
+    )
     artifacts: list[Artifact]
     timings: dict[str, float] = Field({}, description="Seconds spent on this module in each phase.")

@@ -91,6 +91,20 @@ class OnnxOptions(Request):
     )
 
 
+class VocabularyOptions(Request):
+    """Which tokens a module keeps."""
+
+    trim: bool = Field(
+        False,
+        strict=True,
+        description="Keep only tokens that the splits of sampling and validation use: the embedding loses the rows of "
+        "the others. What it costs on the evaluation split is measured and told.",
+    )
+    guard: float = Field(
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="Tokens that make up at most this fraction go as well."
+    )
+
+
 class Export(Request):
     """Which file forms of each module are made, each an artifact of its own."""
 
@@ -102,6 +116,7 @@ class Export(Request):
         "trust_remote_code; `mask` is data to be laid over the base; `onnx` opens with ONNX Runtime.",
     )
     onnx: OnnxOptions = OnnxOptions()
+    vocabulary: VocabularyOptions = VocabularyOptions()
 
     @field_validator("layouts", mode="after")
     @classmethod

@@ -55,3 +55,8 @@ def test_a_recomposed_classifier_takes_neither_layouts_nor_recovery():
 
 def test_int8_is_a_form_of_onnx():
     assert refused(wanted(export={"layouts": ["mask"], "onnx": {"int8": True}}), MODULES)[0] == "/export/onnx/int8"
+
+
+def test_a_class_set_keeps_its_base_s_vocabulary():
+    pointer, says = refused(wanted(export={"vocabulary": {"trim": True}}), MODULES)
+    assert (pointer, "whole vocabulary" in says) == ("/export/vocabulary/trim", True)

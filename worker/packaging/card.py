@@ -12,6 +12,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from app.domain.layouts import counted_splits
 from app.sources.demo import Licence
 from microlith.contract import DatasetFacts, ModelFacts
 from worker.packaging.confused import nearest
@@ -42,6 +43,8 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         **{name: getattr(facts, name) for name in ("concern", "spec", "ratio", "sparsity", "size", "binary")},
         **{name: getattr(facts, name) for name in ("own", "report", "similarity")},
         usage=usage or portable_usage(facts),
+        vocabulary=facts.vocabulary if layout != "mask" else None,
+        counted=_counted(facts),
         inputs=OPENED_BY[task(facts)]["inputs"],
         measures=_measures(facts),
         interval=_interval(facts),
@@ -113,6 +116,11 @@ def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
         ("Mean cross-entropy", report.loss, whole.loss),
         ("exp(mean cross-entropy), validation", report.exp_loss, whole.exp_loss),
     ]
+
+
+def _counted(facts: ModuleFacts) -> str:
+    """The splits whose tokens a trimmed vocabulary keeps."""
+    return " and ".join(counted_splits(facts.spec))
 
 
 def _interval(facts: ModuleFacts) -> str | None:

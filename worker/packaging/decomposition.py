@@ -17,6 +17,7 @@ from microlith.contract import (
     Similarity,
     Size,
     Sparsity,
+    TrimmedVocabulary,
 )
 from worker.packaging.facts import ModuleFacts, SampleRows
 
@@ -38,6 +39,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "mask": {"sha256": facts.mask_sha256},
         "sparsity": facts.sparsity.model_dump(mode="json"),
         "size": facts.size.model_dump(mode="json"),
+        "vocabulary": facts.vocabulary and facts.vocabulary.model_dump(mode="json"),
         "metrics": {
             "own": facts.own.model_dump(mode="json"),
             "base_own": facts.base_own.model_dump(mode="json"),
@@ -51,7 +53,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
 
 def facts_of(document: dict[str, Any], model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
     """The facts that `decomposition` made the document of."""
-    metrics, samples = document["metrics"], document["samples"]
+    metrics, samples, vocabulary = document["metrics"], document["samples"], document.get("vocabulary")
     return ModuleFacts(
         concern=Concern.model_validate(document["concern"]),
         spec=JobSpec.model_validate(document["spec"]),
@@ -67,6 +69,7 @@ def facts_of(document: dict[str, Any], model_licence: Licence | None, dataset_li
         binary=metrics["binary"] and BinaryScore.model_validate(metrics["binary"]),
         samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
         mask_sha256=document["mask"]["sha256"],
+        vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
         model_licence=model_licence,
         dataset_licence=dataset_licence,
     )

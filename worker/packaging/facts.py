@@ -17,6 +17,7 @@ from microlith.contract import (
     Similarity,
     Size,
     Sparsity,
+    TrimmedVocabulary,
 )
 
 
@@ -71,6 +72,7 @@ class ModuleFacts:
     binary: BinaryScore | None
     samples: SampleRows
     mask_sha256: str
+    vocabulary: TrimmedVocabulary | None = None
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
 

@@ -85,21 +85,31 @@ def _check_sums(folder: Path) -> None:
             raise ValueError(f"{name} is not what SHA256SUMS says")
 
 
-def _portable(folder: Path, inputs: Inputs, _request: Request) -> Rows:
+def _portable(folder: Path, inputs: Inputs, request: Request) -> Rows:
     """Logits [examples, labels] of the module on the CPU in float32. What prepares its inputs must open too."""
+    _check_reading(folder, inputs, request)
     return _of_folder(folder, inputs, trust_remote_code=False)
 
 
-def _compact(folder: Path, inputs: Inputs, _request: Request) -> Rows:
+def _compact(folder: Path, inputs: Inputs, request: Request) -> Rows:
     """The same with the module's own modelling file."""
+    _check_reading(folder, inputs, request)
     return _of_folder(folder, inputs, trust_remote_code=True)
 
 
 def _of_folder(folder: Path, inputs: Inputs, *, trust_remote_code: bool) -> Rows:
-    model_class, preparing_class = _READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS
-    preparing_class.from_pretrained(folder)
+    model_class, _ = _READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS
     model = model_class.from_pretrained(folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     return _answers(model.eval(), inputs)
+
+
+def _check_reading(folder: Path, inputs: Inputs, request: Request) -> None:
+    """What prepares inputs must open, and read the texts, where they are told, as the inputs that came of them."""
+    opened = (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
+    for row, text in enumerate(request.get("texts", ())):
+        told = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
+        if opened(text, truncation=True, max_length=request["max_length"])["input_ids"] != told:
+            raise ValueError(f"the tokenizer reads text {row} otherwise")
 
 
 def _mask(folder: Path, inputs: Inputs, request: Request) -> Rows:
@@ -116,11 +126,11 @@ def _mask(folder: Path, inputs: Inputs, request: Request) -> Rows:
     return _answers(apply_mask(base, folder), inputs)
 
 
-def _onnx(folder: Path, inputs: Inputs, _request: Request) -> Rows:
+def _onnx(folder: Path, inputs: Inputs, request: Request) -> Rows:
     """Logits of the float32 graph; the INT8 one must answer with numbers in the same shape."""
     import onnxruntime
 
-    (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
+    _check_reading(folder, inputs, request)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     arrays = {name: tensor.numpy() for name, tensor in inputs.items()}

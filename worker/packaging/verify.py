@@ -42,6 +42,9 @@ class Opening:
 
     layout: str = "portable"
     base: Path | None = None
+    texts: Sequence[str] = ()
+    """What the inputs were read from, where the archive's own tokenizer must read it alike, to `max_length` tokens."""
+    max_length: int | None = None
 
     @property
     def tolerance(self) -> float:
@@ -114,6 +117,8 @@ class Verifier:
                 "layout": opening.layout,
                 "base": opening.base and str(opening.base.absolute()),
                 "client": str(_CLIENT),
+                "texts": list(opening.texts),
+                "max_length": opening.max_length,
             }
         )
         answer = self._receive()
