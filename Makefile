@@ -20,7 +20,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose docs \
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes docs \
 	docs-serve check format snapshots lock clean
 
 help: ## List what can be made
@@ -65,6 +65,9 @@ docs: $(DEV) ## Build the documentation to build/site; it opens from the disk an
 
 docs-serve: $(DEV) ## Show the documentation at 127.0.0.1:8001 and follow its changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8001
+
+bench-sizes: $(DEV) ## File sizes and latency of every layout, of a BERT-base shape and of the assets (SIZES='--only bert-base')
+	$(BIN)/python -m benchmarks.sizes $(SIZES)
 
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
 	$(BIN)/ruff check .

@@ -39,6 +39,7 @@ class Stopwatch:
     examples: Examples
     device: str
     """What people call the device."""
+    budget_seconds: float = BUDGET_SECONDS
     _kept: dict[Hashable, dict[int, Timing]] = field(default_factory=dict)
 
     def model(self, model: nn.Module) -> dict[int, Timing]:
@@ -75,7 +76,7 @@ class Stopwatch:
         batch = pad(self.examples, self._rows(size), self._length(size), device)
         run(batch)  # the first pass allocates
         began, times = time.perf_counter(), list[float]()
-        while len(times) < RUNS and (len(times) < LEAST_RUNS or time.perf_counter() - began < BUDGET_SECONDS):
+        while len(times) < RUNS and (len(times) < LEAST_RUNS or time.perf_counter() - began < self.budget_seconds):
             started = time.perf_counter()
             run(batch)
             if device.type == "cuda":
