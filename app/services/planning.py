@@ -96,7 +96,7 @@ def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Reso
         raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
         raise InvalidInput("What reads images has no vocabulary to trim.", pointer="/export/vocabulary/trim")
-    concerns = concerns_of(spec.concerns, model.labels) if model else None
+    concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
