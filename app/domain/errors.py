@@ -162,6 +162,11 @@ class Unauthenticated(MicrolithError):
 
 
 class ForeignPage(MicrolithError):
+    """A browser sent a form or a script's request from a page of another site, which may change nothing here.
+
+    Send it from the server's own pages, or from a program with `Authorization: Bearer KEY`.
+    """
+
     code, status, title = "FOREIGN_PAGE", 403, "Another site sent this"
 
 
