@@ -22,7 +22,7 @@ from worker.journal import Journal
 from worker.opened import Opened, open_all, recovery_of
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
-from worker.packaging.verify import Verifier
+from worker.packaging.verify import Opening, Verifier
 from worker.remaking import stored
 from worker.scratch import scratch
 
@@ -90,4 +90,5 @@ def _verify(
         return
     made = combined.class_set
     assert made is not None
-    verify(verifier, packed, made.model, made.origin.encoder(probes), opened.bases[made.origin.ref].loaded.folder)
+    base = opened.bases[made.origin.ref].loaded.folder
+    verify(verifier, packed, made.model, made.origin.encoder(probes), Opening(base=base))

@@ -67,7 +67,7 @@ class Exporter:
         base, int8 = Base.of(loaded.model), self.spec.export.onnx.int8
         self.packer = Packer(loaded, base, self.examples, self.scratch, stopwatch, int8)
         self.trimming = Trimming.of(self.spec, self.sources, self.scratch)
-        self.trimmed_packer = self.trimming and packer_of(self.trimming, self.packer)
+        self.trimmed_packer = packer_of(self.trimming, self.packer) if self.trimming else None
 
     def effect(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary | None:
         """What a trimmed vocabulary costs the module; None where it is not asked for."""
@@ -145,7 +145,9 @@ def packer_of(trimming: Trimming, packer: Packer) -> Packer:
     return Packer(trimming.sources.model, packer.base, examples, packer.scratch, stopwatch, packer.int8)
 
 
-def pack_trimmed(packer: Packer, trimming: Trimming, handout: Handout, layouts: Sequence[str]) -> list[Package]:
+def pack_trimmed(
+    packer: Packer, trimming: Trimming, handout: Handout[ModuleFacts], layouts: Sequence[str]
+) -> list[Package]:
     """The module in these layouts, with what is left of the vocabulary."""
     with trimming.laid_over(handout.model) as small:
         trimmed = replace(handout, model=small)
