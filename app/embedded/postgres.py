@@ -47,7 +47,6 @@ class Postgres:
         self._data = folder / "data"
         if not self._data.exists():
             self._initialise(folder)
-        _clear_stale_pid_file(self._data)
         self._start()
 
     @property
@@ -58,11 +57,47 @@ class Postgres:
     @property
     def pid(self) -> int:
         """The postmaster's process id."""
-        return self._child.pid
+        return self.child.pid
 
     def stop(self) -> None:
         """Ends all connections and the server; what was committed stays."""
-        self._child.stop()
+        self.child.stop()
+
+    def launch(self) -> Child:
+        """Starts a process on the port and the data; it answers once it has recovered what a crash left."""
+        _clear_stale_pid_file(self._data)
+        settings = SETTINGS | ({} if self._durable else HASTY_SETTINGS) | {"port": str(self._port)}
+        self.child = Child(
+            Command(
+                "PostgreSQL",
+                [self._binary, "-D", self._data, *[f"--{name}={value}" for name, value in settings.items()]],
+                log=self._log,
+                account=self._account,
+                cwd=self._data,
+                stop_signal=signal.SIGINT,  # "fast": roll back what is open, then end
+                keep=self._keep,
+            )
+        )
+        return self.child
+
+    def answers(self) -> bool:
+        """Whether the database takes connections now; it is created where it is missing."""
+        try:
+            with psycopg.connect(
+                host=LOOPBACK,
+                port=self._port,
+                user=NAME,
+                password=self._password,
+                dbname="postgres",
+                autocommit=True,
+                connect_timeout=5,
+            ) as connection:
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone()
+                if not known:
+                    connection.execute(f"CREATE DATABASE {NAME}")
+                return True
+        except psycopg.OperationalError:
+            return False
 
     def _initialise(self, folder: Path) -> None:
         """Makes the data under another name first: an interrupted initdb is thrown away by the next start."""
@@ -100,44 +135,12 @@ class Postgres:
         """Starts on a free port; another one is tried when somebody was quicker to take it."""
         for attempt in range(1, START_TRIES + 1):
             self._port = free_port()
-            settings = SETTINGS | ({} if self._durable else HASTY_SETTINGS) | {"port": str(self._port)}
-            options = [f"--{name}={value}" for name, value in settings.items()]
-            self._child = Child(
-                Command(
-                    "PostgreSQL",
-                    [self._binary, "-D", self._data, *options],
-                    log=self._log,
-                    account=self._account,
-                    cwd=self._data,
-                    stop_signal=signal.SIGINT,  # "fast": roll back what is open, then end
-                    keep=self._keep,
-                )
-            )
             try:
-                self._child.wait_until(self._has_database, START_SECONDS)
+                self.launch().wait_until(self.answers, START_SECONDS)
                 return
             except ChildFailed as failure:
                 if attempt == START_TRIES or "could not bind" not in str(failure):
                     raise
-
-    def _has_database(self) -> bool:
-        """Creates the database where it is missing; False while the server does not answer yet."""
-        try:
-            with psycopg.connect(
-                host=LOOPBACK,
-                port=self._port,
-                user=NAME,
-                password=self._password,
-                dbname="postgres",
-                autocommit=True,
-                connect_timeout=5,
-            ) as connection:
-                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone()
-                if not known:
-                    connection.execute(f"CREATE DATABASE {NAME}")
-                return True
-        except psycopg.OperationalError:
-            return False
 
 
 def _clear_stale_pid_file(data: Path) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.embedded.child import Command
+from app.embedded.child import Child, Command
 from app.embedded.lock import DataDirLock
 from app.embedded.postgres import Postgres
+from app.embedded.supervised import Supervised
 from app.embedded.valkey import Valkey
-from app.embedded.worker import SupervisedWorker
 
 WORKER_GRACE_SECONDS = 8.0
 
@@ -21,6 +21,7 @@ WORKER_GRACE_SECONDS = 8.0
 class EmbeddedServices:
     """The servers that the user did not name by URL, started together on entry, stopped on exit.
 
+    One that dies meanwhile is started again, on the same port with the same data.
     Everything is kept in `data_dir`: a second start finds its data. Raises `lock.DataDirBusy` when another live server
     uses the folder, `binaries.BinariesMissing` or `child.ChildFailed` (all OSError) when a server cannot be started.
     """
@@ -58,21 +59,16 @@ class EmbeddedServices:
         return self._valkey.url
 
     def start_worker(
-        self,
-        command: Sequence[str | Path],
-        env: Mapping[str, str],
-        *,
-        name: str = "worker",
-        on_give_up: Callable[[str], None] | None = None,
-    ) -> SupervisedWorker:
+        self, command: Sequence[str | Path], env: Mapping[str, str], *, name: str = "worker"
+    ) -> Supervised:
         """Starts a child that is started again when it dies, and stopped before the servers it talks to.
 
-        `env` is its whole environment. When it keeps dying, `on_give_up` is told why (by default: an error is logged).
+        `env` is its whole environment.
         """
         log = self.data_dir / "logs" / f"{name}.log"
         keep = [self._lock.fileno()]
         order = Command(name, command, log, env, cwd=Path.cwd(), grace_seconds=WORKER_GRACE_SECONDS, keep=keep)
-        worker = SupervisedWorker(order, on_give_up)
+        worker = Supervised(Child(order), lambda: Child(order))
         self._stack.callback(worker.stop)
         return worker
 
@@ -85,6 +81,7 @@ class EmbeddedServices:
             valkey = pool.submit(Valkey, self.data_dir, keep=keep) if broker else None
         for started in (postgres, valkey):
             if started and not started.exception():
-                stack.callback(started.result().stop)
+                server = started.result()
+                stack.callback(Supervised(server.child, server.launch, ready=server.answers).stop)
         self._postgres = postgres.result() if postgres else None
         self._valkey = valkey.result() if valkey else None

@@ -16,6 +16,7 @@ from app.embedded.quarters import child_account, private_folder, reachable_binar
 from app.embedded.secret import password, write_private
 
 START_SECONDS = 60.0
+CONFIG_NAME = "valkey.conf"
 CONFIG = """\
 bind {host}
 port {port}
@@ -47,39 +48,28 @@ class Valkey:
     @property
     def pid(self) -> int:
         """The server's process id."""
-        return self._child.pid
+        return self.child.pid
 
     def stop(self) -> None:
         """Ends the server; what it acknowledged is in its append-only file."""
-        self._child.stop()
+        self.child.stop()
 
-    def _start(self) -> None:
-        """Starts on a free port; another one is tried when somebody was quicker to take it."""
-        for attempt in range(1, START_TRIES + 1):
-            self._port = free_port()
-            command = Command(
+    def launch(self) -> Child:
+        """Starts a process on the port and the data; it answers soon."""
+        self.child = Child(
+            Command(
                 "Valkey",
-                [self._binary, self._write_config()],
+                [self._binary, self._folder / CONFIG_NAME],
                 log=self._log,
                 account=self._account,
                 cwd=self._folder,
                 keep=self._keep,
             )
-            self._child = Child(command)
-            try:
-                self._child.wait_until(self._answers, START_SECONDS)
-                return
-            except ChildFailed as failure:
-                if attempt == START_TRIES or "Could not create server TCP" not in str(failure):
-                    raise
+        )
+        return self.child
 
-    def _write_config(self) -> Path:
-        file = self._folder / "valkey.conf"
-        text = CONFIG.format(host=LOOPBACK, port=self._port, password=self._password)
-        write_private(file, text, self._account)
-        return file
-
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the server takes commands now."""
         with redis.Redis.from_url(self.url, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             try:
                 return bool(client.ping())
@@ -87,3 +77,16 @@ class Valkey:
                 raise
             except (redis.ConnectionError, redis.BusyLoadingError):
                 return False
+
+    def _start(self) -> None:
+        """Starts on a free port; another one is tried when somebody was quicker to take it."""
+        for attempt in range(1, START_TRIES + 1):
+            self._port = free_port()
+            text = CONFIG.format(host=LOOPBACK, port=self._port, password=self._password)
+            write_private(self._folder / CONFIG_NAME, text, self._account)
+            try:
+                self.launch().wait_until(self.answers, START_SECONDS)
+                return
+            except ChildFailed as failure:
+                if attempt == START_TRIES or "Could not create server TCP" not in str(failure):
+                    raise

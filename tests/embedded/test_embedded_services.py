@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from app.embedded import binaries, worker
+from app.embedded import binaries, supervised
 from app.embedded.lock import DataDirBusy, DataDirLock
 from app.embedded.quarters import can_enter, child_account
 from app.embedded.services import EmbeddedServices
@@ -118,18 +118,66 @@ def test_a_worker_that_dies_is_started_again(data_dir: Path) -> None:
     assert not is_running(running.pid)
 
 
-def test_a_worker_that_keeps_dying_is_given_up_loudly(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 0.01)
-    told: list[str] = []
+def test_a_worker_that_keeps_dying_is_started_ever_more_rarely_but_never_given_up(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervised, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(supervised, "LONGEST_PAUSE_SECONDS", 0.05)
+    gate = data_dir / "gate"
     with EmbeddedServices(data_dir, database=False, broker=False) as services:
-        command = ["/bin/sh", "-c", "echo start; echo the disk is full; exit 3"]
-        running = services.start_worker(command, {"PATH": os.defpath}, on_give_up=told.append)
-        wait_for(lambda: bool(told))
-        assert not running.running
-    assert "stays down" in told[0]
+        command = ["/bin/sh", "-c", f"echo start; [ -e {gate} ] && exec sleep 600; echo the disk is full; exit 3"]
+        running = services.start_worker(command, {"PATH": os.defpath})
+        log = data_dir / "logs" / "worker.log"
+        wait_for(lambda: log.read_text().count("start") > 6)
+        gate.touch()
+        deaths = log.read_text().count("full")
+        wait_for(lambda: log.read_text().count("start") > deaths and running.running)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert "exit code 3" in told[0]
     assert "the disk is full" in told[0]
-    assert (data_dir / "logs" / "worker.log").read_text().count("start") == worker.MAX_DEATHS
+    pauses = [
+        float(line.partition("again in ")[2].removesuffix(" s.")) for text in told for line in text.splitlines()[-1:]
+    ]
+    assert pauses == sorted(pauses)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped"])
+def test_servers_that_die_come_back_at_the_same_address_with_their_data(data_dir: Path, number: signal.Signals) -> None:
+    with EmbeddedServices(data_dir, durable=False) as services:
+        database, broker = services.database_url.replace("+psycopg", ""), services.broker_url
+        with psycopg.connect(database) as connection, redis.Redis.from_url(broker) as client:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+            client.set("kept", "42")
+        for pid in (services._postgres.pid, services._valkey.pid):
+            os.kill(pid, number)
+        wait_for(lambda: both_answer(database, broker) == (42, b"42"))
+
+
+def both_answer(database: str, broker: str) -> tuple[object, object] | None:
+    try:
+        with psycopg.connect(database) as connection, redis.Redis.from_url(broker) as client:
+            return connection.execute("SELECT answer FROM kept").fetchone()[0], client.get("kept")
+    except (psycopg.OperationalError, redis.ConnectionError, redis.BusyLoadingError):
+        return None
+
+
+def test_a_server_that_cannot_come_back_yet_is_tried_again_until_it_can(data_dir: Path) -> None:
+    with EmbeddedServices(data_dir, database=False) as services:
+        config = data_dir / "valkey" / "valkey.conf"
+        config.rename(config.with_suffix(".away"))
+        os.kill(services._valkey.pid, signal.SIGKILL)
+        log = data_dir / "logs" / "valkey.log"
+        wait_for(lambda: "can't open config file" in log.read_text())
+        config.with_suffix(".away").rename(config)
+        with redis.Redis.from_url(services.broker_url) as client:
+            wait_for(lambda: answers(client))
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except (redis.ConnectionError, redis.BusyLoadingError):
+        return False
 
 
 def test_a_worker_is_stopped_while_it_waits_for_its_restart(data_dir: Path) -> None:

@@ -10,11 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from app.embedded.child import Child, ChildFailed
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
@@ -62,7 +57,7 @@ def restartable_postgres(folder: Path) -> Iterator[tuple[str, Restartable]]:
     """The URL, in SQLAlchemy's form, and the server."""
     folder.mkdir()
     postgres = Postgres(folder, durable=False)  # what fsync guards against is a crash of the machine
-    server = Restartable(postgres._child, lambda: _answers_sql(postgres.url))
+    server = Restartable(postgres.child, postgres.answers)
     try:
         yield postgres.url, server
     finally:
@@ -74,7 +69,7 @@ def restartable_valkey(folder: Path) -> Iterator[tuple[str, Restartable]]:
     """The URL and the server."""
     folder.mkdir()
     valkey = Valkey(folder)
-    server = Restartable(valkey._child, lambda: _answers_ping(valkey.url))
+    server = Restartable(valkey.child, valkey.answers)
     try:
         yield valkey.url, server
     finally:
@@ -92,19 +87,3 @@ def restartable_weed(folder: Path) -> Iterator[tuple[S3Server, Restartable]]:
     finally:
         server.stop()
         _remove_sockets(weed)
-
-
-def _answers_sql(url: str) -> bool:
-    try:
-        with psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5):
-            return True
-    except psycopg.OperationalError:
-        return False
-
-
-def _answers_ping(url: str) -> bool:
-    with redis.Redis.from_url(url, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
-        try:
-            return bool(client.ping())
-        except (redis.ConnectionError, redis.BusyLoadingError):
-            return False
