@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 from celery import Celery
 from kombu.entity import Queue as KombuQueue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from app.domain.queues import QUEUES
 from microlith.contract import Kind
@@ -22,6 +23,9 @@ PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
 """A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
 
 QUIET_SECONDS = 5.0
+
+BROKER_FAULTS = (KombuError, RedisError, OSError)
+"""A broker that is away, and one that answers but takes nothing: full, read-only, of another password."""
 
 log = structlog.get_logger()
 
@@ -37,6 +41,7 @@ def celery_app(broker_url: str) -> Celery:
         task_acks_late=False,  # a lost doorbell is rung again by the reaper; a doubled one costs a fork
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for its broker as long as that takes
         broker_transport_options={
             "socket_timeout": 3,  # a black-holed publish fails instead of hanging the request
             "socket_connect_timeout": 3,
@@ -76,6 +81,6 @@ class Queue:
             return
         try:
             self.celery.send_task(task, args=args, retry=False, **options)
-        except (OperationalError, OSError) as error:
+        except BROKER_FAULTS as error:
             self.silent_until = time.monotonic() + QUIET_SECONDS
             log.warning("doorbell_silent", task=task, error=str(error))

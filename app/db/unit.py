@@ -19,7 +19,7 @@ from app.db.modules import ModuleStore
 from app.db.sources import SourceStore
 from app.db.uploads import UploadStore
 
-CONNECTION = {
+CONNECTION: dict[str, str | int] = {
     "application_name": "microlith",
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,  # ms: a server behind a broken line fails instead of hanging

@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psycopg
 import structlog
+from psycopg.conninfo import make_conninfo
 
 from app.db.events import CHANNEL
+from app.db.unit import CONNECTION
 from app.services.sharing import Sharing
 
 log = structlog.get_logger()
@@ -26,7 +28,8 @@ class Feed:
     """The listener, the bells it rings, and the reads that those who heard one share."""
 
     def __init__(self, database_url: str) -> None:
-        self.conninfo = database_url.replace("postgresql+psycopg://", "postgresql://")
+        plain = database_url.replace("postgresql+psycopg://", "postgresql://")
+        self.conninfo = make_conninfo(plain, **CONNECTION)  # a listener notices when nobody is at the other end
         self.bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self.reads = Sharing()
 

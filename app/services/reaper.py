@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from kombu.exceptions import OperationalError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from app.domain.queues import QUEUES
+from app.queue import BROKER_FAULTS
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.sweeping import sweep
@@ -46,11 +46,21 @@ def reap(backend: Backend, *, recover: bool = True) -> None:
     """
     with backend.database.unit() as unit:
         lapsed, overdue = unit.jobs.lapsed(), unit.jobs.overdue()
-    for job_id in lapsed if recover else ():
-        _recover(backend, job_id)
-    for job_id in overdue:
-        _expire(backend, job_id)
+    if recover:
+        _each(lapsed, _recover, backend)
+    _each(overdue, _expire, backend)
     _ring_again(backend)
+
+
+def _each(job_ids: Iterable[str], rescue: Callable[[Backend, str], None], backend: Backend) -> None:
+    """A job that cannot be rescued does not keep the others from it."""
+    for job_id in job_ids:
+        try:
+            rescue(backend, job_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # whatever is wrong with this one
+            log.exception("job_not_rescued", job_id=job_id)
 
 
 def _ring_again(backend: Backend) -> None:
@@ -61,7 +71,7 @@ def _ring_again(backend: Backend) -> None:
     try:
         for kind in QUEUES:
             _ring_for(backend, kind)
-    except (OperationalError, OSError) as error:
+    except BROKER_FAULTS as error:
         log.warning("broker_away", error=str(error))
 
 
@@ -98,6 +108,8 @@ async def _rounds(backend: Backend, over: asyncio.Event) -> None:
         except SQLAlchemyError as error:
             blind_until = time.monotonic() + backend.settings.lease_seconds
             log.warning("reaper_interrupted", error=str(error).splitlines()[0])
+        except Exception:  # the next round is made in any case: nobody else would miss it
+            log.exception("reaper_stumbled")
         await _rest(over, backend.settings.reaper_seconds)
 
 
@@ -107,6 +119,8 @@ async def _sweeps(backend: Backend, over: asyncio.Event) -> None:
             await run_in_threadpool(sweep, backend, over.is_set)
         except (SQLAlchemyError, OSError) as error:
             log.warning("sweep_interrupted", error=str(error).splitlines()[0])
+        except Exception:
+            log.exception("sweeper_stumbled")
         await _rest(over, backend.settings.sweep_hours * 3600)
 
 

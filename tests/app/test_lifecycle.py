@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
+from app.db.tables import JobRow
+from app.db.unit import Unit
 from app.domain.errors import Conflict, DeadlineExceeded
+from app.queue import Queue
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.jobs import Jobs
-from app.services.reaper import reap
+from app.services.reaper import reap, reaping
 from microlith.contract import Event, Job
 from tests.work import claim, finish, journal, publish, report, submit
 from worker.lease import CancelledError, Lease, LeaseLostError
@@ -95,12 +103,69 @@ def test_lost_messages_are_rung_again_once_and_not_while_any_is_waiting(backend:
 
 
 def test_a_broker_that_is_away_does_not_stop_the_reaper(backend: Backend) -> None:
-    from dataclasses import replace
-
-    from app.queue import Queue
-
     wait_long(backend, submit(backend))
     reap(replace(backend, queue=Queue("redis://127.0.0.1:9/0")))
+
+
+@contextmanager
+def full(broker: str) -> Iterator[None]:
+    """While the block runs the broker answers, but keeps nothing."""
+    with redis.Redis.from_url(broker) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+def test_a_broker_that_takes_no_message_keeps_nobody_from_a_job_that_is_rung_for_later(
+    backend: Backend, broker: str
+) -> None:
+    with full(broker):
+        job_id = submit(backend)
+        wait_long(backend, job_id)
+        reap(backend)
+    assert read(backend, job_id).state == "queued"
+    backend.queue.silent_until = 0.0
+    reap(backend)
+    assert backend.queue.depth() >= 1
+
+
+def test_a_job_that_cannot_be_rescued_keeps_no_other_from_it(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [submit(backend) for _ in range(3)]
+    for job_id in jobs:
+        claim(backend, job_id)
+        let_lease_lapse(backend, job_id)
+    abandon = lifecycle.abandon
+
+    def stumble(unit: Unit, job: JobRow, *most: int) -> None:
+        if job.id == jobs[0]:
+            raise LookupError("its row makes no sense")
+        abandon(unit, job, *most)
+
+    monkeypatch.setattr(lifecycle, "abandon", stumble)
+    reap(backend)
+    assert [read(backend, job_id).state for job_id in jobs] == ["running", "queued", "queued"]
+
+
+def test_the_reaper_makes_its_next_round_whatever_broke_the_last_one(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = threading.Semaphore(0)
+
+    def broken(*_: object, **__: object) -> None:
+        rounds.release()
+        raise LookupError("nobody thought of this")
+
+    for work in ("reap", "sweep"):
+        monkeypatch.setattr(f"app.services.reaper.{work}", broken)
+    hasty = backend.settings.model_copy(update={"reaper_seconds": 0.01, "sweep_hours": 1e-6})
+
+    async def live() -> bool:
+        async with reaping(replace(backend, settings=hasty)):
+            return await asyncio.to_thread(lambda: all(rounds.acquire(timeout=5) for _ in range(6)))
+
+    assert asyncio.run(live())
 
 
 def test_a_stale_worker_writes_nothing(backend: Backend, tmp_path: Path) -> None:
