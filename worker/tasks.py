@@ -42,5 +42,5 @@ def register(celery: Celery, settings: Settings) -> None:
     def run_job(job_id: str) -> None:
         from worker.run import run
 
-        with closing(Backend.open(settings)) as backend:
+        with closing(Backend.open(settings, create_store=False)) as backend:
             run(backend, job_id)

@@ -24,13 +24,16 @@ class Backend:
     feed: Feed
 
     @classmethod
-    def open(cls, settings: Settings) -> Backend:
-        """Connect lazily to everything the settings name. Raises when one is not named."""
+    def open(cls, settings: Settings, *, create_store: bool = True) -> Backend:
+        """Connect lazily to everything the settings name. Raises when one is not named.
+
+        With `create_store` an object folder that is missing is made: whoever starts the service may, a worker may not.
+        """
         database_url = _needed(settings.database_url, "MICROLITH_DATABASE_URL")
         return cls(
             settings=settings,
             database=Database(database_url),
-            objects=open_objects(settings),
+            objects=open_objects(settings, create=create_store),
             queue=Queue(_needed(settings.broker_url, "MICROLITH_BROKER_URL")),
             feed=Feed(database_url),
         )
@@ -52,7 +55,7 @@ class Backend:
             raise RuntimeError("the database is not at head: run `microlith-server migrate`")
 
 
-def open_objects(settings: Settings) -> ObjectStore:
+def open_objects(settings: Settings, *, create: bool = True) -> ObjectStore:
     """The object store the settings name."""
     secret = settings.s3_secret_key
     return open_store(
@@ -62,6 +65,7 @@ def open_objects(settings: Settings) -> ObjectStore:
         secret_key=secret.get_secret_value() if secret else None,
         region=settings.s3_region,
         public_endpoint=settings.s3_public_endpoint,
+        create=create,
     )
 
 

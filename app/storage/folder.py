@@ -24,13 +24,17 @@ STALE_SECONDS = 24 * 3600
 
 
 class FolderStore(ObjectStore):
-    """Objects as files below `root`, which is made if missing."""
+    """Objects as files below `root`, which is made if missing; not without `create`.
 
-    def __init__(self, root: Path) -> None:
+    A folder that has gone (a disk that is not mounted) must not be begun anew in its place: it is an OSError to write.
+    """
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root = Path(os.path.realpath(root))
         self._incoming = self.root / INCOMING
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        if create:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._sweep()
 
     def head(self, key: str) -> int | None:
         path = self.local_path(key)
@@ -84,6 +88,8 @@ class FolderStore(ObjectStore):
     def _put(self, key: str, path: Path, media_type: str) -> None:  # noqa: ARG002  a file has no type
         target = self.local_path(key)
         incoming = self._incoming / uuid4().hex
+        if not self._incoming.is_dir():
+            raise OSError(f"The object folder {self.root} is not there.")
         try:
             _copy_synced(path, incoming)
             target.parent.mkdir(parents=True, exist_ok=True)

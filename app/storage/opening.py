@@ -20,11 +20,15 @@ def open_store(
     secret_key: str | None = None,
     region: str = "us-east-1",
     public_endpoint: str | None = None,
+    create: bool = True,
 ) -> ObjectStore:
-    """The store at `file:///absolute/folder` or `s3://bucket[/prefix]`; the rest is for S3. No network is used yet."""
+    """The store at `file:///absolute/folder` or `s3://bucket[/prefix]`; most of the rest is for S3.
+
+    No network is used yet; a folder that is missing is made if we may `create` it.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        return FolderStore(Path(unquote(parts.path)))
+        return FolderStore(Path(unquote(parts.path)), create=create)
     if parts.scheme == "s3" and parts.netloc:
         place = S3Place(
             parts.netloc,

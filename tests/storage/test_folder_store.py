@@ -87,6 +87,17 @@ def test_what_a_killed_writer_left_is_swept_after_a_day(store: FolderStore) -> N
     assert fresh.exists()
 
 
+def test_a_folder_that_went_away_is_not_begun_anew_by_whoever_writes(store: FolderStore, tmp_path: Path) -> None:
+    store.root.rename(tmp_path / "elsewhere")
+    (tmp_path / "in").write_bytes(b"x")
+    for late in (store, FolderStore(store.root, create=False)):
+        with pytest.raises(OSError, match=f"{store.root} is not there"):
+            late.put_file("a/b", tmp_path / "in", ZIP)
+        assert late.head("a/b") is None
+        assert list(late.list()) == []
+    assert not store.root.exists()
+
+
 def test_a_folder_that_went_away_fails_the_check_with_its_name(store: FolderStore) -> None:
     (store.root / INCOMING).rmdir()
     with pytest.raises(OSError, match=f"{store.root} cannot be written to"):
