@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def serve(
     """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
     settings = _settings(host=host, port=port, data_dir=data_dir)
     logs.configure(as_json=settings.log_json)
+    _end_in_order_at_sigterm()
     with _clearly(), house(settings, worker=worker) as complete:
         say.print(f"Microlith on [bold]http://{complete.host}:{complete.port}[/] (docs: /docs, stop: Ctrl-C)")
         say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
@@ -74,6 +76,11 @@ def migrate() -> None:
         raise typer.BadParameter("set MICROLITH_DATABASE_URL to the PostgreSQL to migrate")
     run_migrations(Database(settings.database_url).engine)
     say.print("The database is at head.")
+
+
+def _end_in_order_at_sigterm() -> None:
+    """SIGTERM ends the program as Ctrl-C does: the worker hands its job back while its servers are still there."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
 @contextmanager
