@@ -26,8 +26,9 @@ from sqlalchemy import text
 from benchmarks.soak_faults import FAULTS, Fault
 from benchmarks.soak_report import Outcome, inspect, write
 from microlith.errors import ConflictProblem, ServerProblem, Unreachable
-from tests.faults.opening import opened_site
-from tests.faults.site import LIGHT, Site
+from tests.faults.servers_site import servers_site
+from tests.faults.site import Site
+from tests.faults.specs import LIGHT
 
 SECONDS_PER_FAULT = 2.0
 """About; jobs are submitted for as long as faults come."""
@@ -138,7 +139,7 @@ def main() -> int:
     """Read the command line, run, write the report."""
     asked = arguments()
     soak = Soak(asked.jobs, asked.faults, asked.light, asked.real, asked.seed, asked.patience)
-    with opened_site() as site:
+    with servers_site() as site:
         outcome = soak.run(site)
         if unanswered := asked.jobs - len(soak.keys):
             outcome.broken.append(f"{unanswered} requests were never answered")

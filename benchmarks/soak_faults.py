@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from app.queue import PRIORITIES, Queue
 from microlith.errors import MicrolithClientError
-from tests.faults.servers import Restartable
-from tests.faults.site import Site, Worker
+from tests.faults.site import Server, Site
+from tests.faults.workers import Worker
 
 Fault = Callable[[Site, Random], None]
 
@@ -82,7 +82,7 @@ def broker_silent(site: Site, dice: Random) -> None:
 
 def store_stopped(site: Site, dice: Random) -> None:
     """The object store is away for a while."""
-    _kill_and_start(site.weed, dice)
+    _kill_and_start(site.store, dice)
 
 
 def api_killed(site: Site, _dice: Random) -> None:
@@ -131,7 +131,7 @@ def _one(site: Site, dice: Random) -> Worker:
     return dice.choice(site.workers)
 
 
-def _kill_and_start(server: Restartable, dice: Random) -> None:
+def _kill_and_start(server: Server, dice: Random) -> None:
     server.kill()
     time.sleep(dice.uniform(0, 2))
     server.start()

@@ -1,5 +1,6 @@
 """Looking at processes from outside, and waiting for what they do."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -27,3 +28,23 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.02)
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process that this one started, and those they started."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found, new = set[int](), [pid]
+    while new:
+        new = [child for parent in new for child in parents.get(parent, [])]
+        found.update(new)
+    return found
+
+
+def command_line(pid: int) -> str:
+    """What a process was started with; empty when it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""

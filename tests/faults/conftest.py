@@ -1,4 +1,4 @@
-"""The site that faults are injected into: started once, made whole and empty after each test, checked by the rules."""
+"""The sites that faults are injected into: started once, made whole and empty after each test, checked by the rules."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.invariants import check
-from tests.faults.opening import opened_site
 from tests.faults.site import Site
+from tests.faults.sites import SITES, params
 
 
-@pytest.fixture(scope="session")
-def running_site() -> Iterator[Site]:
-    with opened_site() as site:
+@pytest.fixture(scope="session", params=params(*SITES))
+def running_site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with SITES[request.param]() as site:
         yield site
 
 

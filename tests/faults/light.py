@@ -8,6 +8,7 @@ phase that ends only with the job, `bytes` is how large each module is.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import tempfile
 import time
@@ -74,7 +75,8 @@ def _publish(spec: JobSpec, journal: Journal, concern: int, ratio: float) -> Non
     with tempfile.TemporaryDirectory(prefix="microlith-") as name:
         folder = Path(name, "module")
         folder.mkdir()
-        (folder / "config.json").write_text(f'{{"job": "{journal.lease.job_id}", "concern": {concern}}}')
+        about = {"job": journal.lease.job_id, "concern": concern, "ratio": ratio}
+        (folder / "config.json").write_text(json.dumps(about))
         (folder / "model.safetensors").write_bytes(b"\0" * int(spec.labels.get("bytes", "64")))
         (folder / "SHA256SUMS").write_text("".join(_sum(file) for file in sorted(folder.iterdir())))
         package = archive(folder, Path(name, f"{LABELS[concern]}-{ratio:g}.zip"))

@@ -13,16 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from app.storage.folder import FolderStore
+
 STAND_SECONDS = 300.0
 DISK_BYTES = 256 * 1024
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MS_REC, MS_PRIVATE, MS_BIND, MS_REMOUNT, MS_RDONLY = 0x4000, 0x40000, 0x1000, 0x20, 0x1
 
 
 def prepare() -> None:
     """Teach this process, a worker that has not begun, what its environment asks of it."""
     if folder := os.environ.get("FAULTS_FULL_DISK"):
         small_disk(Path(folder))
+    if folder := os.environ.get("FAULTS_FULL_STORE"):
+        small_disk(Path(folder))
+        FolderStore(Path(folder))
+    if folder := os.environ.get("FAULTS_READ_ONLY"):
+        read_only(Path(folder))
     if seconds := os.environ.get("FAULTS_CLOCK"):
         _shift_clock(float(seconds))
     if tasks := os.environ.get("FAULTS_TASKS_PER_CHILD"):
@@ -46,19 +53,35 @@ def small_disk(folder: Path) -> None:
     Where mounting is not allowed, no file may grow beyond that size: writing fails in the same call, though with
     another reason.
     """
+    options = f"size={DISK_BYTES},mode=755,uid={os.geteuid()},gid={os.getegid()}"
+    if not (_own_mounts() and _mount("tmpfs", folder, "tmpfs", 0, options)):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, resource.RLIM_INFINITY))
+
+
+def read_only(folder: Path) -> None:
+    """Nothing below `folder` can be written by this process and its children any more."""
+    bound = _own_mounts() and _mount(str(folder), folder, None, MS_BIND, None)
+    if not (bound and _mount("none", folder, None, MS_BIND | MS_REMOUNT | MS_RDONLY, None)):
+        folder.chmod(0o555)
+
+
+def _own_mounts() -> bool:
+    """Whether this process has a view of the file systems to itself now, in which it may mount."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.geteuid(), os.getegid()
-    if libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0)) == 0:
-        if uid:
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-        libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-        options = f"size={DISK_BYTES},mode=755,uid={uid},gid={gid}".encode()
-        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options) == 0:
-            return
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, resource.RLIM_INFINITY))
+    if libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0)) != 0:
+        return False
+    if uid:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    return _mount("none", Path("/"), None, MS_REC | MS_PRIVATE, None)
+
+
+def _mount(source: str, target: Path, kind: str | None, flags: int, options: str | None) -> bool:
+    given = (os.fsencode(source), os.fsencode(target), kind and kind.encode(), flags, options and options.encode())
+    return bool(ctypes.CDLL(None, use_errno=True).mount(*given) == 0)
 
 
 def _shift_clock(seconds: float) -> None:
@@ -70,14 +93,15 @@ def _shift_clock(seconds: float) -> None:
 
 def _share_children(tasks: int) -> None:
     """A child runs so many jobs before it makes way for the next: for tests with more jobs than seconds."""
-    import worker.__main__
-    from worker.tasks import register
+    import worker.tasks
+
+    register = worker.tasks.register
 
     def registered(celery: Any, settings: Any) -> None:
         register(celery, settings)
         celery.conf.worker_max_tasks_per_child = tasks
 
-    worker.__main__.register = registered
+    worker.tasks.register = registered
 
 
 def _lose_patience(seconds: float) -> None:

@@ -78,12 +78,14 @@ def _real() -> Callable[[], None]:
 
 
 def _worker() -> Callable[[], None]:
-    import worker.run  # noqa: F401  what each job's process would import
+    import worker.run
+    import worker.tasks  # noqa: F401  what each worker and each job's process would import
     from tests.faults import mischief
-    from worker.__main__ import main as serve
 
     def work() -> None:
         mischief.prepare()
+        from worker.__main__ import main as serve  # not sooner: it takes what has been prepared
+
         serve()
 
     return work

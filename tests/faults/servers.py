@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from app.embedded.child import Child, ChildFailed
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
@@ -57,7 +62,7 @@ def restartable_postgres(folder: Path) -> Iterator[tuple[str, Restartable]]:
     """The URL, in SQLAlchemy's form, and the server."""
     folder.mkdir()
     postgres = Postgres(folder, durable=False)  # what fsync guards against is a crash of the machine
-    server = Restartable(postgres.child, postgres.answers)
+    server = Restartable(postgres.child, lambda: answers_sql(postgres.url))
     try:
         yield postgres.url, server
     finally:
@@ -69,7 +74,7 @@ def restartable_valkey(folder: Path) -> Iterator[tuple[str, Restartable]]:
     """The URL and the server."""
     folder.mkdir()
     valkey = Valkey(folder)
-    server = Restartable(valkey.child, valkey.answers)
+    server = Restartable(valkey.child, lambda: answers_ping(valkey.url))
     try:
         yield valkey.url, server
     finally:
@@ -87,3 +92,21 @@ def restartable_weed(folder: Path) -> Iterator[tuple[S3Server, Restartable]]:
     finally:
         server.stop()
         _remove_sockets(weed)
+
+
+def answers_sql(url: str) -> bool:
+    """Whether the PostgreSQL there takes connections."""
+    try:
+        with psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def answers_ping(url: str) -> bool:
+    """Whether the Valkey there takes commands."""
+    with redis.Redis.from_url(url, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
+            return False

@@ -27,7 +27,7 @@ from app.services.backend import Backend
 from app.services.jobs import Jobs, Submission
 from app.settings import Settings
 from microlith.contract import JobSpec
-from tests.faults.site import LIGHT
+from tests.faults.specs import LIGHT
 
 MOST_KILLS = 5
 """Of one key's requests, before they are let live."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.faults.site import Site, wait_for
+from tests.faults.site import Site
 from tests.faults.test_faults_workers import PHASES
 
 AT_MOST_SECONDS = 5.0
@@ -21,7 +21,7 @@ def test_a_job_is_cancelled_in_any_phase(site: Site) -> None:
     site.light(FAULTS_TASKS_PER_CHILD="25")
     for phase in PHASES:
         job_id = site.submit(labels={"linger": phase})
-        wait_for(lambda: site.job(job_id).phase == phase, 30, f"phase {phase}")  # noqa: B023
+        site.reaches(job_id, phase)
         cancelled_within(site, job_id)
         assert site.attempts(job_id) == 1
 
@@ -45,6 +45,7 @@ def test_a_computation_that_hangs_is_ended_with_its_process_and_the_worker_goes_
 
 def test_a_computation_that_hangs_past_its_deadline_is_ended_too(site: Site) -> None:
     site.standing("light")
+    site.ends(site.submit())  # the worker is there: a deadline counts from the request
     job_id = site.submit(labels={"stand": "scoring"}, deadline_seconds=3)
     site.stands(job_id)
     job = site.ends(job_id, "failed", seconds=15)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import httpx
 import pytest
 
-from tests.faults.site import Site, ready, wait_for
+from tests.faults.site import Site
+from tests.faults.specs import FULL
+from tests.faults.watching import ready, wait_for
+
+PHASES, ENDS = ("scoring", "verifying"), ("killed", "stopped")
 
 
-@pytest.mark.parametrize("killed", [True, False], ids=["killed", "stopped"])
-@pytest.mark.parametrize("phase", ["scoring", "verifying"])
-def test_a_job_outlives_a_restart_of_its_database(site: Site, phase: str, killed: bool) -> None:
+@pytest.mark.parametrize(("phase", "end"), list(product(PHASES, ENDS) if FULL else zip(PHASES, ENDS, strict=True)))
+def test_a_job_outlives_a_restart_of_its_database(site: Site, phase: str, end: str) -> None:
     site.light()
     job_id = site.submit(labels={"pace": "0.3"})
-    wait_for(lambda: site.job(job_id).phase == phase, 30, f"phase {phase}")
-    site.postgres.kill() if killed else site.postgres.stop()
+    site.reaches(job_id, phase)
+    site.postgres.kill() if end == "killed" else site.postgres.stop()
     site.postgres.start()
     wait_for(lambda: ready(site.url), 20, "readiness")
     job = site.ends(job_id)

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from app.queue import PRIORITIES, Queue
-from tests.faults.site import FULL, Site, wait_for
+from tests.faults.site import Site
+from tests.faults.specs import FULL
+from tests.faults.watching import wait_for
 
 
 def ring(site: Site, job_id: str, times: int = 1) -> None:

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from microlith.contract import Job
-from tests.faults.site import FULL, LIGHT, Site
+from tests.faults.site import Site
+from tests.faults.specs import FULL, LIGHT
 
 
 @pytest.mark.parametrize("turn", range(10 if FULL else 1))

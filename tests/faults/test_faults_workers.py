@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from microlith.contract import Phase
-from tests.faults.site import FULL, LIGHT, REAL, Kind, Site, wait_for
+from tests.faults.site import Site
+from tests.faults.sites import on
+from tests.faults.specs import FULL, LIGHT, REAL, Kind
+from tests.faults.watching import wait_for
 
 PHASES: tuple[Phase, ...] = ("resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying")
 
 
+def test_jobs_whose_worker_is_killed_in_any_phase_are_finished_by_another(site: Site) -> None:
+    outlive(site, "light", LIGHT, PHASES)
+
+
+@on("servers", *["embedded"] * FULL)
 @pytest.mark.timeout(400 if FULL else 180)
-@pytest.mark.parametrize(("kind", "phases"), [("light", PHASES), ("real", PHASES if FULL else PHASES[::3])])
-def test_jobs_whose_worker_is_killed_in_any_phase_are_finished_by_another(
-    site: Site, kind: Kind, phases: tuple[Phase, ...]
-) -> None:
-    spec, jobs = {"light": LIGHT, "real": REAL}[kind], []
+def test_jobs_whose_worker_is_killed_while_it_computes_are_finished_by_another(site: Site) -> None:
+    outlive(site, "real", REAL, PHASES if FULL else PHASES[::3])
+
+
+def outlive(site: Site, kind: Kind, spec: dict[str, Any], phases: Sequence[Phase]) -> None:
+    """Kill a worker in each of these phases, of a job each; others finish what it had begun."""
+    jobs = []
     for phase in phases:
         doomed = site.standing(kind)
         jobs.append(site.submit(spec, labels={"stand": phase}))
@@ -61,7 +73,7 @@ def test_a_worker_that_was_away_and_comes_back_late_changes_nothing(site: Site, 
     site.ends(job_id)
     before = site.job(job_id), site.modules(job_id), site.events(job_id)
     stale.signal(signal.SIGCONT)
-    wait_for(lambda: "lease_lost" in stale.log.read_text(), 20, "the stale worker's insight")
+    wait_for(lambda: "lease_lost" in stale.said, 20, "the stale worker's insight")
     assert (site.job(job_id), site.modules(job_id), site.events(job_id)) == before
 
 
