@@ -56,9 +56,11 @@ def write_json(file: Path, document: dict[str, Any]) -> None:
 
 
 def write_sums(folder: Path) -> None:
-    """The checksums of all files, as `sha256sum -c` reads them; to be written last."""
+    """The checksums of all other files, as `sha256sum -c` reads them; to be written last."""
     lines = []
     for name in files_of(folder):
+        if name == SUMS:
+            continue
         with (folder / name).open("rb") as stream:
             lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
