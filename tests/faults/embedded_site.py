@@ -59,13 +59,20 @@ class EmbeddedSite(Site):
     def own(self, kind: Kind, **environment: str) -> OwnWorker:
         """The server's own worker, under these orders from now on."""
         log = self.data_dir / "logs" / "worker.log"
-        orders = {"FAULTS_KIND": kind, "FAULTS_FLAGS": str(self.flags), **environment}
+        orders = {"FAULTS_KIND": kind, **environment}
+        if (before := self.own_pid()) and self._orders.with_suffix(f".{before}").exists():
+            OwnWorker(before, log, orders=self._orders).kill()  # it still works on what an earlier test wanted
+        log_start = log.stat().st_size if log.exists() else 0
         draft = self._orders.with_suffix(".draft")
         draft.write_text(json.dumps(orders))
-        wait_for(lambda: self.own_pid() is not None, START_SECONDS, "the server's worker")
-        log_start = log.stat().st_size
         draft.rename(self._orders)
-        return OwnWorker(self.own_pid() or 0, log, log_start, self._orders)
+        wait_for(lambda: self._taken() is not None, START_SECONDS, "the server's worker")
+        return OwnWorker(self._taken() or 0, log, log_start, self._orders)
+
+    def _taken(self) -> int | None:
+        """The process id of the server's worker if it has taken its orders."""
+        pid = self.own_pid()
+        return pid if pid and self._orders.with_suffix(f".{pid}").exists() else None
 
     def own_pid(self) -> int | None:
         """The process id of the server's worker; None while it is down."""
@@ -118,6 +125,7 @@ class EmbeddedSite(Site):
         program = Path(sys.executable).with_name("microlith-server")
         command = [program, "serve", "--port", self.url.rpartition(":")[2], "--data-dir", self.data_dir]
         environment = base_environment(self.folder) | {"FAULTS_ORDERS": str(self._orders)}
+        environment["MICROLITH_LIGHT_WORKER"] = "false"  # one worker for everything: a test must know who takes its job
         environment["PYTHONPATH"] = os.pathsep.join([str(SEAM), environment["PYTHONPATH"]])
         log = self.folder / "serve.log"
         return Child(Command("the server", command, log, environment, cwd=Path.cwd(), grace_seconds=STOP_SECONDS))
