@@ -39,6 +39,7 @@ class CombinationTable:
 
 
 def combination_table(told: Combination) -> CombinationTable:
+    """A combined classifier beside the original: as a whole, then by concern, each with its interval."""
     measured = told.comparison
     lines: list[tuple[str, str, str | None, Compared]] = [
         ("macro-F1", "", None, measured.macro_f1),

@@ -102,6 +102,7 @@ class JobPage:
 
 
 def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
+    """Everything the page of a job shows: how far it is, and what there is of its results so far."""
     found = report(results, view)
     files = files_of(found.modules if found else [], job)
     return JobPage(

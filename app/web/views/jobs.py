@@ -58,6 +58,7 @@ def jobs_page(jobs: Page[Job], wanted: JobFilter, cursor: str = "") -> JobsPage:
 
 
 def line(job: Job) -> JobLine:
+    """A job as a line of the list."""
     return JobLine(
         id=job.id,
         title=words.title(job),
