@@ -30,6 +30,9 @@ POSITIONS, LIVE = 2048, 16
 
 SUM = 8
 
+KEPT, KEPT_STATES = 128 * MB, 2
+"""What each split keeps, at most, of what the first layers make of its texts for all modules; of so many states."""
+
 
 UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
 """Of a job whose sources only the worker can fetch."""
@@ -71,6 +74,7 @@ class Work:
           + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
           + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
           + 48 · evaluated examples · classes                       answers
+          + 32 · narrowest layer · 4 · 2 · evaluated examples       what modules share, 256 MB at most
 
         The clean process that opens modules again takes the first two lines once more, beside it. What one concern
         needs for a moment (similarity, the second moments of a refit) fits into the share of the activations.
@@ -78,6 +82,7 @@ class Work:
         shapes = {layer.name: layer.shape for layer in self.model.layers}
         chosen = [shapes[name] for name in self.layers]
         widest = max((max(shape) for shape in shapes.values()), default=0)
+        hidden = min((inputs for _, inputs in shapes.values()), default=0)
         mask_bits = 32 if self.spec.recovery == "refit" else 1
         return (
             PROCESS
@@ -88,6 +93,7 @@ class Work:
             + SUM * self.concerns * sum(inputs for _, inputs in chosen) * 5 * 2
             + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
             + ANSWER * self.evaluated * len(self.model.labels)
+            + min(2 * KEPT, TOKENS_PER_TEXT * hidden * 4 * KEPT_STATES * self.evaluated)
         )
 
     @property

@@ -20,8 +20,11 @@ from worker.memory import in_parts, out_of_memory
 Found = TypeVar("Found")
 Logits = npt.NDArray[np.float32]
 
-KEPT_BYTES = 512 * 1024**2
-"""What a course may keep: batches as the model reads them, and what the base's first layers make of them."""
+KEPT_BYTES = 128 * 1024**2
+"""What a course may keep: batches as the model reads them, and what the base's first layers make of them.
+
+Enough for where it pays, the many short texts of small models; `app.services.estimating` counts it.
+"""
 
 
 @dataclass
