@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.faults.site import Site
+from tests.faults.sites import first_on
 from tests.faults.test_faults_workers import PHASES
 
 AT_MOST_SECONDS = 5.0
@@ -43,6 +44,7 @@ def test_a_computation_that_hangs_is_ended_with_its_process_and_the_worker_goes_
     assert worker.alive
 
 
+@first_on("servers")
 def test_a_computation_that_hangs_past_its_deadline_is_ended_too(site: Site) -> None:
     site.standing("light")
     site.ends(site.submit())  # the worker is there: a deadline counts from the request

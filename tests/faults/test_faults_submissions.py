@@ -12,9 +12,11 @@ from sqlalchemy import text
 
 from microlith.contract import Job
 from tests.faults.site import Site
+from tests.faults.sites import first_on
 from tests.faults.specs import FULL, LIGHT
 
 
+@first_on("embedded")
 @pytest.mark.parametrize("turn", range(10 if FULL else 1))
 def test_a_hundred_kills_at_random_moments_of_a_submission_lose_no_job_and_double_none(site: Site, turn: int) -> None:
     outcomes = [json.loads(answer) for answer in submit_under_kills(site, 50, [2 * turn, 2 * turn + 1])]
@@ -31,6 +33,7 @@ def test_a_hundred_kills_at_random_moments_of_a_submission_lose_no_job_and_doubl
     site.all_end(list(jobs), 170)
 
 
+@first_on("servers")
 def test_a_web_service_killed_under_submissions_loses_and_doubles_none(site: Site) -> None:
     jobs: list[Job] = []
 

@@ -11,18 +11,19 @@ import pytest
 
 from microlith.contract import Phase
 from tests.faults.site import Site
-from tests.faults.sites import on
+from tests.faults.sites import first_on
 from tests.faults.specs import FULL, LIGHT, REAL, Kind
 from tests.faults.watching import wait_for
 
 PHASES: tuple[Phase, ...] = ("resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying")
 
 
+@first_on("servers")
 def test_jobs_whose_worker_is_killed_in_any_phase_are_finished_by_another(site: Site) -> None:
     outlive(site, "light", LIGHT, PHASES)
 
 
-@on("servers", *["embedded"] * FULL)
+@first_on("servers")
 @pytest.mark.timeout(400 if FULL else 180)
 def test_jobs_whose_worker_is_killed_while_it_computes_are_finished_by_another(site: Site) -> None:
     outlive(site, "real", REAL, PHASES if FULL else PHASES[::3])
@@ -45,6 +46,7 @@ def outlive(site: Site, kind: Kind, spec: dict[str, Any], phases: Sequence[Phase
         assert [module.concern.label for module in site.modules(job_id)] == spec["concerns"]
 
 
+@first_on("servers")
 def test_a_job_that_costs_every_worker_its_life_fails_keeps_what_it_has_and_is_resumed_by_a_retry(site: Site) -> None:
     job_id = site.submit(labels={"stand": "exporting", "stand_after": "1", "stand_attempts": "3"})
     for attempt in (1, 2, 3):
@@ -63,6 +65,7 @@ def test_a_job_that_costs_every_worker_its_life_fails_keeps_what_it_has_and_is_r
     assert modules[0] == kept.model_copy(update={"others_own": modules[0].others_own})
 
 
+@first_on("servers")
 @pytest.mark.parametrize("phase", ["scoring", "verifying"])
 def test_a_worker_that_was_away_and_comes_back_late_changes_nothing(site: Site, phase: Phase) -> None:
     stale = site.standing("light", FAULTS_UNWATCHED="yes")
