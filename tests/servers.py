@@ -128,8 +128,7 @@ def _weed_command(server: S3Server, folder: Path, ports: dict[str, int]) -> Comm
         "HOME": str(folder),
         "AWS_ACCESS_KEY_ID": server.access_key,
         "AWS_SECRET_ACCESS_KEY": server.secret_key,
-        "GOMEMLIMIT": "200MiB",
-        "GOGC": "50",
+        "GOMEMLIMIT": "600MiB",  # below what it idles with, its garbage collector never rests: a quarter of a core
     }
     argv = [
         _weed(),

@@ -21,7 +21,7 @@ def register(celery: Celery, settings: Settings) -> None:
     Where the settings let it run several (tries, which follow one another quickly), it ends once it has grown.
     """
     celery.conf.update(
-        worker_pool="prefork",
+        worker_pool="worker.pool:TaskPool",
         worker_concurrency=1,
         worker_max_tasks_per_child=settings.jobs_per_child,
         worker_max_memory_per_child=GROWN_KILOBYTES,

@@ -48,9 +48,9 @@ def test_a_computation_that_hangs_is_ended_with_its_process_and_the_worker_goes_
 def test_a_computation_that_hangs_past_its_deadline_is_ended_too(site: Site) -> None:
     site.standing("light")
     site.ends(site.submit())  # the worker is there: a deadline counts from the request
-    job_id = site.submit(labels={"stand": "scoring"}, deadline_seconds=3)
+    job_id = site.submit(labels={"stand": "scoring"}, deadline_seconds=8)
     site.stands(job_id)
-    job = site.ends(job_id, "failed", seconds=15)
+    job = site.ends(job_id, "failed", seconds=30)
     assert job.error is not None
     assert job.error.code == "DEADLINE_EXCEEDED"
 

@@ -94,6 +94,17 @@ def test_a_worker_told_to_stop_under_load_hands_its_job_on_at_once(site: Site) -
     assert [event.data["reason"] for event in requeued] == ["worker stopped"]
 
 
+def test_a_job_that_follows_another_has_its_process_at_once(site: Site) -> None:
+    site.light()
+    site.ends(site.submit())
+    waits = []
+    for _ in range(7):
+        job = site.ends(site.submit())
+        assert job.started_at is not None
+        waits.append((job.started_at - job.created_at).total_seconds())
+    assert sorted(waits)[3] < 2, waits
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_no_worker_clock_decides_anything(site: Site, hours: int) -> None:
     began = time.time()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 if sys.orig_argv[1:3] == ["-m", "worker"]:
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # as worker.__main__ does, before Celery is imported
-    import worker.tasks  # noqa: F401  it takes a while, so it is done before anybody waits
+    import worker.tasks
     from tests.faults import light, mischief
 
     orders = Path(os.environ["FAULTS_ORDERS"])
@@ -22,6 +22,7 @@ if sys.orig_argv[1:3] == ["-m", "worker"]:
     orders.with_suffix(f".{os.getpid()}").touch()  # it has them, and whoever gave them can see so
     if os.environ["FAULTS_KIND"] == "light":
         light.install()
+        import worker.run  # noqa: F401  once, not in every job's process
     mischief.prepare()
 elif "serve" in sys.orig_argv:
     from app.embedded import supervised
