@@ -34,7 +34,7 @@ serve: $(RUNTIME) ## Leave the service running at 127.0.0.1:8000 (HOST, PORT, DA
 
 test: $(DEV) ## Run the whole test suite; it starts the real servers it needs
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/faults
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/faults
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 3 --dist worksteal tests/faults
 
 browser: ## Install Chromium, which the tests of the pages use (Debian and Ubuntu)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
@@ -46,7 +46,7 @@ test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e
 
 test-faults: $(DEV) ## Inject every fault into real servers and processes, in full: 1,000 kills, 200 jobs raced for
-	MICROLITH_FAULTS=full $(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/faults
+	MICROLITH_FAULTS=full $(TEST_ENV) $(BIN)/python -m pytest --numprocesses 3 --dist worksteal tests/faults
 
 soak: $(DEV) ## Inject faults while many jobs run through real processes; nothing may be lost or doubled (SOAK='--jobs 1000 …')
 	$(TEST_ENV) $(BIN)/python -m benchmarks.soak $(SOAK)

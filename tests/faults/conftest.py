@@ -8,10 +8,10 @@ import pytest
 
 from tests.faults.invariants import check
 from tests.faults.site import Site
-from tests.faults.sites import SITES, params
+from tests.faults.sites import SITES
 
 
-@pytest.fixture(scope="session", params=params(*SITES))
+@pytest.fixture(scope="session", params=tuple(SITES))
 def running_site(request: pytest.FixtureRequest) -> Iterator[Site]:
     with SITES[request.param]() as site:
         yield site

@@ -1,8 +1,6 @@
-"""Where the tests run. When they run in several processes, each site is in one of them alone."""
+"""Where the tests run, one site after the other; several processes begin at different ends, see the Makefile."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
@@ -13,14 +11,9 @@ from tests.faults.specs import FULL
 SITES = {"servers": servers_site, "embedded": embedded_site}
 
 
-def params(*names: str) -> list[Any]:
-    """Parameters of the fixture `running_site`."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
-
-
 def on(*names: str) -> pytest.MarkDecorator:
     """Of a test that does not run on every site."""
-    return pytest.mark.parametrize("running_site", params(*names), indirect=True)
+    return pytest.mark.parametrize("running_site", names, indirect=True)
 
 
 def first_on(name: str) -> pytest.MarkDecorator:
