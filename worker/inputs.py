@@ -15,6 +15,7 @@ from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
 from worker.memory import in_parts
+from worker.real_keys import over_real_keys
 
 Found = TypeVar("Found")
 Rows = npt.NDArray[np.int64]
@@ -109,10 +110,9 @@ class EmbeddedExamples:
 
     def take(self, rows: Sequence[int] | Rows) -> EmbeddedExamples:
         """The examples of `rows`, in the order asked."""
-        chosen = np.asarray(rows, dtype=np.int64)
-        return EmbeddedExamples(
-            [self.embeddings[row] for row in chosen], [self.attention_masks[row] for row in chosen], self.labels[chosen]
-        )
+        at = np.asarray(rows, dtype=np.int64)
+        embeddings, masks = ([given[row] for row in at] for given in (self.embeddings, self.attention_masks))
+        return EmbeddedExamples(embeddings, masks, self.labels[at])
 
     def lengths(self, rows: Rows) -> Rows:
         """Positions of each row, its own pads included."""
@@ -164,6 +164,7 @@ class Batch:
     rows: Rows  # [b]
     inputs: Mapping[str, Tensor]
     labels: Tensor  # [b]
+    real: int | None = None  # positions that the longest row has, where all are padded beyond it
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -251,17 +252,21 @@ def run_batches(
 def pad(examples: Examples, rows: Rows, length: int, device: torch.device | str) -> Batch:
     """One batch of exactly `rows`, each padded to `length`."""
     inputs = {name: torch.from_numpy(array).to(device) for name, array in examples.collate(rows, length).items()}
-    return Batch(rows, inputs, torch.from_numpy(examples.labels[rows]).to(device))
+    lengths = examples.lengths(rows)
+    real = int(lengths.max()) if 0 < lengths.min() <= lengths.max() < length else None
+    return Batch(rows, inputs, torch.from_numpy(examples.labels[rows]).to(device), real)
 
 
 def forward(model: nn.Module, batch: Batch, **options: Any) -> Any:
     """The model's outputs for a batch; segment ids are left to the model, which may not know them.
 
-    Raises UnsupportedModel for padded embeddings and a decoder, which would answer from the last pad.
+    Pads of every row are not attended to. Raises UnsupportedModel for padded embeddings and a decoder, which would
+    answer from the last pad.
     """
     if "inputs_embeds" in batch.inputs and isinstance(model, GenericForSequenceClassification):
         _check_last_position(batch)
-    return model(**batch.inputs, **options)
+    with over_real_keys(batch.real):
+        return model(**batch.inputs, **options)
 
 
 def mean_over_positions(states: Tensor, batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ from worker import inputs
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
 from worker.inputs import pad
-from worker.pruning import steps
+from worker.pruning import pairs, steps
 from worker.pruning.scores.ci import contrast
 from worker.pruning.statistics import calibrate, calibration_rows
 from worker.sampling.concern import ConcernSamples, draw_samples
@@ -103,7 +103,7 @@ def test_batch_size_changes_nothing_but_rounding(monkeypatch, calibration):
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
     whole = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
-    monkeypatch.setattr(steps, "PAIRED_TOKENS", 1)
+    monkeypatch.setattr(pairs, "PAIRED_TOKENS", 1)
     one = {"token_budget": 1}
     monkeypatch.setattr(steps, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one))
     single = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
@@ -192,3 +192,29 @@ def test_what_all_examples_share_counts_for_each_of_them():
     extra = found[shared].count - found[alone].count
     assert extra.unique().numel() == 1
     assert not extra.remainder(3).any()
+
+
+def test_a_row_of_several_pairs_runs_once_while_there_is_room_to_keep_it(monkeypatch):
+    model, examples = tiny_bert(), tiny_examples()
+    samples, ran = drawn(examples, concerns=range(4)), []
+    run = pairs.pad
+    monkeypatch.setattr(pairs, "PAIRED_TOKENS", 1)
+    monkeypatch.setattr(pairs, "pad", lambda examples, rows, *given: ran.extend(rows) or run(examples, rows, *given))
+    kept = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
+    assert sorted(ran) == sorted({row for s in samples.values() for row in (*s.positive, *s.negative)})
+    monkeypatch.setattr(pairs, "KEPT_BYTES", 0)
+    again = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
+    assert len(ran) > 2 * len(set(ran))
+    for place in range(4):
+        same_contrast(contrast(kept, place), contrast(again, place), tolerance=1e-6)
+
+
+def test_what_follows_the_last_layer_watched_is_computed_once_only():
+    model, examples = tiny_bert(), tiny_examples()
+    asked = []
+    hook = linear(model, "classifier").register_forward_pre_hook(lambda *_: asked.append(1))
+    for calibration in (FREE, SEED):
+        calibrate(model, [LAYER], examples, drawn(examples, per_concern=2), calibration)
+    calibrate(model, [LAYER, "classifier"], examples, drawn(examples, per_concern=2), FREE)
+    hook.remove()
+    assert len(asked) == 3

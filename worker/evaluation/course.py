@@ -15,16 +15,10 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from worker.evaluation.shortcuts import Outputs, Shortcuts, bytes_of
 from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Examples, Order, Rows, device_of, forward, unwatched
-from worker.memory import in_parts, out_of_memory
+from worker.memory import KEPT_BYTES, in_parts, out_of_memory
 
 Found = TypeVar("Found")
 Logits = npt.NDArray[np.float32]
-
-KEPT_BYTES = 128 * 1024**2
-"""What a course may keep: batches as the model reads them, and what the base's first layers make of them.
-
-Enough for where it pays, the many short texts of small models; `app.services.estimating` counts it.
-"""
 
 
 @dataclass

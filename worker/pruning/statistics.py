@@ -5,20 +5,22 @@ Every concern, ratio and activation score is served by the same sums, so memory 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration
 from worker.families.layers import linear
-from worker.inputs import Batch, Checkpoint, Examples, device_of, forward, unwatched
-from worker.pruning.steps import NEGATIVE, POSITIVE, Step, run_paired, run_union
+from worker.inputs import Checkpoint, Examples, device_of, unwatched
+from worker.pruning.pairs import PairSums, run_paired
+from worker.pruning.steps import Step, run_union
+from worker.pruning.watch import Watch
 from worker.sampling.concern import ConcernSamples, rows_of
 
 
@@ -62,7 +64,7 @@ def calibrate(
 ) -> Statistics:
     """One pass of the unpruned model over the samples of all concerns, which leaves it in eval mode.
 
-    Pairing `free` runs the union of the samples once, whatever the order they are named in. Pairing `position` runs
+    Pairing `free` runs the union of the samples once, whatever the order they are named in. Pairing `position` goes
     concern by concern, the k-th positive beside the k-th negative. Layers of `moments` have their second moments taken
     too, which are as large as the layer's inputs squared. `checkpoint` hears the rows done after each batch and may
     raise. Raises UnsupportedModel when activations are not finite.
@@ -73,16 +75,11 @@ def calibrate(
         name: _Sums.zero(len(samples), linear(model, name).in_features, device, paired=paired, pooled=name in moments)
         for name in layers
     }
-    watch = _Watch(count_pads=calibration.pads == "include", paired=paired, pooled=frozenset(moments))
-    run, done = (run_paired if paired else run_union), 0
-    with torch.inference_mode(), ExitStack() as hooks:
-        for name in layers:
-            hook = model.get_submodule(name).register_forward_pre_hook(partial(watch.observe, name))
-            hooks.callback(hook.remove)
-        for batch, seen in run(partial(watch.run, model), examples, samples, calibration, device):
-            for name, found in seen:
-                sums[name].add(found)
-            done += len(batch)
+    over, done = (_over_pairs if paired else _over_union), 0
+    watched: AbstractContextManager[Watch[Any]] = Watch.over(model, layers, calibration.pads)
+    with torch.inference_mode(), watched as watch:
+        for rows in over(watch, sums, examples, samples, calibration, device):
+            done += rows
             checkpoint(done)
     return Statistics(tuple(samples), {name: found.statistics(name) for name, found in sums.items()})
 
@@ -94,20 +91,27 @@ def calibration_rows(samples: Mapping[int, ConcernSamples], calibration: Calibra
     return len(rows_of(samples))
 
 
-def by_example(x: Tensor, batch: Batch) -> Tensor:
-    """A layer's inputs or outputs by example: [b, t, features], or [b, 1, features] of one vector per example.
+def _over_pairs(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
+    """Adds every pair, and says how many rows that were."""
+    pooled = {name for name, found in sums.items() if found.moments is not None}
+    for window, seen in run_paired(watch, pooled, *asked):
+        for found in seen:
+            sums[found.layer].add_pairs(window.place, found)
+        yield len(window.rows)
 
-    What all examples share, as relative positions are, stays [1, positions, features]. Raises UnsupportedModel for
-    anything else.
-    """
-    examples, width, mask = len(batch), x.shape[-1], batch.attention_mask
-    tokens = x.shape[1] if mask is None and x.dim() == 3 else 1 if mask is None else mask.shape[1]
-    if x.dim() == 3 and len(x) == 1 and (examples > 1 or x.shape[1] not in (1, tokens)):
-        return x
-    for positions in (tokens, 1):
-        if x.numel() == examples * positions * width:
-            return x.reshape(examples, positions, width)
-    raise UnsupportedModel(f"A linear layer sees neither tokens nor examples, but inputs of shape {list(x.shape)}.")
+
+def _over_union(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
+    """Adds every batch, and says how many rows that were."""
+
+    def look(step: Step) -> list[tuple[str, _Seen]]:
+        return watch.run(
+            step.batch, lambda name, *given: _seen(step.membership, sums[name].moments is not None, *given)
+        )
+
+    for batch, seen in run_union(look, *asked):
+        for name, found in seen:
+            sums[name].add(found)
+        yield len(batch)
 
 
 @dataclass(frozen=True)
@@ -117,55 +121,19 @@ class _Seen:
     count: Tensor  # [groups]
     total: Tensor  # [groups, in]
     square: Tensor  # [groups, in]
-    product: Tensor | None  # [concerns, in]
     tokens: Tensor | None  # [tokens, in], zero where they do not count; of layers whose moments are taken
     counted: Tensor  # [], how many of them count
 
 
-@dataclass
-class _Watch:
-    """What hooks see while the model runs one step; a step that fails is forgotten with all that was seen of it."""
-
-    count_pads: bool
-    paired: bool
-    pooled: frozenset[str]
-    _seen: list[tuple[str, _Seen]] = field(default_factory=list)
-
-    def run(self, model: nn.Module, step: Step) -> list[tuple[str, _Seen]]:
-        """What every call of a layer adds, in the order of the calls."""
-        self._step, self._seen = step, []
-        self._counted = None if self.count_pads else step.batch.attention_mask  # [b, t]; None where all count
-        forward(model, step.batch)
-        seen, self._seen = self._seen, []
-        return seen
-
-    def observe(self, name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Sees one layer's inputs: [b, t, in], or [b, in] where a layer sees one vector per example."""
-        membership = self._step.membership
-        x = by_example(inputs[0], self._step.batch).expand(len(self._step.batch), -1, -1)
-        counted = torch.ones(x.shape[:2], dtype=torch.float64, device=x.device)
-        if self._counted is not None and self._counted.shape == counted.shape:
-            counted = self._counted.to(counted)
-        x = x.to(torch.float32 if self.paired else torch.float64)
-        tokens = (x * counted.to(x.dtype).unsqueeze(-1)).flatten(0, 1).double() if name in self.pooled else None
-        if self.paired:
-            x = x * counted.to(x.dtype).unsqueeze(-1)
-            total = membership @ x.sum(1, dtype=torch.float64)
-            square, product = self._pairs(*(side.flatten(0, 1) for side in x.chunk(2)))
-        else:
-            total, square, product = membership @ _sums(counted, x), membership @ _sums(counted, x.square()), None
-        self._seen.append((name, _Seen(membership @ counted.sum(1), total, square, product, tokens, counted.sum())))
-
-    def _pairs(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """Squares and products of paired tokens [pairs, in], from norms and cosine in float32 so that near-ties fall
-        as in the seed."""
-        place, groups, width = self._step.place, len(self._step.membership), positive.shape[1]
-        norms = torch.stack([torch.norm(positive, dim=0), torch.norm(negative, dim=0)]).double()  # [2, in]
-        cosine = F.cosine_similarity(positive, negative, dim=0).double()
-        square, product = norms.new_zeros(groups, width), norms.new_zeros(groups // 2, width)
-        square[2 * place : 2 * place + 2] = norms.square()
-        product[place] = cosine * norms[POSITIVE] * norms[NEGATIVE]
-        return square, product
+def _seen(membership: Tensor, pooled: bool, x: Tensor, counted: Tensor) -> _Seen:
+    x = x.double()
+    return _Seen(
+        count=membership @ counted.sum(1),
+        total=membership @ _sums(counted, x),
+        square=membership @ _sums(counted, x.square()),
+        tokens=(x * counted.unsqueeze(-1)).flatten(0, 1) if pooled else None,
+        counted=counted.sum(),
+    )
 
 
 def _sums(counted: Tensor, x: Tensor) -> Tensor:
@@ -203,12 +171,25 @@ class _Sums:
         self.count.add_(seen.count)
         self.total.add_(seen.total)
         self.square.add_(seen.square)
-        if self.product is not None and seen.product is not None:
-            self.product.add_(seen.product)
-        if self.moments is not None and seen.tokens is not None:
-            self.moments.count.add_(seen.counted)
-            self.moments.total.add_(seen.tokens.sum(0))
-            self.moments.second.addmm_(seen.tokens.T, seen.tokens)
+        if seen.tokens is not None:
+            self._add_moments(seen.tokens, seen.counted)
+
+    def add_pairs(self, place: int, seen: PairSums) -> None:
+        """Adds what a call of the layer saw of pairs of the concern at `place`."""
+        own = slice(2 * place, 2 * place + 2)
+        self.count[own] += seen.count
+        self.total[own] += seen.total
+        self.square[own] += seen.square
+        if self.product is not None:
+            self.product[place] += seen.product
+        if seen.tokens is not None:
+            self._add_moments(seen.tokens, seen.count.sum())
+
+    def _add_moments(self, tokens: Tensor, count: Tensor) -> None:
+        if self.moments is not None:
+            self.moments.count.add_(count)
+            self.moments.total.add_(tokens.sum(0))
+            self.moments.second.addmm_(tokens.T, tokens)
 
     def statistics(self, name: str) -> LayerStatistics:
         """The sums by concern and side, on the CPU. Raises UnsupportedModel when they are not finite."""

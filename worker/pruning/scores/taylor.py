@@ -21,7 +21,7 @@ from worker.families.layers import linear
 from worker.inputs import Batch, Checkpoint, Examples, device_of, run_batches, unwatched
 from worker.pruning.backward import Gradients, run_backward
 from worker.pruning.heads import HeadEffects, HeadTally
-from worker.pruning.statistics import by_example
+from worker.pruning.watch import by_example
 from worker.sampling.concern import ConcernSamples
 
 GRADIENT_BUDGET = 1 << 30
