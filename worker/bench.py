@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import nn
 
 from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Report, Similarity
+from worker.base_memory import BaseMemory
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.course import Course, Logits
@@ -15,13 +16,12 @@ from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
 from worker.evaluation.similarity import (
+    BaseStates,
     HiddenStates,
-    States,
     StatesWanted,
     compare,
     course_over,
     states_along,
-    states_of,
 )
 from worker.evaluation.sparsity import base_size
 from worker.families.anatomy import Anatomy
@@ -85,8 +85,17 @@ class Bench:
         """A few examples to tell by whether two models are the same."""
         return self.validation.examples.take(range(min(PROBE_ROWS, len(self.validation.examples))))
 
+    def base(self, model: nn.Module, memory: BaseMemory, checkpoint: Checkpoint) -> BaseResult:
+        """The unpruned model's measures: as an earlier job took them, or taken now and remembered."""
+        known = memory.recall()
+        if known is None:
+            known = self.measure_base(model, checkpoint)
+            memory.keep(known)
+        checkpoint(self.rows)
+        return known
+
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
-        """The unpruned model, measured once per job."""
+        """The unpruned model, measured."""
         answers = self._ask(model, checkpoint)
         return BaseResult(parameters=base_size(model).parameters, report=self._report(answers))
 
@@ -124,20 +133,14 @@ class Bench:
 
 @dataclass
 class SimilarityBench:
-    """Each concern's samples of the validation split, and what the base makes of them.
-
-    The base looks once at all that any concern needs. Where tokens or every layer are kept, that would be too much to
-    hold: then it is the concern at hand whose states are kept.
-    """
+    """Each concern's samples of the validation split, and what the base makes of them."""
 
     wanted: StatesWanted
     samples: Mapping[int, ConcernSamples]
     examples: Examples
     shortcuts: Shortcuts
-    _places: dict[int, int] = field(default_factory=dict)  # of each row among the base's states
-    _base: States | None = None
-    _at_hand: tuple[int, Course] | None = None
-    _kept: dict[int, HiddenStates] = field(default_factory=dict)
+    base: BaseStates
+    _at_hand: tuple[int, HiddenStates, Course] | None = None
 
     @classmethod
     def of(cls, spec: JobSpec, sources: Sources, shortcuts: Shortcuts) -> SimilarityBench:
@@ -145,37 +148,21 @@ class SimilarityBench:
         wanted = StatesWanted(spec.calibration.pads, spec.evaluation.similarity_layers)
         samples = _similarity_samples(spec, sources)
         examples = sources.encode(spec.evaluation.validation_split, rows_of(samples))
-        return cls(wanted, samples, examples, shortcuts)
+        return cls(wanted, samples, examples, shortcuts, BaseStates(examples, wanted))
 
     def of_base(self, model: nn.Module, concern: int) -> HiddenStates:
-        """The unpruned model's states on the concern's samples."""
-        if concern not in self._kept:
-            self._kept = {concern: self._looked_up(model, concern) if self._small else self._along(model, concern)}
-        return self._kept[concern]
+        """The unpruned model's states on the concern's samples, which stay at hand for all its modules."""
+        if self._at_hand is None or self._at_hand[0] != concern:
+            samples = self.samples[concern]
+            course = course_over(self.examples, samples, self.wanted, self.shortcuts)
+            self._at_hand = concern, self.base.of(model, samples), course
+        return self._at_hand[1]
 
     def of_module(self, module: nn.Module, concern: int) -> HiddenStates:
-        """A module's states on the same samples."""
-        return self._along(module, concern)
-
-    @property
-    def _small(self) -> bool:
-        return self.wanted == StatesWanted()
-
-    def _along(self, model: nn.Module, concern: int) -> HiddenStates:
-        """Over the concern's own samples, which stay at hand for its next module."""
-        samples = self.samples[concern]
-        if self._at_hand is None or self._at_hand[0] != concern:
-            self._at_hand = concern, course_over(self.examples, samples, self.wanted, self.shortcuts)
-        return states_along(model, self._at_hand[1], samples, self.wanted)
-
-    def _looked_up(self, model: nn.Module, concern: int) -> HiddenStates:
-        if self._base is None:
-            rows = sorted(rows_of(self.samples))
-            self._places = {row: place for place, row in enumerate(rows)}
-            self._base = states_of(model, Course(self.examples, rows, room=0), self.wanted)
-        base, samples = self._base, self.samples[concern]
-        concerned, rest = ([self._places[row] for row in side] for side in (samples.positive, samples.negative))
-        return HiddenStates(concern=base.take(concerned), rest=base.take(rest))
+        """A module's states on the same samples, after the base's."""
+        assert self._at_hand is not None
+        assert self._at_hand[0] == concern
+        return states_along(module, self._at_hand[2], self.samples[concern], self.wanted)
 
 
 def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortcuts:

@@ -1,8 +1,9 @@
 """The story of a decomposition: from two references to one verified module per concern and ratio.
 
 The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
-is measured once. Then, module by module, the mask is laid over the one model in memory, measured, packed in every
-layout, opened again in a clean process and published. What an earlier attempt has published is not made anew.
+is measured once, unless an earlier job did so. Then, module by module, the mask is laid over the one model in memory,
+measured, packed in every layout, opened again in a clean process and published. What an earlier attempt has published
+is not made anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 from app.settings import Settings
 from microlith.contract import JobSpec
 from worker import device
+from worker.base_memory import BaseMemory
 from worker.bench import Bench
 from worker.drawing import draw
 from worker.evaluation.overlap import overlaps
@@ -55,7 +57,9 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             journal.publish_overlap(overlaps(masks))
 
         with journal.phase("evaluating"):
-            base = bench.measure_base(model, journal.follow())
+            base = bench.base(
+                model, BaseMemory.of(spec, sources, journal.objects, folder, journal.alive), journal.follow()
+            )
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time

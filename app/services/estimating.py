@@ -31,7 +31,10 @@ POSITIONS, LIVE = 2048, 16
 SUM = 8
 
 KEPT, KEPT_STATES = 128 * MB, 2
-"""What each split keeps, at most, of what the first layers make of its texts for all modules; of so many states."""
+"""What each split keeps, at most, of what the first layers make of its texts for all modules; of so many states.
+
+As much is kept of padded inputs for the concerns that name the same ones, first to calibrate and then to compare.
+"""
 
 
 UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
@@ -75,6 +78,7 @@ class Work:
           + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
           + 48 · evaluated examples · classes                       answers
           + 32 · narrowest layer · 4 · 2 · evaluated examples       what modules share, 256 MB at most
+          + 128 MB                                                  where pads are included: what concerns share
 
         The clean process that opens modules again takes the first two lines once more, beside it. What one concern
         needs for a moment (similarity, the second moments of a refit) fits into the share of the activations.
@@ -94,6 +98,7 @@ class Work:
             + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
             + ANSWER * self.evaluated * len(self.model.labels)
             + min(2 * KEPT, TOKENS_PER_TEXT * hidden * 4 * KEPT_STATES * self.evaluated)
+            + (KEPT if self.spec.calibration.pads == "include" else 0)
         )
 
     @property

@@ -23,6 +23,9 @@ log = structlog.get_logger()
 FOLDERS = ("artifacts", uploads.UPLOADS)
 """Where every object has a row that names it."""
 
+BASES, BASES_DAYS = "bases", 30
+"""Where workers remember what they measured of a base, and for how long; it is measured again after that."""
+
 BATCH = 500
 
 
@@ -61,8 +64,9 @@ def _remove_expired(backend: Backend, kind: Kind, over: Callable[[], bool]) -> N
 
 
 def _remove_orphans(backend: Backend, over: Callable[[], bool]) -> None:
-    """Objects whose attempt or upload never came to name them."""
-    for folder in FOLDERS:
-        old = backend.objects.list(folder, older_than=backend.settings.orphan_hours * 3600)
+    """Objects whose attempt or upload never came to name them, and memories of bases that are old."""
+    hours = dict.fromkeys(FOLDERS, backend.settings.orphan_hours) | {BASES: BASES_DAYS * 24}
+    for folder, kept in hours.items():
+        old = backend.objects.list(folder, older_than=kept * 3600)
         while not over() and (keys := list(islice(old, BATCH))):
             discard(backend, keys)

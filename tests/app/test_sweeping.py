@@ -13,7 +13,7 @@ import pytest
 from app.services.backend import Backend
 from app.services.discarding import discard
 from app.services.jobs import Jobs
-from app.services.sweeping import sweep
+from app.services.sweeping import BASES, sweep
 from app.storage import content_key
 from tests.work import claim, finish, journal, publish, report, submit
 
@@ -61,6 +61,15 @@ def test_a_young_object_may_be_about_to_be_published(backend: Backend, tmp_path:
     young = orphan(backend, tmp_path, age=3600)
     sweep(backend)
     assert list(backend.objects.list()) == [young]
+
+
+def test_what_was_measured_of_a_base_is_forgotten_after_a_month(backend: Backend, tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text("{}")
+    for name, days in (("old", 31), ("young", 29)):
+        backend.objects.put_file(f"{BASES}/{name}.json", tmp_path / "base.json", "application/json")
+        make_old(backend, f"{BASES}/{name}.json", days * DAY)
+    sweep(backend)
+    assert list(backend.objects.list()) == [f"{BASES}/young.json"]
 
 
 def test_an_object_whose_publisher_is_at_work_is_left_alone_however_old(backend: Backend, tmp_path: Path) -> None:

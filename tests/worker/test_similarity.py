@@ -113,7 +113,7 @@ def test_pads_add_the_seeds_measures_and_leave_the_default_ones_alone():
             answers.append(compare(base, hidden_states(model, examples, SAMPLES, StatesWanted(pads=pads))))
     plain, seed = answers
     assert plain.legacy is None
-    assert base.rest.tokens.shape == (5 * MAX_LENGTH, 16)
+    assert base.rest.tokens.shape == (5, MAX_LENGTH, 16)
     assert seed.concern.linear_cka == pytest.approx(plain.concern.linear_cka, abs=1e-3)
     for side in (seed.legacy.concern, seed.legacy.rest):
         assert 0 < side.linear_cka < 1

@@ -21,31 +21,44 @@ LEAST_POINTS = 4
 
 def linear_cka(x: Matrix, y: Matrix) -> float | None:
     """CKA with the linear kernel: ‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖) of centred columns."""
-    return _cka(_centred(x @ x.T), _centred(y @ y.T))
+    return linear_cka_of(x @ x.T, y @ y.T)
+
+
+def linear_cka_of(k: Matrix, m: Matrix) -> float | None:
+    """The same from the inner products of the points [n, n]."""
+    return _cka(_centred(k), _centred(m))
 
 
 def kernel_cka(x: Matrix, y: Matrix, *, sigma: float | None = None) -> float | None:
     """CKA with Gaussian kernels exp(−d² / 2σ²), σ² the median of the squared distances that are not zero."""
-    k, m = _gaussian(x, sigma), _gaussian(y, sigma)
-    return None if k is None or m is None else _cka(_centred(k), _centred(m))
+    return kernel_cka_of(x @ x.T, y @ y.T, sigma=sigma)
+
+
+def kernel_cka_of(k: Matrix, m: Matrix, *, sigma: float | None = None) -> float | None:
+    """The same from the inner products of the points [n, n]."""
+    left, right = _gaussian(k, sigma), _gaussian(m, sigma)
+    return None if left is None or right is None else _cka(_centred(left), _centred(right))
 
 
 def debiased_linear_cka(x: Matrix, y: Matrix) -> float | None:
     """CKA with the linear kernel from the unbiased HSIC: 0 in the mean for unrelated points, however few they are."""
-    # Centring changes nothing in exact arithmetic and much in floating point.
-    x, y = x - x.mean(0), y - y.mean(0)
-    return _debiased_cka(x @ x.T, y @ y.T)
+    return _debiased_cka(_inner(x), _inner(y))
 
 
 def debiased_kernel_cka(x: Matrix, y: Matrix) -> float | None:
     """CKA with the Gaussian kernels of `kernel_cka` from the unbiased HSIC."""
-    k, m = _gaussian(x - x.mean(0), None), _gaussian(y - y.mean(0), None)
+    k, m = _gaussian(_inner(x), None), _gaussian(_inner(y), None)
     return None if k is None or m is None else _debiased_cka(k, m)
 
 
 def cca(x: Matrix, y: Matrix) -> float | None:
     """Mean of the leading canonical correlations, those that make up 98 % of their sum, as the seed system takes it."""
-    found = canonical_correlations(x, y)
+    return cca_of(np.cov(x, y, rowvar=False), x.shape[1])
+
+
+def cca_of(joint: Matrix, width: int) -> float | None:
+    """The same from the covariance [a + b, a + b] of both sides' columns, of which `width` are X's."""
+    found = _correlations(joint, width, CCA_EPSILON)
     if not found.sum() > 0:
         return None
     shares = np.concatenate([[0.0], np.cumsum(found) / found.sum()])
@@ -55,8 +68,10 @@ def cca(x: Matrix, y: Matrix) -> float | None:
 
 def canonical_correlations(x: Matrix, y: Matrix, *, epsilon: float = CCA_EPSILON) -> Matrix:
     """The correlations, descending, of columns whose scaled variance is at least `epsilon`, which is the ridge too."""
-    joint = np.cov(x, y, rowvar=False)
-    width = x.shape[1]
+    return _correlations(np.cov(x, y, rowvar=False), x.shape[1], epsilon)
+
+
+def _correlations(joint: Matrix, width: int, epsilon: float) -> Matrix:
     xx, xy, yy = joint[:width, :width], joint[:width, width:], joint[width:, width:]
     x_scale, y_scale = np.abs(xx).max(), np.abs(yy).max()
     if not (x_scale > 0 and y_scale > 0):
@@ -120,9 +135,15 @@ def _centred(kernel: Matrix) -> Matrix:
     return centred
 
 
-def _gaussian(points: Matrix, sigma: float | None) -> Matrix | None:
-    """The Gaussian kernel [n, n]; None where all points are the same and no width is given."""
-    inner = points @ points.T
+def _inner(points: Matrix) -> Matrix:
+    """Inner products [n, n] of centred points: that changes no distance, and much in floating point."""
+    centred = points - points.mean(0)
+    inner: Matrix = centred @ centred.T
+    return inner
+
+
+def _gaussian(inner: Matrix, sigma: float | None) -> Matrix | None:
+    """The Gaussian kernel [n, n] of inner products; None where all points are the same and no width is given."""
     squares = np.diagonal(inner)
     distances = squares - inner + (squares - inner).T  # the squared distances, rounded as the seed rounds them
     apart = distances[distances != 0]

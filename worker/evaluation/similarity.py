@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -21,19 +21,21 @@ from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
 from worker.evaluation.course import Course
 from worker.evaluation.measures import (
-    cca,
+    cca_of,
     debiased_kernel_cka,
     debiased_linear_cka,
-    kernel_cka,
-    linear_cka,
+    kernel_cka_of,
+    linear_cka_of,
     principal,
     svcca,
 )
 from worker.evaluation.shortcuts import Shortcuts
 from worker.inputs import Batch, Examples, forward, mean_over_positions
+from worker.memory import KEPT_BYTES
 from worker.sampling.concern import ConcernSamples
 
 Matrix = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class StatesWanted:
 
 @dataclass(frozen=True)
 class States:
-    """A model's states and answers on some samples; float64."""
+    """A model's states and answers on some samples; float64, but for the tokens."""
 
     pooled: list[Matrix]  # per layer, the last one last: [samples, hidden]
-    tokens: Matrix | None  # [samples · positions, hidden] of the last layer, pads in; only where pads are included
+    tokens: Floats | None  # [samples, positions, hidden] of the last layer, pads in; only where pads are included
     logits: Matrix  # [samples, classes]
 
     @cached_property
@@ -58,9 +60,26 @@ class States:
         return [principal(states) for states in self.pooled]
 
     def take(self, places: Sequence[int]) -> States:
-        """The states of some samples, in the order asked; without tokens."""
+        """The states of some samples, in the order asked."""
         at = np.asarray(places, dtype=np.int64)
-        return States([states[at] for states in self.pooled], None, self.logits[at])
+        tokens = None if self.tokens is None else self.tokens[at]
+        return States([states[at] for states in self.pooled], tokens, self.logits[at])
+
+    @classmethod
+    def joined(cls, parts: Sequence[States]) -> States:
+        """The states of all samples of some parts, in their order."""
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        return cls(
+            pooled=[np.concatenate(layer) for layer in zip(*(part.pooled for part in parts), strict=True)],
+            tokens=np.concatenate(tokens) if tokens else None,
+            logits=np.concatenate([part.logits for part in parts]) if parts else np.empty((0, 0)),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """What they take in memory."""
+        tokens = 0 if self.tokens is None else self.tokens.nbytes
+        return tokens + sum(array.nbytes for array in (*self.pooled, self.logits))
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,37 @@ class HiddenStates:
 
     concern: States
     rest: States
+
+    @classmethod
+    def of(cls, states: States, samples: ConcernSamples) -> HiddenStates:
+        """Those of all samples, the concern's first."""
+        places, positive = range(len(states.logits)), len(samples.positive)
+        return cls(concern=states.take(places[:positive]), rest=states.take(places[positive:]))
+
+
+@dataclass
+class BaseStates:
+    """What the base makes of rows, kept for every concern that names them as long as there is room."""
+
+    examples: Examples
+    wanted: StatesWanted
+    room: int = KEPT_BYTES
+    _kept: dict[int, States] = field(default_factory=dict)  # of one row each
+
+    def of(self, model: nn.Module, samples: ConcernSamples) -> HiddenStates:
+        """The base's states on the samples of a concern."""
+        rows = (*samples.positive, *samples.negative)
+        new = [row for row in dict.fromkeys(rows) if row not in self._kept]
+        found = self._kept | self._seen(model, new)
+        for row in new:
+            if found[row].nbytes <= self.room:
+                self._kept[row] = found[row]
+                self.room -= found[row].nbytes
+        return HiddenStates.of(States.joined([found[row] for row in rows]), samples)
+
+    def _seen(self, model: nn.Module, rows: Sequence[int]) -> dict[int, States]:
+        states = states_of(model, Course(self.examples, rows, _pad_to(self.examples, self.wanted), room=0), self.wanted)
+        return {row: states.take([place]) for place, row in enumerate(rows)}
 
 
 def hidden_states(
@@ -84,19 +134,12 @@ def course_over(
 ) -> Course:
     """The way that the base and a concern's modules go over its samples, the concern's before the rest's."""
     rows = (*samples.positive, *samples.negative)
-    pad_to = examples.max_length if wanted.pads == "include" else None
-    return Course(examples, rows, pad_to, replace(shortcuts or Shortcuts(), tail=None))
+    return Course(examples, rows, _pad_to(examples, wanted), replace(shortcuts or Shortcuts(), tail=None))
 
 
 def states_along(model: nn.Module, course: Course, samples: ConcernSamples, wanted: StatesWanted) -> HiddenStates:
     """A model's states on the samples that the course leads over."""
-    found, positive = states_of(model, course, wanted), len(samples.positive)
-    tokens = (None, None) if found.tokens is None else np.split(found.tokens, [positive * (course.pad_to or 0)])
-    places = range(positive + len(samples.negative))
-    return HiddenStates(
-        concern=replace(found.take(places[:positive]), tokens=tokens[0]),
-        rest=replace(found.take(places[positive:]), tokens=tokens[1]),
-    )
+    return HiddenStates.of(states_of(model, course, wanted), samples)
 
 
 def states_of(model: nn.Module, course: Course, wanted: StatesWanted) -> States:
@@ -104,13 +147,7 @@ def states_of(model: nn.Module, course: Course, wanted: StatesWanted) -> States:
     rows: Sequence[int] = [] if course.rows is None else list(course.rows)
     found = list(course.run(model, partial(_look, model, wanted)))
     back = _places([row for batch, _ in found for row in batch.rows.tolist()], rows)
-    parts = [states for _, states in found]
-    tokens = [states.tokens for states in parts if states.tokens is not None]
-    return States(
-        pooled=[np.concatenate(layer)[back] for layer in zip(*(part.pooled for part in parts), strict=True)],
-        tokens=np.concatenate(tokens) if tokens else None,
-        logits=np.concatenate([part.logits for part in parts])[back] if parts else np.empty((0, 0)),
-    )
+    return States.joined([states for _, states in found]).take(back)
 
 
 def compare(base: HiddenStates, module: HiddenStates) -> Similarity:
@@ -134,6 +171,10 @@ def divergence(base: Matrix, module: Matrix) -> float:
     return max(0.0, float((np.exp(p) * (p - q)).sum(axis=1).mean()))
 
 
+def _pad_to(examples: Examples, wanted: StatesWanted) -> int | None:
+    return examples.max_length if wanted.pads == "include" else None
+
+
 def _places(run: Sequence[int], asked: Sequence[int]) -> list[int]:
     """Where each row that was asked for stands among those that were run; a row may be there more than once."""
     places: dict[int, list[int]] = defaultdict(list)
@@ -148,7 +189,7 @@ def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
     kept = answer.hidden_states[1:] if wanted.layers == "all" else answer.hidden_states[-1:]
     return States(
         pooled=[mean_over_positions(states.double(), batch).cpu().numpy() for states in kept],
-        tokens=kept[-1].double().flatten(0, 1).cpu().numpy() if wanted.pads == "include" else None,
+        tokens=kept[-1].float().cpu().numpy() if wanted.pads == "include" else None,
         logits=answer.logits.double().cpu().numpy(),
     )
 
@@ -180,5 +221,13 @@ def _over_samples(base: States, module: States, layer: int) -> SimilarityValues:
 def _over_neurons(base: States, module: States) -> SimilarityValues:
     if base.tokens is None or module.tokens is None or not len(base.tokens):
         return SimilarityValues(cca=None, linear_cka=None, kernel_cka=None)
-    x, y = base.tokens.T, module.tokens.T  # [hidden, positions]
-    return SimilarityValues(cca=cca(x.T, y.T), linear_cka=linear_cka(x, y), kernel_cka=kernel_cka(x, y))
+    both = np.concatenate([base.tokens, module.tokens], axis=-1).astype(np.float64)
+    width, positions = base.tokens.shape[-1], both.reshape(-1, both.shape[-1])  # [positions, hidden + hidden]
+    inner, mean = positions.T @ positions, positions.mean(0)
+    count = len(positions)
+    x, y = inner[:width, :width], inner[width:, width:]
+    return SimilarityValues(
+        cca=cca_of((inner - count * np.outer(mean, mean)) / (count - 1), width),
+        linear_cka=linear_cka_of(x, y),
+        kernel_cka=kernel_cka_of(x, y),
+    )
