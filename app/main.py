@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 import microlith
 from app.api import catalog, health, jobs, modules, problems, uploads
 from app.api.guards import Guards
+from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.reaper import reaping
 from app.settings import Settings
@@ -42,13 +43,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(routes.router)
     problems.install(app)
     pages.install(app)
-    _document_problem(app)
+    _document_problems(app)
     app.add_middleware(Guards, settings=settings)
     return app
 
 
-def _document_problem(app: FastAPI) -> None:
-    """Put the Problem schema, which every route's errors refer to, into the OpenAPI."""
+def _document_problems(app: FastAPI) -> None:
+    """Put what every route's errors share into the OpenAPI: their schema, and the refusal of another site's pages."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -59,6 +60,14 @@ def _document_problem(app: FastAPI) -> None:
         schemas["Problem"] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for operation in _changing(document):
+            operation["responses"].update(problems.entries(ForeignPage))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _changing(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The operations that change something."""
+    for path in document["paths"].values():
+        yield from (operation for method, operation in path.items() if method in ("post", "put", "patch", "delete"))

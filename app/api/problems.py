@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
 from microlith.contract import ErrorDetail, Problem
+from microlith.contract.references import REFERENCE_FORMS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -43,12 +44,16 @@ def problem_of(error: MicrolithError, request_id: str | None) -> Problem:
 
 def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
-    possible: list[type[MicrolithError]] = [*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable]
+    return dict(entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable).items())
+
+
+def entries(*errors: type[MicrolithError]) -> dict[str, dict[str, Any]]:
+    """The errors as an operation's responses, a status for all that share it."""
     statuses: dict[int, list[str]] = {}
-    for error in possible:
+    for error in errors:
         statuses.setdefault(error.status, []).append(error.code)
     return {
-        status: {
+        str(status): {
             "description": ", ".join(dict.fromkeys(codes)),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
@@ -82,7 +87,7 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
         status=InvalidInput.status,
         code=InvalidInput.code,
         detail="; ".join(f"{e.pointer or '/'}: {e.detail}" for e in faults),
-        hint="GET /v1/methods gives every option with its schema and default.",
+        hint="GET /v1/methods (`microlith methods`) gives every option with its schema and default.",
         errors=faults,
         request_id=_request_id(request),
     )
@@ -135,10 +140,16 @@ def details(error: RequestValidationError) -> list[ErrorDetail]:
     places: dict[str, list[str]] = {}
     for fault in error.errors():
         pointer = _pointer(fault["loc"], error.body)
-        message = fault["msg"].removeprefix("Value error, ")
+        message = _in_words(fault)
         if message not in places.setdefault(pointer, []):
             places[pointer].append(message)
     return [ErrorDetail(pointer=pointer, detail="; or: ".join(texts)) for pointer, texts in places.items()]
+
+
+def _in_words(fault: Mapping[str, Any]) -> str:
+    """What pydantic says, but for a reference the forms there are instead of a regular expression."""
+    forms = REFERENCE_FORMS.get(fault.get("ctx", {}).get("pattern", ""))
+    return f"Should be {forms}" if forms else str(fault["msg"].removeprefix("Value error, "))
 
 
 def _pointer(location: Sequence[int | str], body: object) -> str:

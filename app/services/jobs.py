@@ -251,4 +251,4 @@ def _urls(job_id: str) -> JobUrls:
 
 
 def _missing(job_id: str) -> NoReturn:
-    raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
+    raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs (`microlith list`) lists yours.")

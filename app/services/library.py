@@ -89,7 +89,7 @@ class Library:
             return self._add(SourceRow(id=source_id, kind="model", hub=wanted.hub, columns={}))
         upload = self._upload(wanted.upload or "", "model")
         with _pointing_to_the_upload(), self._shelves.place(upload) as place:
-            info = describe_folder(Reference("upload", source_id, place=place), place)
+            info = describe_folder(Reference("upload", source_id, place=place, called=upload.filename), place)
         return self._add(SourceRow(id=source_id, kind="model", upload_id=upload.id, columns={}, facts=_facts(info)))
 
     def _add_dataset(self, wanted: RegisterDataset) -> SourceRow:
@@ -98,7 +98,7 @@ class Library:
             return self._add(SourceRow(id=source_id, kind="dataset", hub=wanted.hub, columns=columns))
         upload = self._upload(wanted.upload or "", "dataset")
         with _pointing_to_the_upload(), self._shelves.place(upload) as place:
-            info = _described(DatasetSpec(ref=source_id, **columns), place)
+            info = _described(DatasetSpec(ref=source_id, **columns), place, upload.filename)
         facts = _facts(info)
         return self._add(SourceRow(id=source_id, kind="dataset", upload_id=upload.id, columns=columns, facts=facts))
 
@@ -143,8 +143,8 @@ def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
         row.facts = _facts(info)
 
 
-def _described(source: DatasetSpec, place: Path) -> DatasetInfo:
-    shelf = {source.ref: Reference("upload", source.ref, place=place)}
+def _described(source: DatasetSpec, place: Path, called: str) -> DatasetInfo:
+    shelf = {source.ref: Reference("upload", source.ref, place=place, called=called)}
     info = describe_dataset(source, roles_there(place), allow_paths=False, shelf=shelf)
     assert info is not None  # it is on this disk
     return info
@@ -167,13 +167,19 @@ def _model(row: SourceRow) -> ModelInfo:
     """A row as it travels; without facts while only its name is known."""
     names = ("sha256", "architecture", "family", "max_length", "parameters", "size_bytes")
     unknown = dict.fromkeys(names) | {"labels": [], "layers": [], "structures": [], "revision": _revision(row)}
+    unknown["name"] = _hub_name(row)
     return ModelInfo.model_validate((row.facts or unknown) | _identity(row))
 
 
 def _dataset(row: SourceRow) -> DatasetInfo:
     known = {name: row.columns.get(name) for name in COLUMNS}
     unknown = known | {"revision": _revision(row), "columns": {}, "splits": {}, "size_bytes": None}
+    unknown["name"] = _hub_name(row)
     return DatasetInfo.model_validate((row.facts or unknown) | _identity(row))
+
+
+def _hub_name(row: SourceRow) -> str | None:
+    return (row.hub or "").partition("@")[0].rpartition("/")[2] or None
 
 
 def _revision(row: SourceRow) -> str | None:
@@ -192,4 +198,6 @@ def _pointing_to_the_upload() -> Iterator[None]:
 
 
 def _missing(kind: Kind, source_id: str) -> NoReturn:
-    raise NotFound(f"There is no registered {kind} {source_id}.", hint=f"GET /v1/{kind}s lists yours.")
+    raise NotFound(
+        f"There is no registered {kind} {source_id}.", hint=f"GET /v1/{kind}s (`microlith {kind}s`) lists yours."
+    )

@@ -61,7 +61,7 @@ class Modules:
     def _job(self, job_id: str) -> JobRow:
         job = self.unit.jobs.find(job_id, self.owner)
         if job is None:
-            raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
+            raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs (`microlith list`) lists yours.")
         return job
 
     def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:

@@ -68,6 +68,7 @@ class Resolution:
             model=model
             and ModelFacts(
                 ref=self.spec.model,
+                name=model.name,
                 revision=model.revision,
                 sha256=model.sha256,
                 architecture=model.architecture,
@@ -76,6 +77,7 @@ class Resolution:
             dataset=dataset
             and DatasetFacts(
                 ref=self.spec.source.ref,
+                name=dataset.name,
                 revision=dataset.revision,
                 sha256=dataset.sha256,
                 splits=self.spec.source.splits.model_dump(),

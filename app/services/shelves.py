@@ -81,7 +81,8 @@ class Shelves:
     def _reference(self, source: SourceRow, uploads: dict[str, UploadRow], held: ExitStack) -> Reference:
         if source.upload_id is None:
             return hub_reference(source.hub or "", pointer="/hub")
-        return Reference("upload", source.id, place=held.enter_context(self.place(uploads[source.upload_id])))
+        upload = uploads[source.upload_id]
+        return Reference("upload", source.id, place=held.enter_context(self.place(upload)), called=upload.filename)
 
     def _fetch(self, upload: UploadRow, folder: Path) -> None:
         """Download, check against the digest once more, and lay out."""

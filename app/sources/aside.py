@@ -65,7 +65,7 @@ def question(source: DatasetSpec, roles: list[str], model: ModelInfo | None, ref
             "source": source.model_dump(mode="json"),
             "roles": roles,
             "model": model and model.model_dump(mode="json"),
-            "reference": {"kind": ref.kind, "name": ref.name, "place": place},
+            "reference": {"kind": ref.kind, "name": ref.name, "called": ref.called, "place": place},
         }
     )
 

@@ -73,6 +73,7 @@ def describe_dataset(
     licence = licence_of(local.ref, local.place)
     return DatasetInfo(
         id=source.ref,
+        name=local.ref.title,
         revision=None,
         sha256=local.sha256,
         columns={name: str(kind) for name, kind in local.schema.types.items()},

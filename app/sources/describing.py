@@ -18,7 +18,7 @@ def main() -> None:
     asked: dict[str, Any] = json.load(sys.stdin)
     source, named = DatasetSpec.model_validate(asked["source"]), asked["reference"]
     place = Path(named["place"]) if named["place"] else None
-    shelf = {source.ref: Reference(named["kind"], named["name"], place=place)}
+    shelf = {source.ref: Reference(named["kind"], named["name"], place=place, called=named["called"])}
     model = asked["model"] and ModelInfo.model_validate(asked["model"])
     try:
         info = describe_dataset(source, asked["roles"], model=model, allow_paths=True, shelf=shelf)

@@ -64,10 +64,11 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
         return
     available = _by_class(dataset.splits[spec.sampling.split].labels, model.labels, dataset.class_names)
     need, total = spec.sampling.per_concern, sum(available.values())
+    enough = [label for number, label in enumerate(model.labels) if need <= available[number] <= total - need]
     for concern in concerns:
         own = available[concern.id]
         if own < need:
-            raise _short(spec, f"Concern {concern.label!r} has {own} examples", need)
+            raise _short(spec, f"Concern {concern.label!r} has {own} examples", need, enough)
         if total - own < need:
             raise _short(spec, f"There are {total - own} examples of the classes beside {concern.label!r}", need)
 
@@ -109,9 +110,10 @@ def _by_class(counts: dict[str, int], model_labels: list[str], class_names: list
     return by_class
 
 
-def _short(spec: JobSpec, what: str, need: int) -> NotEnoughSamples:
+def _short(spec: JobSpec, what: str, need: int, enough: Sequence[str] = ()) -> NotEnoughSamples:
+    others = f"name only `concerns` that have enough ({_listed(enough)}), " if enough else ""
     return NotEnoughSamples(
         f"{what} in the {spec.sampling.split} split; sampling needs {need}.",
-        hint="Lower `sampling.per_concern`, or take another split.",
+        hint=f"Lower `sampling.per_concern`, {others}or take another split.",
         pointer="/sampling/per_concern",
     )

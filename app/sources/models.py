@@ -45,6 +45,7 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
     task = task_of(architecture)
     return ModelInfo(
         id=str(ref),
+        name=ref.title,
         revision=ref.revision,
         sha256=weights.sha256,
         architecture=architecture,

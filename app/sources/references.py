@@ -18,6 +18,7 @@ _NOUNS = {
     "dst": ("dataset", "GET /v1/datasets"),
     "upl": ("complete upload of boundary samples", "GET /v1/uploads"),
 }
+_ENDINGS = re.compile(r"\.(zip|tar|tgz|tar\.gz|csv|jsonl?|ndjson|parquet)$", re.IGNORECASE)
 _HUB_NAME = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}(?:@[\w./-]{1,128})?", re.ASCII)
 
 
@@ -25,13 +26,22 @@ _HUB_NAME = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}(?:@[\w./-]{1,128})?", re
 class Reference:
     """A parsed reference: `name` is the demo's name, the hub id, the path or the id; only `hub:` has a revision.
 
-    What was uploaded has its `place` on this disk, for as long as the shelf it stands on is held.
+    What was uploaded has its `place` on this disk, for as long as the shelf it stands on is held, and what it was
+    `called` when it came.
     """
 
     kind: Kind
     name: str
     revision: str | None = None
     place: Path | None = None
+    called: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it: the last part of its name, without the ending of a file that was uploaded."""
+        if self.called is None:
+            return self.name.rstrip("/").rpartition("/")[2]
+        return _ENDINGS.sub("", self.called) or self.called
 
     def __str__(self) -> str:
         if self.kind == "upload":

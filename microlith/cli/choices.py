@@ -9,7 +9,8 @@ import typer
 
 from microlith.cli.session import Session
 from microlith.client import Retry
-from microlith.contract import Kind, State
+from microlith.contract import Job, Kind, State
+from microlith.display import figures
 from microlith.errors import MicrolithClientError
 
 OFFERED = 50
@@ -25,7 +26,11 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
             newest = list(itertools.islice(client.jobs(page=OFFERED), OFFERED))
     except MicrolithClientError:
         return []
-    return [(job.id, f"{job.state}, {job.spec.model}") for job in newest if job.id.startswith(incomplete)]
+    return [(job.id, _told(job)) for job in newest if job.id.startswith(incomplete)]
+
+
+def _told(job: Job) -> str:
+    return f"{job.state}, {figures.called(job.spec.model, job.resolved.model)}"
 
 
 JobId = Annotated[str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from microlith.display.transfer import transfer
 from microlith.errors import Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.", callback=remember)
+
+REFERENCE = re.compile(r"(demo|hub|path):|(mdl|dst)_")
 
 Texts = list[str] | None
 Label = Annotated[Texts, typer.Option(metavar="KEY=VALUE", help="Your own mark; may be given several times.")]
@@ -84,9 +87,9 @@ def _bring(client: Client, spec: dict[str, Any]) -> None:
 
 
 def _here(ref: Any) -> Path | None:
-    """The path that a reference is, if it is one: no scheme, and something is there."""
+    """The path that a reference is, if it is one: whatever is there, and all that cannot be a reference."""
     path = Path(str(ref)).expanduser()
-    return path if path.exists() or str(ref).startswith(("./", "../", "/", "~/")) else None
+    return path if isinstance(ref, str) and (path.exists() or not REFERENCE.match(ref)) else None
 
 
 def watch(session: Session, job: JobId) -> None:

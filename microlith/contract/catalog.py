@@ -1,11 +1,12 @@
 """What a job can be built from: methods, models and datasets with their facts."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from microlith.contract.base import Answer
+from microlith.contract.references import by_role
 
 Task = Literal["text", "image"]
 """What a classifier reads."""
@@ -64,6 +65,9 @@ class ModelInfo(Answer):
 
     id: str
     object: Literal["model"] = "model"
+    name: str | None = Field(
+        None, description="What people call it: of an upload the file's name, else the reference's."
+    )
     origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
     created_at: datetime | None = None
     revision: str | None
@@ -93,6 +97,9 @@ class DatasetInfo(Answer):
 
     id: str
     object: Literal["dataset"] = "dataset"
+    name: str | None = Field(
+        None, description="What people call it: of an upload the file's name, else the reference's."
+    )
     origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
     created_at: datetime | None = None
     revision: str | None
@@ -102,6 +109,6 @@ class DatasetInfo(Answer):
     image_column: str | None = None
     label_column: str | None
     class_names: list[str] | None = Field(None, description="What the data itself calls the label column's ids.")
-    splits: dict[str, SplitInfo]
+    splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None
     licence: str | None = None

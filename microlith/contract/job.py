@@ -1,15 +1,16 @@
 """Job: one request and its life."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
 from microlith.contract.combine import CombineSpec
 from microlith.contract.order import LayoutOrder
 from microlith.contract.prediction import Prediction, PredictionOrder
+from microlith.contract.references import by_role
 from microlith.contract.spec import JobSpec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
@@ -44,9 +45,10 @@ class ConcernCounts(Answer):
 
 
 class ModelFacts(Answer):
-    """The model a reference stood for when the job ran."""
+    """The model a reference stood for when the job ran; `name` is what people call it."""
 
     ref: str
+    name: str | None = None
     revision: str | None
     sha256: str | None
     architecture: str | None
@@ -54,13 +56,14 @@ class ModelFacts(Answer):
 
 
 class DatasetFacts(Answer):
-    """The data a reference stood for when the job ran; rows per split."""
+    """The data a reference stood for when the job ran, and what people call it; rows per split."""
 
     ref: str
+    name: str | None = None
     revision: str | None
     sha256: str | None = None
     splits: dict[str, str]
-    rows: dict[str, int]
+    rows: Annotated[dict[str, int], AfterValidator(by_role)]
 
 
 class Resolved(Answer):

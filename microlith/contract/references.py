@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
 
 from pydantic import Field, StringConstraints
 
 from microlith.contract.base import Request
 
+Value = TypeVar("Value")
+
 _ID = "_[0-9A-HJKMNP-TV-Z]{26}"
-ModelReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:(demo|hub|path):.+|mdl{_ID})$")]
-DatasetReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:(demo|hub|path):.+|dst{_ID})$")]
-BoundaryReference = Annotated[str, StringConstraints(max_length=1024, pattern=rf"^(?:path:.+|upl{_ID})$")]
+_MODEL, _DATASET = rf"^(?:(demo|hub|path):.+|mdl{_ID})$", rf"^(?:(demo|hub|path):.+|dst{_ID})$"
+_BOUNDARY = rf"^(?:path:.+|upl{_ID})$"
+_FORMS = "demo:NAME, hub:ORG/NAME[@REVISION], path:PLACE (embedded only) or the id of one you have registered"
+REFERENCE_FORMS = {
+    _MODEL: f"{_FORMS}, mdl_…",
+    _DATASET: f"{_FORMS}, dst_…",
+    _BOUNDARY: "path:FILE (embedded only) or the id of an upload, upl_…",
+}
+"""What each kind of reference may be, in words, by its pattern."""
+
+ModelReference = Annotated[str, StringConstraints(max_length=1024, pattern=_MODEL)]
+DatasetReference = Annotated[str, StringConstraints(max_length=1024, pattern=_DATASET)]
+BoundaryReference = Annotated[str, StringConstraints(max_length=1024, pattern=_BOUNDARY)]
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -23,6 +36,12 @@ class Splits(Request):
     train: Name = "train"
     validation: Name = "validation"
     test: Name = "test"
+
+
+def by_role(splits: Mapping[str, Value]) -> dict[str, Value]:
+    """Splits in the order in which people name them, whatever order they were kept in."""
+    first = [role for role in Splits.model_fields if role in splits]
+    return {role: splits[role] for role in dict.fromkeys([*first, *splits])}
 
 
 class DatasetSpec(Request):

@@ -138,7 +138,8 @@ def _whole(size: float | None) -> int | None:
 
 
 def _told(column: Column) -> str:
-    spec = column.job.spec
+    spec, found = column.job.spec, column.job.resolved
     options = spec.method.model_dump(exclude={"name"}, exclude_defaults=True)
     method = " ".join([spec.method.name, *(f"{name} {value}" for name, value in options.items())])
-    return f"{column.number}  {column.job.id}: {method}, {spec.structure}, {spec.model} on {spec.source.ref}"
+    sources = f"{figures.called(spec.model, found.model)} on {figures.called(spec.source.ref, found.dataset)}"
+    return f"{column.number}  {column.job.id}: {method}, {spec.structure}, {sources}"

@@ -10,7 +10,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from microlith.contract import DatasetInfo, Job, ModelInfo, Module, Phase, Plan, Resolved, Splits
+from microlith.contract import (
+    DatasetFacts,
+    DatasetInfo,
+    Job,
+    ModelFacts,
+    ModelInfo,
+    Module,
+    Phase,
+    Plan,
+    Resolved,
+    Splits,
+)
 from microlith.display import figures, tables
 
 Facts = Mapping[str, RenderableType | None]
@@ -40,8 +51,8 @@ def job(shown: Job) -> RenderableType:
             "concerns": _concerns(shown),
             "error": Text(f"{shown.error.code}: {shown.error.message}", "red") if shown.error else None,
             "hint": shown.error.hint if shown.error else None,
-            "model": spec.model,
-            "dataset": spec.source.ref,
+            "model": _source(spec.model, shown.resolved.model),
+            "dataset": _source(spec.source.ref, shown.resolved.dataset),
             "method": ", ".join([spec.method.name, *(f"{option} {value}" for option, value in options.items())]),
             "structure": spec.structure,
             "ratio": tables.ratios(shown),
@@ -55,6 +66,12 @@ def job(shown: Job) -> RenderableType:
             "spent": _spent(shown.timings),
         }
     )
+
+
+def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
+    """The reference, after what people call it where that is something else."""
+    name = figures.called(ref, source)
+    return ref if name == ref else f"{name}, {ref}"
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -96,8 +113,9 @@ def plan(made: Plan) -> RenderableType:
     model, dataset = made.resolved.model, made.resolved.dataset
     return sheet(
         {
-            "model": f"{made.spec.model} ({model.architecture})" if model else made.spec.model,
-            "dataset": made.spec.source.ref,
+            "model": _source(made.spec.model, model),
+            "architecture": model.architecture if model else None,
+            "dataset": _source(made.spec.source.ref, dataset),
             "rows": _rows(dataset.rows) if dataset else None,
             "layers": _layers(made.resolved) or "known once the model has been fetched",
             "concerns": ", ".join(concerns) or "known once the model has been fetched",
@@ -168,6 +186,7 @@ def model(shown: ModelInfo) -> RenderableType:
     facts = sheet(
         {
             "model": shown.id,
+            "name": shown.name,
             "origin": shown.origin,
             "revision": shown.revision,
             "sha256": shown.sha256,
@@ -192,6 +211,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
     facts = sheet(
         {
             "dataset": shown.id,
+            "name": shown.name,
             "origin": shown.origin,
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),

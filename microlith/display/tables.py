@@ -52,8 +52,8 @@ def jobs(found: Iterable[Job]) -> Table:
             job.id,
             state,
             f"{job.concerns.succeeded}/{job.concerns.total}",
-            job.spec.model,
-            job.spec.source.ref,
+            figures.called(job.spec.model, job.resolved.model),
+            figures.called(job.spec.source.ref, job.resolved.dataset),
             ratios(job),
             figures.ago(job.created_at),
         )
@@ -154,22 +154,30 @@ def modules(found: Iterable[Module]) -> Table:
 
 def models(found: Iterable[ModelInfo]) -> Table:
     numbers = ("labels", "parameters", "size")
-    table = plain("reference", "architecture", *numbers, "licence", right=numbers)
+    table = plain("reference", "name", "architecture", *numbers, "licence", right=numbers)
     for model in found:
         facts = (str(len(model.labels)), figures.quantity(model.parameters), figures.size(model.size_bytes))
-        row(table, model.id, model.architecture or figures.NOTHING, *facts, model.licence or "")
+        row(table, model.id, model.name or "", model.architecture or figures.NOTHING, *facts, model.licence or "")
     return table
 
 
 def datasets(found: Iterable[DatasetInfo]) -> Table:
-    table = plain("reference", "rows", "input", "label", "size", "licence", right=("size",))
+    table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in found:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
         columns = (
             dataset.text_column or dataset.image_column or figures.NOTHING,
             dataset.label_column or figures.NOTHING,
         )
-        row(table, dataset.id, rows, *columns, figures.size(dataset.size_bytes), dataset.licence or "")
+        row(
+            table,
+            dataset.id,
+            dataset.name or "",
+            rows,
+            *columns,
+            figures.size(dataset.size_bytes),
+            dataset.licence or "",
+        )
     return table
 
 

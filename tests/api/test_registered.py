@@ -42,7 +42,8 @@ def test_a_model_is_described_as_its_folder_is(api: TestClient, pack: Any, folde
     demo = api.get("/v1/models/demo:bert-tiny-wordnet").json()
     assert found["id"].startswith("mdl_")
     assert found["origin"].startswith("upl_")
-    same = set(demo) - {"id", "origin", "created_at", "licence"}
+    assert (found["name"], demo["name"]) == ("model", "bert-tiny-wordnet")
+    same = set(demo) - {"id", "name", "origin", "created_at", "licence"}
     assert {name: found[name] for name in same} == {name: demo[name] for name in same}
     assert api.get(f"/v1/models/{found['id']}").json() == found
 

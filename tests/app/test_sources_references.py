@@ -22,6 +22,21 @@ def test_a_reference_says_its_kind_its_name_and_its_revision(text, reference):
 
 
 @pytest.mark.parametrize(
+    ("reference", "title"),
+    [
+        (Reference("demo", "bert-tiny-wordnet"), "bert-tiny-wordnet"),
+        (Reference("hub", "org/na.me-1", "main"), "na.me-1"),
+        (Reference("path", "/data/my-model/"), "my-model"),
+        (Reference("upload", "mdl_01", called="my.model.tar.gz"), "my.model"),
+        (Reference("upload", "dst_01", called="Reviews.CSV"), "Reviews"),
+        (Reference("upload", "dst_01", called=".zip"), ".zip"),
+    ],
+)
+def test_a_source_is_called_what_people_call_it(reference, title):
+    assert reference.title == title
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "demo:", "hub:", "hub:a/b/c", "hub:../etc", "hub:a/b@", "hub:a/b@x y", "hub:a\n/b", "file:x", "name", "path:"],
 )

@@ -114,6 +114,30 @@ def test_a_refusal_exits_with_3_and_tells_the_choices(service: SmallService, run
     assert "UNKNOWN_LABELS" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("pointer", "flag"),
+    [
+        ("/ratio", "--ratio"),
+        ("/concerns/0", "--concern"),
+        ("/sampling/per_concern", "--per-concern"),
+        ("/dataset/label_column", "--label-column"),
+        ("/label_column", "--label-column"),
+    ],
+)
+def test_a_refusal_names_the_flag_that_says_what_is_wrong(
+    service: SmallService, run: Run, pointer: str, flag: str
+) -> None:
+    errors = [{"pointer": pointer, "detail": "Not so."}]
+    service.on("POST /v1/jobs", problem(422, "VALIDATION_ERROR", "Not so.", errors=errors))
+    assert f"On the command line: {flag}\n" in run("jobs", "submit", *REQUIRED).stderr
+
+
+def test_a_model_that_is_neither_here_nor_a_reference_is_looked_for_here(service: SmallService, run: Run) -> None:
+    done = run("submit", "--model", "my-modell", "--dataset", "demo:d")
+    assert (done.exit_code, service.asked) == (2, [])
+    assert "There is nothing at my-modell." in done.stderr
+
+
 @pytest.mark.parametrize("state", ["failed", "cancelled", "expired"])
 def test_a_job_that_did_not_succeed_exits_with_1_and_says_why(service: SmallService, run: Run, state: str) -> None:
     error = {"code": "WORKER_LOST", "message": "Gone.", "hint": "Try a larger machine."}

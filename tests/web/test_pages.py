@@ -62,13 +62,18 @@ def test_a_job_shows_its_results_and_every_link_to_data_works(api: TestClient, f
     text = api.get(f"/jobs/{finished}").text
     assert "bert-tiny-wordnet" in text
     assert ">0.900<" in text
-    links = re.findall(r"href=\"(/jobs/[^\"]+\.csv[^\"]*)\"", text)
-    assert len(links) >= 2
+    assert tables_linked_from(api, text) >= 2
+
+
+def tables_linked_from(api: TestClient, text: str) -> int:
+    """How many CSV files a page links; each is a table."""
+    links = re.findall(r"href=\"(/(?:jobs|modules)/[^\"]+\.csv[^\"]*)\"", text)
     for link in links:
         answer = api.get(link.replace("&amp;", "&"))
         assert answer.headers["content-type"].startswith("text/csv")
         rows = list(csv.reader(io.StringIO(answer.text)))
         assert {len(row) for row in rows} == {len(rows[0])}
+    return len(links)
 
 
 def test_the_table_is_sorted_by_the_address(api: TestClient, finished: str) -> None:
@@ -91,6 +96,7 @@ def test_a_module_shows_its_card_and_offers_other_layouts(api: TestClient, finis
     assert "The part of bert-tiny-wordnet that the class act needs" in text
     assert "Make onnx" in text
     assert "from_pretrained" in text
+    assert tables_linked_from(api, text) >= 3
 
 
 def test_modules_of_any_jobs_are_compared_and_the_address_says_which(api: TestClient, finished: str) -> None:

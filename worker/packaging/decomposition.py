@@ -23,6 +23,8 @@ from worker.packaging.facts import ModuleFacts, SampleRows
 
 FORMAT = 1
 _LIBRARIES = ("microlith", "torch", "transformers")
+_CALLED = {"model": {"name"}, "dataset": {"name"}}
+"""What somebody called a file says nothing about what is in it: equal content gives an equal document."""
 
 
 def decomposition(facts: ModuleFacts) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "format": FORMAT,
         "versions": {library: version(library) for library in _LIBRARIES},
         "spec": facts.recipe(),
-        "resolved": facts.resolved.model_dump(mode="json"),
+        "resolved": facts.resolved.model_dump(mode="json", exclude=_CALLED),
         "concern": facts.concern.model_dump(mode="json"),
         "ratio": facts.ratio.model_dump(mode="json"),
         "seed": facts.spec.sampling.seed,

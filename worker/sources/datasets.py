@@ -65,15 +65,13 @@ def load_dataset(
     SourceUnavailable for the hub.
     """
     local = open_dataset(source, roles, model=model, allow_paths=allow_paths, shelf=shelf)
-    found = (
-        _from_files(local, model)
-        if local
-        else _from_hub(source, parse(source.ref, pointer=POINTER, allow_paths=False, shelf=shelf), roles, model)
-    )
+    ref = local.ref if local else parse(source.ref, pointer=POINTER, allow_paths=False, shelf=shelf)
+    found = _from_files(local, model) if local else _from_hub(source, ref, roles, model)
     used = sorted({label for _, labels in found.columns.values() for label in labels})
     ids = match_labels(used, model.labels, found.class_names)
     facts = DatasetFacts(
         ref=source.ref,
+        name=ref.title,
         revision=found.revision,
         sha256=found.sha256,
         splits=found.names,

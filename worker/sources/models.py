@@ -71,7 +71,14 @@ def load_model(
     folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
     info = describe_folder(known, folder)
     model = _load_weights(folder, info)
-    facts = ModelFacts(ref=ref, revision=commit, sha256=info.sha256, architecture=info.architecture, labels=info.labels)
+    facts = ModelFacts(
+        ref=ref,
+        name=known.title,
+        revision=commit,
+        sha256=info.sha256,
+        architecture=info.architecture,
+        labels=info.labels,
+    )
     return LoadedModel(
         model=model.to(device),
         info=info,

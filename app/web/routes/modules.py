@@ -9,11 +9,13 @@ from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
 from app.domain.errors import NotFound
+from app.services.jobs import Jobs
+from app.services.modules import Modules
 from app.web.asked import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
 from app.web.views.compare import compare_page
-from app.web.views.module import module_page
+from app.web.views.module import ModulePage, module_page
 from app.web.views.tries import try_page
 from microlith.contract import LayoutRequest
 
@@ -24,12 +26,17 @@ Chosen = Annotated[list[str], Query(alias="module")]
 
 @router.get("/modules/{module_id}")
 def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
-    found = modules.get(module_id)
-    results = modules.results(found.job_id)
-    siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
-    base = results.base.report if results.base else None
-    shown = module_page(found, jobs.get(found.job_id), base, siblings)
-    return page(request, "module.html", shown=shown, tried=try_page(found))
+    shown = _shown(module_id, modules, jobs)
+    return page(request, "module.html", shown=shown, tried=try_page(shown.module))
+
+
+@router.get("/modules/{module_id}/charts/{name}.csv")
+def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs) -> Response:
+    """The data of a table of the page."""
+    sheet = _shown(module_id, modules, jobs).sheet(name)
+    if sheet is None:
+        raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} shows those it has.")
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{module_id}-{name}.csv"))
 
 
 @router.post("/modules/{module_id}/layouts")
@@ -49,3 +56,11 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
     if sheet is None:
         raise NotFound("No module was chosen.", hint="/compare offers those there are.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
+
+
+def _shown(module_id: str, modules: Modules, jobs: Jobs) -> ModulePage:
+    found = modules.get(module_id)
+    results = modules.results(found.job_id)
+    siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
+    base = results.base.report if results.base else None
+    return module_page(found, jobs.get(found.job_id), base, siblings)

@@ -59,7 +59,6 @@ class FormPage:
     columns: Group
     concerns: Field
     method: Field
-    method_says: str
     method_options: list[Field]
     first: list[Field]
     layers: list[Layer]
@@ -97,8 +96,7 @@ def form_page(methods: Methods, sources: Sources, spec: Mapping[str, Any]) -> Fo
         dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
         columns=Group("Columns", [_text(f"/dataset/{name}", spec) for name in ("text_column", "label_column")]),
         concerns=_concerns(sources.model, options["concerns"].description, spec),
-        method=method,
-        method_says=chosen.description,
+        method=replace(method, says=chosen.description),
         method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
         first=[field for name in FIRST for field in known[name]],
         layers=_layers(sources.model, spec),
@@ -154,12 +152,13 @@ def _place(pointer: str, fields: Sequence[Field]) -> str | None:
 def _source(
     pointer: str, label: str, known: Sequence[ModelInfo] | Sequence[DatasetInfo], spec: Mapping[str, Any]
 ) -> Field:
-    choices = [Choice(source.id, source.id, source.origin or "") for source in known]
+    """The reference as a text, with those that are known to choose from and what people call the one that it is."""
+    choices = [Choice(source.id, source.id, source.name or "") for source in known]
     name = pointer.split("/")[1]
     held = spec.get(name)
-    return Field(
-        pointer, label, "text", values=texts(held if isinstance(held, str) else look_up(spec, pointer)), choices=choices
-    )
+    values = texts(held if isinstance(held, str) else look_up(spec, pointer))
+    called = next((source.name for source in known if source.origin and source.id in values), None)
+    return Field(pointer, label, "text", called or "", values, choices=choices)
 
 
 def _text(pointer: str, spec: Mapping[str, Any]) -> Field:

@@ -194,9 +194,9 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     model, data, spec = job.resolved.model, job.resolved.dataset, job.spec
     sampled = f"{spec.sampling.per_concern} of the concern and as many of the rest, from {spec.sampling.split}"
     facts: dict[str, str | None] = {
-        "Model": f"{spec.model}{_revision(model)}",
+        "Model": _source(spec.model, model),
         "Architecture": model.architecture if model else None,
-        "Dataset": f"{spec.source.ref}{_revision(data)}",
+        "Dataset": _source(spec.source.ref, data),
         "Examples": ", ".join(f"{name} {rows:,}" for name, rows in data.rows.items()) if data else None,
     }
     if not isinstance(job.order, CombineSpec):
@@ -212,5 +212,8 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _revision(source: ModelFacts | DatasetFacts | None) -> str:
-    return f" @ {source.revision[:12]}" if source and source.revision else ""
+def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
+    """The reference with what people call it, and the commit that it stood for."""
+    name = figures.called(ref, source)
+    commit = f" @ {source.revision[:12]}" if source and source.revision else ""
+    return f"{ref}{commit}" if name == ref else f"{name}, {ref}"

@@ -63,7 +63,7 @@ def line(job: Job) -> JobLine:
         id=job.id,
         title=words.title(job),
         request=words.request(job),
-        dataset=words.short_name(job.spec.source.ref),
+        dataset=words.dataset_name(job),
         state=job.state,
         mark=words.STATE_MARKS[job.state],
         phase=job.phase,

@@ -9,6 +9,7 @@ from app.web.views import words
 from app.web.views.charts import Costs, costs, in_order
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.scales import Scale
+from app.web.views.sheets import Sheet
 from microlith.contract import Job, Module, Report
 
 SHOWN_CONFUSIONS = 6
@@ -79,6 +80,18 @@ class ModulePage:
     siblings: list[Module]
     reads_text: bool
 
+    def sheet(self, name: str) -> Sheet | None:
+        """The data of one of its tables, by the name of its section; None where there is no such table."""
+        measures = [(row.name, row.own, row.base) for row in self.measures]
+        classes = [(row.label, row.own, row.base, row.support) for row in self.classes]
+        confused = [(row.true, row.given, row.module, row.base) for row in self.confused]
+        return {
+            "measures": Sheet(("measure", "module", "base"), measures),
+            "classes": Sheet(("class", "f1", "base_f1", "examples"), classes),
+            "confusions": Sheet(("true", "given", "module", "base"), confused),
+            "layers": Sheet(("layer", "sparsity"), [(row.name, row.sparsity) for row in self.layers]),
+        }.get(name)
+
 
 def module_page(module: Module, job: Job, base: Report | None, siblings: Sequence[Module]) -> ModulePage:
     """`siblings` are the other modules of its job at its ratio."""
@@ -89,7 +102,7 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
     return ModulePage(
         module=module,
         job=job,
-        model=words.short_name(job.spec.model),
+        model=words.model_name(job),
         what=_what(module, job),
         measures=_measures(module, base),
         confused=_confused(module, base),
@@ -112,7 +125,7 @@ def _what(module: Module, job: Job) -> str:
     asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({words.percent(ratio.requested)} asked for)"
     answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
     return (
-        f"The part of {words.short_name(job.spec.model)} that the class {module.concern.label} needs. Method "
+        f"The part of {words.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
         f"{words.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
     )

@@ -46,8 +46,8 @@ def _model(model: ModelInfo) -> SourceLine:
     ]
     return SourceLine(
         model.id,
-        words.short_name(model.id),
-        model.origin or "comes with the server",
+        model.name or words.short_name(model.id),
+        _origin(model),
         " · ".join(fact for fact in facts if fact) or "not fetched yet",
         figures.size(model.size_bytes),
         model.licence or "",
@@ -58,9 +58,14 @@ def _dataset(dataset: DatasetInfo) -> SourceLine:
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
     return SourceLine(
         dataset.id,
-        words.short_name(dataset.id),
-        dataset.origin or "comes with the server",
+        dataset.name or words.short_name(dataset.id),
+        _origin(dataset),
         rows or "not fetched yet",
         figures.size(dataset.size_bytes),
         dataset.licence or "",
     )
+
+
+def _origin(source: ModelInfo | DatasetInfo) -> str:
+    """Where it is from, and the id that names it in a job."""
+    return source.id if source.origin else f"{source.id}, comes with the server"

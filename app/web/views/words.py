@@ -62,6 +62,18 @@ def short_name(ref: str) -> str:
     return ref.partition("@")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2]
 
 
+def model_name(job: Job) -> str:
+    """What people call the job's model."""
+    model = job.resolved.model
+    return (model and model.name) or short_name(job.spec.model)
+
+
+def dataset_name(job: Job) -> str:
+    """What people call the job's data."""
+    data = job.resolved.dataset
+    return (data and data.name) or short_name(job.spec.source.ref)
+
+
 def title(job: Job) -> str:
     """A job in a few words."""
     order = job.order
@@ -69,17 +81,17 @@ def title(job: Job) -> str:
         kind = "Class set" if order.mode == "class_set" else "Recomposition"
         return f"{kind} of {count(len(order.modules), 'module')}"
     if isinstance(order, LayoutOrder):
-        return f"Layout {order.layout} of a module of {short_name(job.spec.model)}"
+        return f"Layout {order.layout} of a module of {model_name(job)}"
     if isinstance(order, PredictionOrder):
-        return f"Try of a module of {short_name(job.spec.model)}"
-    return short_name(job.spec.model)
+        return f"Try of a module of {model_name(job)}"
+    return model_name(job)
 
 
 def request(job: Job) -> str:
     """What was asked for, in one line."""
     spec = job.spec
     if isinstance(job.order, CombineSpec):
-        return f"measured on {short_name(spec.source.ref)}"
+        return f"measured on {dataset_name(job)}"
     if isinstance(job.order, PredictionOrder):
         return count(len(job.order.inputs), "text")
     ratios = ", ".join(f"{ratio:g}" for ratio in spec.ratios)
