@@ -20,7 +20,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes docs \
+.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries docs \
 	docs-serve check format snapshots lock clean
 
 help: ## List what can be made
@@ -69,6 +69,9 @@ docs-serve: $(DEV) ## Show the documentation at 127.0.0.1:8001 and follow its ch
 bench-sizes: $(DEV) ## File sizes and latency of every layout, of a BERT-base shape and of the assets (SIZES='--only bert-base')
 	$(BIN)/python -m benchmarks.sizes $(SIZES)
 
+bench-tries: $(DEV) ## How long somebody who tries a module waits for the answer (TRIES='--asked 50')
+	$(BIN)/python -m benchmarks.tries $(TRIES)
+
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,7 +95,7 @@ clean: ## Remove the environment and everything the embedded default has kept
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Microlith needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
-	@echo "Creating the environment in $(VENV): a minute or two, once."
+	@echo "Setting everything up in $(VENV), once: two to four minutes, most of them for torch."
 	@$(PYTHON) -m venv $(VENV)
 
 # torch comes first and exactly: a range would take the newest build, with gigabytes of CUDA.

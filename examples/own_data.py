@@ -1,17 +1,17 @@
 """Your own model and your own CSV: upload both, get modules, open one with plain transformers.
 
     python examples/own_data.py
-    python examples/own_data.py --model ./my-model --data ./my-data
+    python examples/own_data.py --model ./my-model --data ./my-data --text-column review --label-column stars
 
-Without arguments it writes a small CSV of animals, food and plants and takes the model that ships with the project.
-A folder of data has a file per split (train, validation, test); a single file plays every role. Needs a running server
-(`make serve`), or MICROLITH_URL; the last lines need torch and transformers: pip install "microlith[masks]".
+Without arguments it takes the model that ships with the project, and writes CSVs of definitions of animals, food and
+plants: a small real task, with mistakes. Data is a folder with a file per split (train, validation, test), or one file
+that plays every role. Needs a running server (`make serve`), or MICROLITH_URL; the last lines need torch and
+transformers: pip install "microlith[masks]".
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -20,27 +20,23 @@ import typer
 
 from microlith import Client
 
-DEMO_MODEL = Path(__file__).resolve().parents[1] / "app" / "demo" / "bert-tiny-wordnet"
-WORDS = {
-    "animal": ("small furry mammal", "large grey bird", "venomous snake", "freshwater fish"),
-    "food": ("sweet baked dish", "thick vegetable soup", "sharp hard cheese", "bread made of rye flour"),
-    "plant": ("tall evergreen tree", "annual herb with blue flowers", "climbing vine", "thorny desert shrub"),
-}
-PLACES = ("of northern Europe", "of the mountains", "of South America", "of warm countries", "of islands")
+DEMO = Path(__file__).resolve().parents[1] / "app" / "demo"
+KINDS = ("animal", "food", "plant")
+ROWS = {"train": 20, "validation": 60, "test": 120}
+"""Of each kind: sixteen calibrate a module, the others measure it."""
 
 
 def main(
-    model: Annotated[Path, typer.Option(help="A folder as save_pretrained writes it.")] = DEMO_MODEL,
-    data: Annotated[Path | None, typer.Option(help="A CSV, or a folder with one per split.")] = None,
+    model: Annotated[Path, typer.Option(help="A folder as save_pretrained writes it.")] = DEMO / "bert-tiny-wordnet",
+    data: Annotated[Path | None, typer.Option(help="A folder with a CSV per split, or one CSV.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Where it has no usual name.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Where it has no usual name.")] = None,
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch, Client() as client:
         folder = Path(scratch)
-        job = client.decompose(
-            model,
-            data or write_csv(folder / "things.csv"),
-            concerns="all" if data else list(WORDS),
-            sampling={"per_concern": 8},
-        ).wait(progress=True)
+        table = data or write_data(folder / "things")
+        dataset = client.upload_dataset(table, text_column=text_column, label_column=label_column)
+        job = client.decompose(model, dataset.id, concerns="all" if data else list(KINDS)).wait(progress=True)
         for row in job.results().rows():
             print(
                 f"{row['concern']:10s} F1 {row['f1']:.3f}, the base's {row['base_f1']:.3f}, {row['support']} examples"
@@ -50,16 +46,17 @@ def main(
         print(f"{module!r} opened as {type(opened).__name__} with {opened.num_parameters():,} parameters")
 
 
-def write_csv(path: Path) -> Path:
-    """A table of texts and labels."""
-    rows = [
-        (f"{thing} {place}", label)
-        for label, things in WORDS.items()
-        for thing, place in itertools.product(things, PLACES)
-    ]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
-    return path
+def write_data(folder: Path) -> Path:
+    """A CSV for each split, texts and labels: what you would have of your own."""
+    import pyarrow.parquet
+
+    folder.mkdir()
+    for split, count in ROWS.items():
+        table = pyarrow.parquet.read_table(DEMO / "wordnet-supersense" / f"{split}.parquet").to_pylist()
+        rows = [(row["text"], kind) for kind in KINDS for row in [r for r in table if r["label"] == kind][:count]]
+        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    return folder
 
 
 if __name__ == "__main__":
