@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from app.embedded.worker import SupervisedWorker
 from sqlalchemy import text
 
 from app.api.pagination import Cursor
@@ -33,6 +32,7 @@ from app.db.migrations import migrate
 from app.db.unit import Database
 from app.embedded.port import free_port
 from app.embedded.services import EmbeddedServices
+from app.embedded.supervised import Supervised
 from app.settings import Settings
 from benchmarks.service_load import SPEC, Connection, Load
 from tests.many_jobs import BEGAN, QUEUED, fill, job_id
@@ -50,7 +50,7 @@ class House:
     """The running service."""
 
     port: int
-    api: SupervisedWorker
+    api: Supervised
     database: Database
 
     def memory(self, name: str) -> float:

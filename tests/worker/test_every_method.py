@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from microlith.contract import Job, JobSpec, Methods, Module
 from tests.worker.conftest import Product
+from worker.bench import Bench
 from worker.run import run
 
 DEMO = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"}
@@ -112,6 +113,15 @@ def test_overlap_and_specialisation_are_told(product: Product) -> None:
 def test_a_mask_without_data_is_the_same_for_every_concern(product: Product) -> None:
     job, _ = decompose(product, method={"name": "magnitude"}, ratio=[0.3, 0.6])
     assert [overlap.jaccard[0][1] for overlap in product.results(job).overlap] == [1.0, 1.0]
+
+
+def test_a_base_is_measured_once_for_all_jobs_that_measure_it_alike(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = decompose(product, method={"name": "magnitude"}, concerns=["animal"])
+    monkeypatch.setattr(Bench, "measure_base", None)
+    again, _ = decompose(product, method={"name": "random"}, concerns=["food"])
+    assert product.results(again).base == product.results(first).base
 
 
 def test_every_layers_similarity_is_told_where_asked(product: Product) -> None:
