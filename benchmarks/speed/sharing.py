@@ -18,8 +18,9 @@ PHASES = ("sampling", "scoring", "pruning")
 
 HOW = """\
 A tiny BERT of 12 classes, defaults, 2,000 test and 500 validation examples. One concern calibrates on 32 examples and
-twelve on the union of theirs, {union}: the first figure is of the whole pass, the second is against as many examples
-for one concern alone, so it is what serving eleven more concerns costs. Ratios: sampling, scoring and pruning of all
+twelve on the union of theirs, {union}: the first figure is of the whole pass, which cannot be far below the ratio of
+examples, 6, unless what a pass costs at all hides them; the second is against as many examples for one concern alone,
+so it is what serving eleven more concerns costs. Ratios: sampling, scoring and pruning of all
 twelve concerns. Times are medians of {runs} runs; memory is the peak of a fresh process that opens, calibrates, prunes
 and measures."""
 

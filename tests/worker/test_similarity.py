@@ -13,7 +13,7 @@ from worker.evaluation.measures import (
     principal,
     svcca,
 )
-from worker.evaluation.similarity import StatesWanted, agreement, compare, divergence, hidden_states
+from worker.evaluation.similarity import BaseStates, StatesWanted, agreement, compare, divergence, hidden_states
 from worker.families.anatomy import anatomy
 from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
@@ -26,6 +26,7 @@ def mean_correlation(x, y):
 
 MEASURES = [linear_cka, kernel_cka, debiased_linear_cka, debiased_kernel_cka, cca, mean_correlation]
 SAMPLES = ConcernSamples((4, 0, 8, 12, 16), (1, 2, 3, 5, 6))
+OTHERS = ConcernSamples((1, 5, 9, 13, 17), (2, 3, 4, 0, 7))
 
 
 def points(n=60, width=6, seed=0):
@@ -157,3 +158,19 @@ def test_every_layer_is_compared_where_asked():
     assert found.layers[-1].linear_cka == found.linear_cka
     assert found.samples == len(SAMPLES.positive)
     assert compare(hidden_states(model, examples, SAMPLES), hidden_states(model, examples, SAMPLES)).rest.layers is None
+
+
+@pytest.mark.parametrize(("room", "runs"), [(2**20, 14), (0, 20)])
+def test_the_base_looks_at_a_row_once_for_all_concerns_while_there_is_room(room, runs):
+    model, examples, wanted = tiny_bert(), tiny_examples(), StatesWanted(pads="include")
+    base, ran = BaseStates(examples, wanted, room), []
+    hook = model.classifier.register_forward_pre_hook(lambda _, given: ran.append(len(given[0])))
+    found = [base.of(model, samples) for samples in (SAMPLES, OTHERS)]
+    hook.remove()
+    assert sum(ran) == runs
+    for states, samples in zip(found, (SAMPLES, OTHERS), strict=True):
+        plain = hidden_states(model, examples, samples, wanted)
+        for side in ("concern", "rest"):
+            left, right = getattr(states, side), getattr(plain, side)
+            np.testing.assert_allclose(left.tokens, right.tokens, atol=1e-5)
+            np.testing.assert_allclose(left.logits, right.logits, atol=1e-5)
