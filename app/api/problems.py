@@ -44,10 +44,10 @@ def problem_of(error: MicrolithError, request_id: str | None) -> Problem:
 
 def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
-    return dict(entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable).items())
+    return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable)
 
 
-def entries(*errors: type[MicrolithError]) -> dict[str, dict[str, Any]]:
+def entries(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The errors as an operation's responses, a status for all that share it."""
     statuses: dict[int, list[str]] = {}
     for error in errors:

@@ -14,10 +14,12 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.target.id === "plan") place(event.target);
 });
 
-// Enter in a field shows the plan; only the button sends the job.
+// Enter in a field shows the plan; only the button sends the job. Leaving the field says what was typed, and says it once:
+// a second time would draw the concerns anew when some of them are ticked already.
 document.querySelector("[data-draft]").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.matches("input")) {
     event.preventDefault();
-    event.target.dispatchEvent(new Event("change", { bubbles: true }));
+    event.target.blur();
+    event.target.focus();
   }
 });
