@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two busy processes with two threads each wait for one another
 
 from app.db.migrations import migrate
-from app.db.tables import Table
 from app.db.unit import Database
 from app.main import create_app
 from app.services.backend import Backend
 from app.settings import Settings
+from tests.emptied import empty_backend, settings_in
 from tests.servers import S3Server, broker_url, postgres_url, s3_store
 
 
@@ -47,27 +46,15 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def settings(postgres: str, broker: str, tmp_path: Path) -> Settings:
-    """A service on the test servers with a folder of its own, open to `path:` references as the embedded default is."""
-    return Settings(
-        database_url=postgres,
-        broker_url=broker,
-        object_store_url=(tmp_path / "objects").as_uri(),
-        data_dir=tmp_path,
-        allow_paths=True,
-        lease_seconds=5,
-    )
+    """A service with a folder of its own."""
+    return settings_in(tmp_path, postgres, broker)
 
 
 @pytest.fixture
 def backend(settings: Settings) -> Iterator[Backend]:
     """The service's parts, on an empty database."""
-    (settings.data_dir / "objects").mkdir()
-    backend = Backend.open(settings)
-    tables = ", ".join(table.name for table in Table.metadata.sorted_tables)
-    with backend.database.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {tables}"))
-    yield backend
-    backend.close()
+    with empty_backend(settings) as backend:
+        yield backend
 
 
 @pytest.fixture

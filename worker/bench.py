@@ -65,7 +65,7 @@ class Bench:
     def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         wanted = spec.evaluation
-        test, validation = (_thinned(sources, s, wanted.limit) for s in (wanted.split, wanted.validation_split))
+        test, validation = _thinned(sources, wanted.split, wanted.limit), validation_of(spec, sources)
         shortcuts = _shortcuts(sources, anatomy, test)
         return cls(
             spec=spec,
@@ -82,8 +82,8 @@ class Bench:
 
     @property
     def probe(self) -> Examples:
-        """A few examples to tell by whether two models are the same."""
-        return self.validation.examples.take(range(min(PROBE_ROWS, len(self.validation.examples))))
+        """Those of the validation split."""
+        return probe_of(self.validation.examples)
 
     def base(self, model: nn.Module, memory: BaseMemory, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model's measures: as an earlier job took them, or taken now and remembered."""
@@ -163,6 +163,16 @@ class SimilarityBench:
         assert self._at_hand is not None
         assert self._at_hand[0] == concern
         return states_along(module, self._at_hand[2], self.samples[concern], self.wanted)
+
+
+def validation_of(spec: JobSpec, sources: Sources) -> Examples:
+    """The validation split, thinned to the spec's limit."""
+    return _thinned(sources, spec.evaluation.validation_split, spec.evaluation.limit)
+
+
+def probe_of(examples: Examples) -> Examples:
+    """A few examples to tell by whether two models are the same."""
+    return examples.take(range(min(PROBE_ROWS, len(examples))))
 
 
 def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortcuts:

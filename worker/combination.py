@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from app.settings import Settings
-from microlith.contract import CombineSpec, Export, JobSpec, Resolved
+from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
 from worker import device
 from worker.combining.delivery import deliver
 from worker.combining.delivery import verify as verify_delivery
 from worker.combining.packing import facts_of, packages
-from worker.combining.story import Combined, rows_to_run
+from worker.combining.parts import Part
+from worker.combining.story import Combined, made_again, rows_to_run
 from worker.combining.story import combine as put_together
 from worker.evaluation.latency import Stopwatch
 from worker.export import verify
@@ -23,7 +23,7 @@ from worker.opened import Opened, open_all, recovery_of
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
 from worker.packaging.verify import Opening, Verifier
-from worker.remaking import stored
+from worker.remaking import Stored, outcome, stored
 from worker.scratch import scratch
 
 PROBES = 8
@@ -41,24 +41,52 @@ def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
         with journal.phase("resolving"):
             modules = stored(journal, order.modules)
-            shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
-            shelf = {ref: at for one in shelves for ref, at in one.items()}
-            opened = open_all(order, spec, modules, shelf, settings)
-            parts = [opened.part(made, made.fetched(journal, folder)) for made in modules]
+            opened, parts = _opened(order, spec, modules, journal, settings, folder, held)
             order = order.model_copy(update={"recovery": recovery_of(order, modules)})
             journal.expect(rows_to_run(order, parts, opened.data))
 
         with journal.phase("evaluating"):
             combined = put_together(order, parts, opened.data, checkpoint=journal.follow())
 
-        probes = opened.data.validation.inputs[:PROBES]
         with journal.phase("exporting"):
             packed = _packed(combined, opened, order, folder)
         with journal.phase("verifying"):
-            _verify(verifier, combined, packed, opened, probes, folder)
+            _verify(verifier, combined, packed, opened, folder)
         latencies = [latency for package in packed for latency in package.latencies]
         told = combined.combination.model_copy(update={"latencies": latencies})
         journal.publish_combination(told, [package.archive for package in packed])
+
+
+def export_class_set(spec: JobSpec, wanted: LayoutOrder, journal: Journal, settings: Settings) -> None:
+    """Make one more layout of a class set, which is made again of its modules and not measured again."""
+    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
+        with journal.phase("resolving"):
+            order, told = outcome(journal, wanted.module)
+            order = order.model_copy(update={"export": Export(layouts=[wanted.layout], onnx=wanted.onnx)})
+            opened, parts = _opened(order, spec, stored(journal, order.modules), journal, settings, folder, held)
+
+        with journal.phase("exporting"):
+            again = made_again(order, told, parts, opened.data, checkpoint=journal.alive)
+            packed = _packed(again, opened, order, folder)
+        with journal.phase("verifying"):
+            _verify(verifier, again, packed, opened, folder)
+        journal.attach_to_set(wanted.module, packed[0].archive, packed[0].latencies)
+
+
+def _opened(
+    order: CombineSpec,
+    spec: JobSpec,
+    modules: Sequence[Stored],
+    journal: Journal,
+    settings: Settings,
+    folder: Path,
+    held: ExitStack,
+) -> tuple[Opened, list[Part]]:
+    """The bases, the data and the modules, whose sources `held` keeps from being deleted meanwhile."""
+    shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
+    shelf = {ref: at for one in shelves for ref, at in one.items()}
+    opened = open_all(order, spec, modules, shelf, settings)
+    return opened, [opened.part(made, made.fetched(journal, folder), folder) for made in modules]
 
 
 def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
@@ -81,10 +109,10 @@ def _verify(
     combined: Combined,
     packed: Sequence[Package],
     opened: Opened,
-    probes: Sequence[Any],
     folder: Path,
 ) -> None:
     """Raises VerificationFailed unless a clean process answers as the classifier in memory does."""
+    probes = opened.data.validation.inputs[:PROBES]
     if combined.recomposition is not None:
         verify_delivery(folder / DELIVERED, combined.recomposition, probes)
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
+from app.domain.layouts import MASK
 from microlith.contract import (
     BaseResult,
     Concern,
@@ -36,7 +36,6 @@ from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
-from worker.publishing import MASK
 from worker.sources.opening import Sources
 from worker.trimming import Trimming
 
@@ -125,7 +124,8 @@ class Exporter:
             return [self.packer.pack(handout, layout, name_of(facts, layout)) for layout in layouts]
         packages = pack_trimmed(self.trimmed_packer, self.trimming, handout, self.spec.export.layouts)
         whole = replace(facts, size=size(module, base_size(self.sources.model.model)))
-        masked = self.packer.pack(replace(handout, facts=whole), MASK, name_of(facts, MASK))
+        kept = self.trimming.left.kept
+        masked = self.packer.pack(replace(handout, facts=whole, vocabulary=kept), MASK, name_of(facts, MASK))
         return [*packages, masked]
 
     def verify(self, verifier: Verifier, packages: Sequence[Package], module: nn.Module) -> None:
@@ -149,9 +149,8 @@ def pack_trimmed(
     packer: Packer, trimming: Trimming, handout: Handout[ModuleFacts], layouts: Sequence[str]
 ) -> list[Package]:
     """The module in these layouts, with what is left of the vocabulary."""
-    with trimming.laid_over(handout.model) as small:
-        trimmed = replace(handout, model=small)
-        return [packer.pack(trimmed, layout, name_of(handout.facts, layout)) for layout in layouts]
+    trimmed = replace(handout, model=trimming.left.narrowed(handout.model))
+    return [packer.pack(trimmed, layout, name_of(handout.facts, layout)) for layout in layouts]
 
 
 def verify(
@@ -168,14 +167,12 @@ def verify(
 def verify_trimmed(verifier: Verifier, packages: Sequence[Package], module: nn.Module, trimming: Trimming) -> None:
     """The same with what is left of the vocabulary: each archive's own tokenizer must read the texts alike too."""
     opening = Opening(texts=trimming.texts, max_length=trimming.sources.model.max_length)
-    with trimming.laid_over(module) as small:
-        verify(verifier, packages, small, trimming.probe, opening)
+    verify(verifier, packages, trimming.left.narrowed(module), trimming.probe, opening)
 
 
 def size_of(module: nn.Module, whole: BaseSize, trimming: Trimming | None) -> Size:
     """The size of what is handed out."""
-    with trimming.laid_over(module) if trimming else nullcontext(module) as delivered:
-        return size(delivered, whole)
+    return size(trimming.left.narrowed(module) if trimming else module, whole)
 
 
 def name_of(facts: ModuleFacts, layout: str) -> str:

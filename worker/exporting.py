@@ -8,15 +8,15 @@ from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
 from microlith.masks import Base
 from worker import device
-from worker.bench import Bench
+from worker.bench import probe_of, validation_of
+from worker.combination import export_class_set
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.sparsity import base_size
 from worker.export import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
 from worker.families.anatomy import anatomy
 from worker.journal import Journal
-from worker.packaging.decomposition import facts_of
 from worker.packaging.layouts import Handout, Packer
-from worker.packaging.masking import mask_of
+from worker.packaging.masking import mask_of, tokens_of
 from worker.packaging.verify import Opening, Verifier
 from worker.remaking import applied, stored
 from worker.scratch import scratch
@@ -27,21 +27,25 @@ from worker.trimming import Trimming
 def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make the layout that the job orders. Raises MicrolithError for what a caller can mend."""
     order = LayoutOrder.model_validate(journal.lease.order)
+    if order.module.startswith("job_"):
+        export_class_set(spec, order, journal, settings)
+        return
     with scratch() as folder, Verifier(folder) as verifier, journal.shelf(spec) as shelf:
         with journal.phase("resolving"):
             place = device.choose(settings.device)
             sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=place)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
-            base, bench = Base.of(sources.model.model), Bench.of(spec, sources, anatomy(sources.model.model))
-            trimming = Trimming.of(spec, sources, folder)
+            base, parts = Base.of(sources.model.model), anatomy(sources.model.model)
+            examples = validation_of(spec, sources)
+            trimming = Trimming.of(spec, sources, folder, tokens_of(mask))
 
         with journal.phase("exporting"):
             module = applied(base, mask)
-            facts = facts_of(mask.decomposition, sources.model.licence, sources.data.licence)
-            stopwatch = Stopwatch(bench.validation.examples, device.title(place)) if spec.evaluation.latency else None
-            packer = Packer(sources.model, base, bench.validation.examples, folder, stopwatch, order.onnx.int8)
-            handout = Handout(module, mask_of(mask), anatomy(sources.model.model), facts)
+            facts = kept.facts(mask, sources.model.licence, sources.data.licence)
+            stopwatch = Stopwatch(examples, device.title(place)) if spec.evaluation.latency else None
+            packer = Packer(sources.model, base, examples, folder, stopwatch, order.onnx.int8)
+            handout = Handout(module, mask_of(mask), parts, facts)
             if trimming is None:
                 package = packer.pack(handout, order.layout, name_of(facts, order.layout))
             else:
@@ -50,7 +54,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
 
         with journal.phase("verifying"):
             if trimming is None:
-                verify(verifier, [package], module, bench.probe, Opening(base=sources.model.folder))
+                verify(verifier, [package], module, probe_of(examples), Opening(base=sources.model.folder))
             else:
                 verify_trimmed(verifier, [package], module, trimming)
         journal.attach(order.module, package.archive, package.latencies)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.errors import SourceUnavailable
+from app.domain.layouts import MASK
 from app.services.library import describe
 from app.services.shelves import Shelves, registered
 from app.sources.references import Shelf, is_registered
@@ -35,7 +36,7 @@ from microlith.contract import (
 from worker.lease import Lease
 from worker.packaging.archive import MEDIA_TYPE, Archive
 from worker.patience import DATABASE_AWAY, patient, reached
-from worker.publishing import MASK, attach, is_sound, key_of, put, record
+from worker.publishing import attach, attach_to_set, is_sound, key_of, put, record
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""
@@ -161,6 +162,13 @@ class Journal:
         """Store one more layout of a module of an earlier job, then make it visible. Raises NotFound for one gone."""
         with self._stored([archive]), self.lease.write() as (unit, job):
             attach(unit, job, module_id, archive, latencies)
+            job.concerns_succeeded = 1
+
+    @patient
+    def attach_to_set(self, job_id: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+        """The same for the class set that a combining job has made."""
+        with self._stored([archive]), self.lease.write() as (unit, job):
+            attach_to_set(unit, job, job_id, archive, latencies)
             job.concerns_succeeded = 1
 
     @patient

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
@@ -15,11 +16,12 @@ from microlith.masks import Base, MaskFile
 from worker import device
 from worker.combining.parts import Origin, Part, Rows
 from worker.combining.story import Data
-from worker.packaging.masking import mask_of
+from worker.packaging.masking import mask_of, tokens_of
 from worker.remaking import Stored, applied
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.opening import scaled_to
+from worker.trimmed import Trimmed, narrowed
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,33 @@ class Opened:
     bases: dict[str, OpenedBase]
     data: Data
     licence: Licence | None
+    readers: dict[tuple[str, tuple[int, ...]], Origin] = field(default_factory=dict)
+    """Bases with a trimmed vocabulary, by reference and tokens: modules that read alike share one."""
 
-    def part(self, made: Stored, mask: MaskFile) -> Part:
+    def part(self, made: Stored, mask: MaskFile, scratch: Path) -> Part:
         """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
         of = self.bases[made.spec.model]
-        binary = made.module.facts.get("binary") is not None
+        module, origin = applied(of.base, mask), of.origin
+        if tokens := tokens_of(mask):
+            module = narrowed(module, tokens)
+            origin = self._reader(of, tokens, scratch)
         return Part(
-            origin=of.origin,
+            origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
-            module=applied(of.base, mask),
-            answer=1 if binary else None,
+            module=module,
+            answer=1 if made.module.facts.get("binary") is not None else None,
             id=made.module.id,
+            whole=of.origin,
         )
+
+    def _reader(self, of: OpenedBase, tokens: Sequence[int], scratch: Path) -> Origin:
+        key = (of.origin.ref, tuple(tokens))
+        if key not in self.readers:
+            folder = scratch / f"reader-{len(self.readers)}"
+            folder.mkdir()
+            self.readers[key] = Origin.of(Trimmed.of(of.loaded, tokens, folder).loaded)
+        return self.readers[key]
 
 
 def open_all(order: CombineSpec, spec: JobSpec, modules: Sequence[Stored], shelf: Shelf, settings: Settings) -> Opened:

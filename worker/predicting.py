@@ -18,7 +18,7 @@ from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
 from worker.inputs import TokenExamples
 from worker.journal import Journal
-from worker.remaking import applied, stored
+from worker.remaking import applied, reading, stored
 from worker.scratch import scratch
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.opening import encode_for
@@ -32,14 +32,14 @@ def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     with scratch() as folder, journal.shelf(spec, model_only=True) as shelf:
         with journal.phase("resolving"):
             loaded = load_model(spec.model, allow_paths=settings.allow_paths, shelf=shelf)
-            examples = _examples(order.inputs, loaded)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
-            module = applied(Base.of(loaded.model), mask)
+            module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)
+            base_examples, examples = (_examples(order.inputs, model) for model in (loaded, reader))
 
         with journal.phase("evaluating"):
             journal.expect(2 * len(examples))
-            base_logits = answers_of(loaded.model, examples, checkpoint=journal.follow())
+            base_logits = answers_of(loaded.model, base_examples, checkpoint=journal.follow())
             module_logits = answers_of(module, examples, checkpoint=journal.follow())
         journal.publish_prediction(side_by_side(order.inputs, loaded.labels, base_logits, mask, module_logits))
 

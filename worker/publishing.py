@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
@@ -11,9 +12,6 @@ from app.domain.ids import new_id
 from app.storage import ObjectStore, content_key
 from microlith.contract import Concern, Latency
 from worker.packaging.archive import MEDIA_TYPE, Archive
-
-MASK = "mask"
-"""The layout that every module has, asked for or not: all others can be made of it and the base."""
 
 
 def key_of(archive: Archive) -> str:
@@ -67,12 +65,25 @@ def attach(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies:
     if module is None:
         raise NotFound(f"The module {module_id} was deleted meanwhile.", hint="Run its job again.")
     there = unit.artifacts.of_modules([module.id])
-    if any(known.layout == archive.layout and _has_more(known, archive) for known in there):
+    if _has_all(there, archive):
         return
     artifact = put(unit, there, archive, module_id=module.id)
-    others = [known for known in module.facts.get("latencies", []) if known["layout"] != archive.layout]
-    module.facts = module.facts | {"latencies": others + [found.model_dump(mode="json") for found in latencies]}
+    module.facts = _with(module.facts, archive, latencies)
     data = {"module_id": module.id, "artifact_id": artifact.id, "layout": archive.layout}
+    unit.events.append(job, "artifact.ready", data, unit.jobs.now())
+
+
+def attach_to_set(unit: Unit, job: JobRow, origin: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+    """The same of the class set that the job `origin` has made."""
+    made = unit.jobs.lock(origin, job.owner)
+    if made is None or made.combination is None:
+        raise NotFound(f"The job {origin} was deleted meanwhile.", hint="Combine its modules again.")
+    there = unit.artifacts.of_job(origin)
+    if _has_all(there, archive):
+        return
+    artifact = put(unit, there, archive, job_id=origin)
+    made.combination = _with(made.combination, archive, latencies)
+    data = {"job_id": origin, "artifact_id": artifact.id, "layout": archive.layout}
     unit.events.append(job, "artifact.ready", data, unit.jobs.now())
 
 
@@ -96,8 +107,16 @@ def put(
     return artifact
 
 
-def _has_more(known: ArtifactRow, archive: Archive) -> bool:
-    return {file["path"] for file in known.files} > {file.path for file in archive.files}
+def _has_all(there: Iterable[ArtifactRow], archive: Archive) -> bool:
+    """Whether there is more than the archive in its layout."""
+    found = {file.path for file in archive.files}
+    return any(known.layout == archive.layout and {file["path"] for file in known.files} > found for known in there)
+
+
+def _with(facts: dict[str, Any], archive: Archive, latencies: Sequence[Latency]) -> dict[str, Any]:
+    """What is told of something, with the times of one more layout."""
+    others = [known for known in facts.get("latencies", []) if known["layout"] != archive.layout]
+    return facts | {"latencies": others + [found.model_dump(mode="json") for found in latencies]}
 
 
 def _describe(artifact: ArtifactRow, archive: Archive) -> None:

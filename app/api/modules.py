@@ -31,7 +31,10 @@ def get_module(module_id: str, modules: CallersModules) -> Module:
     responses=documented(NotFound, Conflict, UnsupportedModel),
 )
 def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
-    """One more layout of a module: the job that makes it, or the one that has made it already."""
+    """One more layout of a module: the job that makes it, or the one that has made it already.
+
+    In the place of the module's id, that of a job that has made a class set stands for the class set.
+    """
     job = orders.layout(module_id, wanted)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 

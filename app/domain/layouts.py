@@ -7,6 +7,11 @@ from collections.abc import Collection
 from app.domain.errors import InvalidInput
 from microlith.contract import Export, JobSpec, LayoutRequest
 
+MASK = "mask"
+"""The layout that every module has, asked for or not: all others can be made of it and the base.
+
+It is small, and says little beside its data."""
+
 SHARES = {"portable": 1.0, "compact": 1.0, "mask": 1 / 32, "onnx": 1.0}
 """Of the base's bytes, at most: a mask has one bit for a float32."""
 

@@ -49,16 +49,18 @@ class Orders:
 
     def layout(self, module_id: str, wanted: LayoutRequest) -> Job:
         """The job that makes the layout, or that has made it: whatever is there, with all that is wanted of it, is not
-        made anew. What is there without it is made again in its place."""
+        made anew. What is there without it is made again in its place. A class set is known by the job that made it."""
+        if module_id.startswith("job_"):
+            return self._layout_of_set(module_id, wanted)
         module, origin = self._found(module_id)
         spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
         check_export(spec.export)
         artifacts = self._artifacts(module)
-        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(module, wanted)
+        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(module.id, wanted)
         if job is None:
             _check_mask(artifacts)
-            job = self._order(origin, module, wanted, spec)
-        return Jobs(self.unit, self.owner, self.backend).get(job.id)
+            job = self._order(module.id, wanted, spec, Resolved.model_validate(origin.resolved))
+        return self._shown(job)
 
     def predict(self, module_id: str, wanted: PredictionRequest) -> Job:
         """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images."""
@@ -70,7 +72,7 @@ class Orders:
         spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
         order = PredictionOrder(module=module.id, inputs=wanted.inputs)
         draft = Draft("predict", spec, resolved, new_id("order"), concerns=1, order=order)
-        return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
+        return self._shown(queue(self.unit, self.owner, self.backend, draft))
 
     def combine(self, wanted: CombineSpec) -> Job:
         """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
@@ -79,7 +81,29 @@ class Orders:
         check_combination(wanted, [_candidate(*pair) for pair in zip(modules, origins, strict=True)])
         spec = JobSpec.model_validate(origins[0].spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
         draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=wanted)
-        return Jobs(self.unit, self.owner, self.backend).get(queue(self.unit, self.owner, self.backend, draft).id)
+        return self._shown(queue(self.unit, self.owner, self.backend, draft))
+
+    def _layout_of_set(self, job_id: str, wanted: LayoutRequest) -> Job:
+        origin = self.unit.jobs.find(job_id, self.owner)
+        if origin is None:
+            raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
+        if origin.kind != "combine" or CombineSpec.model_validate(origin.order).mode != "class_set":
+            raise Conflict(
+                f"The job {job_id} is not one that makes a class set.",
+                hint="Name a module, or the job of a combination in mode `class_set`.",
+            )
+        if origin.state != "succeeded":
+            raise Conflict(f"The class set of {job_id} is not there: the job is {origin.state}.")
+        check_export(Export(layouts=[wanted.layout], onnx=wanted.onnx))
+        artifacts = {artifact.layout: artifact for artifact in self.unit.artifacts.of_job(job_id)}
+        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(job_id, wanted)
+        if job is None:
+            spec = JobSpec.model_validate(origin.spec).model_copy(update=ALONE)
+            job = self._order(job_id, wanted, spec, Resolved())
+        return self._shown(job)
+
+    def _shown(self, job: JobRow) -> Job:
+        return Jobs(self.unit, self.owner, self.backend).get(job.id)
 
     def _found(self, module_id: str) -> tuple[ModuleRow, JobRow]:
         """The module and the job that it came of."""
@@ -113,13 +137,12 @@ class Orders:
         artifact.asked = True
         return origin
 
-    def _under_way(self, module: ModuleRow, wanted: LayoutRequest) -> JobRow | None:
-        return self.unit.jobs.ordered(self.owner, _fingerprint(module, wanted))
+    def _under_way(self, of: str, wanted: LayoutRequest) -> JobRow | None:
+        return self.unit.jobs.ordered(self.owner, _fingerprint(of, wanted))
 
-    def _order(self, origin: JobRow, module: ModuleRow, wanted: LayoutRequest, spec: JobSpec) -> JobRow:
-        order = LayoutOrder(module=module.id, **wanted.model_dump())
-        resolved = Resolved.model_validate(origin.resolved)
-        draft = Draft("export", spec, resolved, _fingerprint(module, wanted), concerns=1, order=order)
+    def _order(self, of: str, wanted: LayoutRequest, spec: JobSpec, resolved: Resolved) -> JobRow:
+        order = LayoutOrder(module=of, **wanted.model_dump())
+        draft = Draft("export", spec, resolved, _fingerprint(of, wanted), concerns=1, order=order)
         return queue(self.unit, self.owner, self.backend, draft)
 
 
@@ -145,5 +168,5 @@ def _part_of(module: ModuleRow) -> dict[str, Any]:
     return {"concerns": [module.concern_id], "ratio": module.ratio}
 
 
-def _fingerprint(module: ModuleRow, wanted: LayoutRequest) -> str:
-    return hashlib.sha256(f"{module.id} {wanted.model_dump_json()}".encode()).hexdigest()
+def _fingerprint(of: str, wanted: LayoutRequest) -> str:
+    return hashlib.sha256(f"{of} {wanted.model_dump_json()}".encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from app.sources import demo
@@ -13,6 +14,21 @@ _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE
 _LICENCE = re.compile(r"^licen[sc]e:\s*['\"]?([\w.+ -]{1,100}?)['\"]?\s*$", re.MULTILINE)
 _NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*")
 _MAX_README_BYTES = 1024 * 1024
+_SPDX = (
+    *("AFL-3.0", "AGPL-3.0-only", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC-BY-NC-4.0"),
+    *(
+        "CC-BY-NC-SA-4.0",
+        "CC-BY-SA-3.0",
+        "CC-BY-SA-4.0",
+        "CC0-1.0",
+        "GPL-2.0-only",
+        "GPL-3.0-only",
+        "ISC",
+        "LGPL-3.0-only",
+    ),
+    *("MIT", "MPL-2.0", "ODC-By-1.0", "ODbL-1.0", "Unlicense"),
+)
+"""Licences of models and data whose text the SPDX list has, under the id that it has there."""
 
 
 def licence_of(ref: Reference, place: Path) -> Licence | None:
@@ -24,6 +40,27 @@ def licence_of(ref: Reference, place: Path) -> Licence | None:
     files = tuple(sorted(file for pattern in _NOTICES for file in place.glob(pattern) if file.is_file()))
     name = _stated(place / "README.md") or ("other" if files else None)
     return Licence(name, f"As stated by {ref}.", files) if name else None
+
+
+def texts_of(licence: Licence) -> list[str]:
+    """Where the texts are that the licence's name stands for, as far as the SPDX list has them."""
+    return [f"https://spdx.org/licenses/{name}.html" for name in _listed(licence)]
+
+
+def pointed(licence: Licence) -> Licence:
+    """The licence with those of its notices alone that `texts_of` does not lead to."""
+    named = _listed(licence)
+    whole = len(named) == len(licence.name.split())
+
+    def elsewhere(file: Path) -> bool:
+        return file.stem in named or (whole and file.name.upper().startswith(("LICENSE", "LICENCE")))
+
+    return replace(licence, files=tuple(file for file in licence.files if not elsewhere(file)))
+
+
+def _listed(licence: Licence) -> list[str]:
+    known = {name.lower(): name for name in _SPDX}
+    return [known[word] for word in licence.name.lower().split() if word in known]
 
 
 def _stated(readme: Path) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +16,7 @@ from microlith.cli.command import command, remember
 from microlith.cli.outcome import settle
 from microlith.cli.session import Session, err
 from microlith.client import Client
-from microlith.contract import Job, Module
+from microlith.contract import Artifact, Job, Module
 from microlith.display import live, sheets, tables
 from microlith.display.transfer import transfer
 from microlith.errors import NotABase
@@ -55,6 +57,8 @@ def download(
 ) -> None:
     """Download modules, every digest checked; what broke off goes on where it stopped.
 
+    Of a job that combined modules it is the classifier that they became, as a zip.
+
     microlith download mod_01… ./modules
 
     microlith download job_01… ./modules --concern animal --concern plant
@@ -62,12 +66,16 @@ def download(
     wanted = _wanted(named or [], job, concern)
     fetched = []
     with session.connect() as client:
-        for module in [module for name in wanted for module in _named(client, name, concern)]:
-            with transfer(module.concern.label, err()) as hear:
-                path = client.download_module(module, folder, layout, unpack=unpack, on_bytes=hear)
-            fetched.append({"module": module.id, "concern": module.concern.label, "path": str(path)})
-            if not session.as_json:
-                session.say(f"{module.concern.label}: {path}", None)
+        for name in wanted:
+            modules = _named(client, name, concern)
+            for module in modules:
+                known = {"module": module.id, "concern": module.concern.label}
+                bring = partial(client.download_module, module, folder, layout, unpack=unpack)
+                fetched.append(_brought(session, module.concern.label, known, bring))
+            for artifact in [] if modules else _combined(client, name, layout):
+                known = {"artifact": artifact.id, "layout": artifact.layout}
+                bring = partial(client.download, artifact, folder + "/")
+                fetched.append(_brought(session, artifact.layout, known, bring))
     if session.as_json:
         session.dump(fetched)
 
@@ -93,15 +101,15 @@ def try_module(
 
 def export(
     session: Session,
-    module: ModuleId,
+    module: Annotated[str, typer.Argument(metavar="MODULE|JOB", help="A module, or the job of a class set.")],
     layout: Annotated[str, typer.Option(help="Which file form: portable, compact, mask or onnx.")],
     int8: Annotated[bool, typer.Option(help="With onnx: a graph with weights in INT8 beside it.")] = False,
 ) -> None:
-    """Have one more file form of a module made, and wait for it; then download it with --layout."""
+    """Have one more file form of a module or a class set made, and wait for it; then download it with --layout."""
     with session.connect() as client:
         _done(client, client.order_layout(module, layout, int8=int8))
-        found = client.module(module)
-    session.show(sheets.module(found), found)
+        found = client.job(module) if module.startswith("job_") else client.module(module)
+    session.show(sheets.job(found) if isinstance(found, Job) else sheets.module(found), found)
 
 
 def push(
@@ -132,15 +140,20 @@ def combine(
     dataset: Annotated[str, typer.Option(help="What calibrates and measures the combination.")],
     mode: Annotated[str, typer.Option(help="class_set (one base) or recompose (any bases).")] = "recompose",
     layout: Annotated[list[str] | None, typer.Option(help="A file form of a class set; may come again.")] = None,
+    recovery: Annotated[
+        str | None,
+        typer.Option(help="What is mended in a class set: none, bias or refit; by default what its modules had."),
+    ] = None,
     out_folder: Annotated[str, typer.Option("--out", help="Where the classifier goes.")] = ".",
 ) -> None:
     """Make one classifier of several modules, wait for it, and download it.
 
     microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
     """
-    wanted = {"mode": mode, "modules": modules, "dataset": dataset}
+    wanted: dict[str, Any] = {"mode": mode, "modules": modules, "dataset": dataset}
+    chosen = {"recovery": recovery, "export": {"layouts": layout} if layout else None}
     with session.connect() as client:
-        job = _done(client, client.combine(wanted | ({"export": {"layouts": layout}} if layout else {})))
+        job = _done(client, client.combine(wanted | {name: value for name, value in chosen.items() if value}))
         told = client.results(job.id).combination
         paths = [client.download(artifact, out_folder + "/") for artifact in job.artifacts]
     session.show(tables.combination(told) if told else "", told or job)
@@ -160,6 +173,15 @@ def apply(
     """
     path = str(_applied(mask, base, out))
     session.say(path, {"path": path})
+
+
+def _brought(session: Session, what: str, known: dict[str, str], bring: Callable[..., Path]) -> dict[str, str]:
+    """A file brought home, told of; what is known of it, and where it is."""
+    with transfer(what, err()) as hear:
+        path = bring(on_bytes=hear)
+    if not session.as_json:
+        session.say(f"{what}: {path}", None)
+    return known | {"path": str(path)}
 
 
 def _done(client: Client, job: Job) -> Job:
@@ -190,6 +212,12 @@ def _wanted(named: list[str], job: str | None, concern: list[str] | None) -> lis
 
 def _named(client: Client, name: str, concern: list[str] | None) -> list[Module]:
     return _of_job(client, name, concern) if name.startswith("job_") else [client.module(name)]
+
+
+def _combined(client: Client, name: str, layout: str) -> list[Artifact]:
+    """What modules became by this job: in the layout, or in whatever it has."""
+    files = client.job(name).artifacts if name.startswith("job_") else []
+    return [file for file in files if file.layout == layout] or files
 
 
 def _of_job(client: Client, job: str, wanted: list[str] | None) -> list[Module]:

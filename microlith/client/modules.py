@@ -25,7 +25,10 @@ class ModuleCalls(Calls):
         return await self._get(Module, path_of("modules", module_id))
 
     async def order_layout(self, module_id: str, layout: str, *, int8: bool = False) -> Job:
-        """Have one more layout of a module made; the job that does it, or has done it. Wait for it, then download."""
+        """Have one more layout of a module made; the job that does it, or has done it. Wait for it, then download.
+
+        In the place of the module's id, that of a job that has made a class set stands for the class set.
+        """
         body = {"layout": layout, "onnx": {"int8": int8}}
         path = path_of("modules", module_id, "artifacts")
         return read(Job, await self._server.send("POST", path, json=body, repeatable=True))

@@ -9,13 +9,13 @@ from microlith.contract.options import Layout, OnnxOptions
 
 
 class LayoutRequest(Request):
-    """One more layout of a module."""
+    """One more layout of a module or of a class set."""
 
     layout: Layout = Field(description="As in `export.layouts`.")
     onnx: OnnxOptions = OnnxOptions()
 
 
 class LayoutOrder(LayoutRequest):
-    """One more layout of this module."""
+    """One more layout of this module, or of the class set that the job of this id has made."""
 
     module: str

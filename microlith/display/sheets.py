@@ -42,7 +42,7 @@ def job(shown: Job) -> RenderableType:
     """What was asked, how far it is, and why it failed if it did."""
     spec, over = shown.spec, shown.finished
     options = spec.method.model_dump(exclude={"name"})
-    return sheet(
+    grid = sheet(
         {
             "job": shown.id,
             "state": _state(shown),
@@ -66,6 +66,7 @@ def job(shown: Job) -> RenderableType:
             "spent": _spent(shown.timings),
         }
     )
+    return Group(grid, _files(shown)) if shown.artifacts else grid
 
 
 def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
@@ -166,7 +167,7 @@ def _report(shown: Module) -> Table:
     return table
 
 
-def _files(shown: Module) -> Table:
+def _files(shown: Module | Job) -> Table:
     table = tables.plain("artifact", "layout", "size", "sha256", right=("size",))
     for artifact in shown.artifacts:
         tables.row(table, artifact.id, artifact.layout, figures.size(artifact.size_bytes), artifact.sha256)

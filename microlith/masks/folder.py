@@ -15,13 +15,14 @@ from microlith.masks.file import MaskFile, read_mask
 _MODEL_FILES = ("config.json", "generation_config.json", "README.md", SUMS)
 _PREPARING = (".json", ".txt", ".model", ".jinja")
 """Endings of the files that tokenizers and image processors are made of."""
+_NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*", "licenses/*")
 
 
 def apply_to_folder(base: str | Path, mask: str | Path, out: str | Path) -> Path:
     """Write the module into the folder `out`, which appears complete or not at all.
 
-    With it come the base's tokenizer or image processor, the module's card and history, and SHA256SUMS. Raises what
-    `apply_mask` raises, and TargetOccupied where `out` exists.
+    With it come the base's tokenizer or image processor and its licence's notices, the module's card and history, and
+    SHA256SUMS. Raises what `apply_mask` raises, and TargetOccupied where `out` exists.
     """
     target, source, read = Path(out), Path(base), read_mask(mask)
     if target.exists():
@@ -45,6 +46,9 @@ def _copy_preparation(source: Path, folder: Path) -> None:
         known = file.suffix in _PREPARING and file.name not in _MODEL_FILES and "index" not in file.name
         if file.is_file() and known:
             shutil.copyfile(file, folder / file.name)
+    for file in (file for pattern in _NOTICES for file in sorted(source.glob(pattern)) if file.is_file()):
+        (folder / "licenses").mkdir(exist_ok=True)
+        shutil.copyfile(file, folder / "licenses" / file.name)
 
 
 def _write_companions(mask: MaskFile, folder: Path) -> None:

@@ -28,8 +28,14 @@ def test_every_layout_of_a_class_set_comes_home(
     service.on("GET /v1/jobs/job_1", answer(wire.job("succeeded", kind="combine", artifacts=made)))
     service.on("GET /v1/jobs/job_1/results", answer(wire.results()))
     words = ["modules", "combine", *IDS, "--dataset", "demo:d", "--mode", "class_set", "--out", str(tmp_path / "set")]
-    done = CliRunner().invoke(app, [*words, "--layout", "portable", "--layout", "mask"])
+    done = CliRunner().invoke(app, [*words, "--layout", "portable", "--layout", "mask", "--recovery", "bias"])
     assert done.exit_code == 0, done.output
+    service.on("GET /v1/jobs/job_1/modules", answer({"data": [], "next_cursor": None}))
+    again = CliRunner().invoke(app, ["download", "job_1", str(tmp_path / "again"), "--layout", "mask", "--json"])
+    assert [one["artifact"] for one in json.loads(again.stdout)] == ["art_2"], "what they became is the job's own file"
+    shown = CliRunner().invoke(app, ["jobs", "show", "job_1"])
+    assert "art_1" in shown.stdout
     sent = json.loads(service.calls("POST /v1/modules:combine")[-1].body)
     assert (sent["mode"], sent["modules"], sent["export"]["layouts"]) == ("class_set", IDS, ["portable", "mask"])
+    assert sent["recovery"] == "bias"
     assert sorted(file.name for file in (tmp_path / "set").iterdir()) == ["art_1.zip", "art_2.zip"]

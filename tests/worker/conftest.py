@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import create_app
 from app.services.backend import Backend
 from microlith.contract import Combination, Job, Module, Results
+from tests.emptied import empty_backend, settings_in
 from worker.packaging.verify import Verifier
 from worker.run import run
 
@@ -28,9 +30,12 @@ class Product:
     folder: Path
 
     def decompose(self, spec: dict[str, Any]) -> tuple[Job, list[Module]]:
-        """The finished job and its modules; a job that does not succeed fails the test with its error."""
-        answer = self.api.post("/v1/jobs", json={"reuse": False, **spec})
-        assert answer.status_code == 202, answer.text
+        """The finished job and its modules; a job that does not succeed fails the test with its error.
+
+        One that was run for the same spec is the answer, unless `reuse` is false.
+        """
+        answer = self.api.post("/v1/jobs", json=spec)
+        assert answer.status_code in (200, 202), answer.text
         url = answer.json()["urls"]["self"]
         run(self.backend, answer.json()["id"])
         job = Job.model_validate(self.api.get(url).json())
@@ -81,6 +86,26 @@ def warm_verifier() -> Iterator[Verifier]:
 def product(
     api: TestClient, backend: Backend, tmp_path: Path, warm_verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> Product:
-    for story in ("pipeline", "exporting", "combination"):
-        monkeypatch.setattr(f"worker.{story}.Verifier", lambda _folder: nullcontext(warm_verifier))
+    _verify_by(warm_verifier, monkeypatch)
     return Product(api, backend, tmp_path / "modules")
+
+
+@pytest.fixture(scope="module")
+def kept_product(
+    postgres: str, broker: str, tmp_path_factory: pytest.TempPathFactory, warm_verifier: Verifier
+) -> Iterator[Product]:
+    """One for all tests of a file, so that what one of them has made need not be made again for the next.
+
+    For files whose tests take nothing away from each other, and use neither `product` nor `backend`.
+    """
+    folder = tmp_path_factory.mktemp("kept")
+    settings = settings_in(folder, postgres, broker)
+    with pytest.MonkeyPatch.context() as patch, empty_backend(settings) as backend:
+        _verify_by(warm_verifier, patch)
+        with TestClient(create_app(settings), base_url="http://127.0.0.1") as api:
+            yield Product(api, backend, folder / "modules")
+
+
+def _verify_by(verifier: Verifier, patch: pytest.MonkeyPatch) -> None:
+    for story in ("pipeline", "exporting", "combination"):
+        patch.setattr(f"worker.{story}.Verifier", lambda _folder: nullcontext(verifier))

@@ -7,28 +7,27 @@ import subprocess
 import sys
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
-import torch
 from safetensors.numpy import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from app.sources.demo import FOLDER
-from microlith import apply_mask
-from microlith.client.archive import check_sums
 from microlith.contract import Job, Module
 from tests.work import DEMO
+from tests.worker.alike import LAYOUTS, opened_alike
 from tests.worker.conftest import Product
 from worker.run import run
 
 DATA = DEMO["dataset"]
 CONCERNS = ["animal", "food", "plant"]
-TEXTS = ["a small brown bear that sleeps in winter", "a sweet baked dish of flour and sugar"]
 SMALL = DEMO | {
     "concerns": CONCERNS,
     "evaluation": {"limit": 40, "similarity": False, "latency": False},
 }
+
+
+@pytest.fixture(scope="module")
+def product(kept_product: Product) -> Product:
+    return kept_product
 
 
 @pytest.fixture
@@ -61,13 +60,6 @@ def test_modules_with_binary_heads_make_the_class_set_that_those_with_every_clas
     assert all((one[name] == another[name]).all() for name in one)
 
 
-def test_modules_with_binary_heads_are_recomposed_by_their_own_two_logits(product: Product) -> None:
-    _, binary = product.decompose(SMALL | {"head": "binary", "concerns": CONCERNS[:2]})
-    _, told = product.combine(binary, "recompose", DATA)
-    assert told.labels == CONCERNS[:2]
-    assert told.comparison.macro_f1.combined.value > 0.9
-
-
 def test_a_recomposed_classifier_runs_with_nothing_of_ours(product: Product, modules: list[Module]) -> None:
     job, told = product.combine(modules, "recompose", DATA)
     assert told.comparison.macro_f1.difference.low <= told.comparison.macro_f1.difference.high
@@ -97,10 +89,9 @@ def test_modules_that_do_not_go_together_are_refused_at_once(product: Product, m
     assert "'animal'" in refused([first, again.id])["detail"]
 
 
-def test_a_module_that_goes_before_it_is_combined_fails_the_job_with_what_to_do(
-    product: Product, modules: list[Module]
-) -> None:
-    body = {"mode": "class_set", "modules": [m.id for m in modules[:2]], "dataset": DEMO["dataset"]}
+def test_a_module_that_goes_before_it_is_combined_fails_the_job_with_what_to_do(product: Product) -> None:
+    _, modules = product.decompose(SMALL | {"concerns": CONCERNS[:2], "reuse": False})
+    body = {"mode": "class_set", "modules": [m.id for m in modules], "dataset": DEMO["dataset"]}
     queued = product.api.post("/v1/modules:combine", json=body).json()
     product.api.delete(f"/v1/jobs/{modules[0].job_id}")
     run(product.backend, queued["id"])
@@ -116,34 +107,43 @@ def test_a_combinations_file_goes_with_its_job(product: Product, modules: list[M
 
 
 def test_a_class_set_has_every_layout_that_is_asked_for(product: Product, modules: list[Module]) -> None:
-    layouts = ["portable", "compact", "mask", "onnx"]
-    job, told = product.combine(modules, "class_set", DATA, export={"layouts": layouts, "onnx": {"int8": True}})
-    assert [artifact.layout for artifact in job.artifacts] == layouts
+    job, told = product.combine(modules, "class_set", DATA, export={"layouts": LAYOUTS})
+    assert [artifact.layout for artifact in job.artifacts] == LAYOUTS
     assert told.size is not None
     assert told.size.nonzero < told.size.parameters == told.size.base_parameters - 9 * 129, "of 12 labels 3 are left"
     assert [(pace.layout, pace.batch) for pace in told.latencies] == [
         (layout, batch) for layout in ("portable", "compact", "onnx") for batch in (1, 32)
     ]
-    folders = {artifact.layout: product.unpacked(job, artifact.layout) for artifact in job.artifacts}
-    tokens = AutoTokenizer.from_pretrained(folders["onnx"])(TEXTS, padding=True, return_tensors="pt")
-    inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-    opened = {
-        "portable": AutoModelForSequenceClassification.from_pretrained(folders["portable"]),
-        "compact": AutoModelForSequenceClassification.from_pretrained(folders["compact"], trust_remote_code=True),
-        "mask": apply_mask(FOLDER / "bert-tiny-wordnet", folders["mask"]),
-    }
-    with torch.inference_mode():
-        logits = {layout: model.eval()(**inputs).logits.numpy() for layout, model in opened.items()}
+    folders = {layout: product.unpacked(job, layout) for layout in LAYOUTS}
+    opened = opened_alike(folders)
     assert {model.config.id2label[2] for model in opened.values()} == {"plant"}
-    assert logits["portable"].argmax(1).tolist() == [0, 1]
-    np.testing.assert_array_equal(logits["mask"], logits["portable"])
-    np.testing.assert_allclose(logits["compact"], logits["portable"], atol=1e-5)
-    session = onnxruntime.InferenceSession(folders["onnx"] / "model.onnx")
-    (found,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
-    np.testing.assert_allclose(found, logits["portable"], atol=1e-4)
     for folder in folders.values():
-        check_sums(folder)
         assert json.loads((folder / "combination.json").read_text())["labels"] == CONCERNS
+
+
+def test_a_class_set_has_one_more_layout_when_it_is_asked_for(product: Product, modules: list[Module]) -> None:
+    job, _ = product.combine(modules, "class_set", DATA, export={"layouts": ["portable"]})
+
+    def ordered(of: str, layout: str) -> Any:
+        return product.api.post(f"/v1/modules/{of}/artifacts", json={"layout": layout})
+
+    order = Job.model_validate(ordered(job.id, "compact").json())
+    assert ordered(job.id, "compact").json()["id"] == order.id, "it is under way"
+    run(product.backend, order.id)
+    done, later = (Job.model_validate(product.api.get(one.urls.self).json()) for one in (order, job))
+    assert (done.kind, done.state) == ("export", "succeeded"), done.error
+    assert [artifact.layout for artifact in later.artifacts] == ["portable", "compact"]
+    assert ordered(job.id, "compact").json()["id"] == ordered(job.id, "portable").json()["id"] == job.id
+    combination = product.results(job).combination
+    assert combination is not None
+    assert {pace.layout for pace in combination.latencies} == {"portable", "compact"}
+    one, other = (
+        load_file(product.unpacked(later, layout) / "model.safetensors") for layout in ("portable", "compact")
+    )
+    assert all((one[name] == other[name]).all() for name in one), "single weights are zeros in both"
+    problem = ordered(modules[0].job_id, "compact").json()
+    assert (problem["status"], problem["code"]) == (409, "CONFLICT")
+    assert ordered(f"job_{'0' * 26}", "compact").status_code == 404
 
 
 def test_recovery_of_the_modules_is_done_anew_for_their_union_and_helps(product: Product) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,11 @@ from torch import nn
 
 from microlith.contract import JobSpec
 from tests import assets
+from tests.folders import portable_folder
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.inputs import Examples
 from worker.packaging.archive import archive
-from worker.packaging.portable import write_portable
 from worker.packaging.verify import Verifier
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
@@ -52,12 +51,6 @@ def test_split(sources: Sources) -> Examples:
     return sources.encode("test", range(180))
 
 
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(timeout_seconds=60) as running:
-        yield running
-
-
 def masked(sources: Sources, **changes: object) -> Mask:
     """The mask of the one concern at the one ratio asked for."""
     spec = JobSpec.model_validate(assets.JOB | {"concerns": [CONCERN], "ratio": 0.25} | changes)
@@ -76,7 +69,7 @@ def macro_f1(model: nn.Module, examples: Examples) -> float:
 def test_a_quarter_of_anything_can_go_and_the_module_opens_again(
     sources: Sources,
     test_split: Examples,
-    verifier: Verifier,
+    warm_verifier: Verifier,
     tmp_path: Path,
     structure: str,
     method: str,
@@ -87,10 +80,9 @@ def test_a_quarter_of_anything_can_go_and_the_module_opens_again(
     probe = test_split.take(range(8))
     with realised(sources.model.model, mask, anatomy(sources.model.model)) as module:
         assert macro_f1(module, test_split) > 0.95
-        (tmp_path / "module").mkdir()
-        write_portable(tmp_path / "module", module, sources.model, "# A card", {})
+        portable_folder(tmp_path / "module", module, sources.model)
         packed = archive(tmp_path / "module", tmp_path / "module.zip")
-        assert verifier.check(packed.path, probe.collate(np.arange(8), 17), predict(module, probe)) < 1e-5
+        assert warm_verifier.check(packed.path, probe.collate(np.arange(8), 17), predict(module, probe)) < 1e-5
 
 
 def test_fewer_neurons_are_a_smaller_model(sources: Sources) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from app.domain.errors import UnsupportedModel, VerificationFailed
 from microlith.contract import Job, JobSpec, Module
@@ -35,6 +35,11 @@ TRIMMED: dict[str, Any] = DEMO | {
     "export": {"layouts": ["portable", "compact"], "vocabulary": {"trim": True, "guard": 1e-4}},
 }
 EMBEDDING = "bert.embeddings.word_embeddings.weight"
+
+
+@pytest.fixture(scope="module")
+def product(kept_product: Product) -> Product:
+    return kept_product
 
 
 @pytest.fixture
@@ -95,20 +100,52 @@ def test_what_is_told_is_what_a_stranger_measures(product: Product, made: tuple[
     assert module.vocabulary.accuracy == pytest.approx(right / 60)
 
 
-def test_a_layout_ordered_later_has_the_same_vocabulary_and_a_mask_none(
-    product: Product, made: tuple[Job, Module]
-) -> None:
-    _, module = made
+def test_a_layout_ordered_later_has_the_same_vocabulary_and_a_mask_none(product: Product) -> None:
+    _, (module,) = product.decompose(TRIMMED | {"export": TRIMMED["export"] | {"layouts": ["portable"]}})
     url = f"/v1/modules/{module.id}/artifacts"
     refused = product.api.post(url, json={"layout": "mask"}).json()
     assert (refused["code"], refused["errors"][0]["pointer"]) == ("VALIDATION_ERROR", "/export/vocabulary/trim")
-    job = product.api.post(url, json={"layout": "onnx"}).json()
+    job = product.api.post(url, json={"layout": "compact"}).json()
     run(product.backend, job["id"])
     assert product.api.get(job["urls"]["self"]).json()["state"] == "succeeded"
     later = Module.model_validate(product.api.get(f"/v1/modules/{module.id}").json())
     names = ("tokenizer.json", "tokenizer_config.json")
-    one, other = product.unpack(module), product.unpack(later, "onnx")
+    one, other = product.unpack(module), product.unpack(later, "compact")
     assert [(one / name).read_bytes() for name in names] == [(other / name).read_bytes() for name in names]
+
+
+def test_a_try_reads_with_what_is_left_as_the_downloaded_module_does(
+    product: Product, made: tuple[Job, Module]
+) -> None:
+    _, module = made
+    texts = ["zzyzx quokkas", "a small furry animal"]
+    answer = product.api.post(f"/v1/modules/{module.id}/predictions", json={"inputs": texts})
+    run(product.backend, answer.json()["id"])
+    told = Job.model_validate(product.api.get(answer.headers["Location"]).json()).prediction
+    assert told is not None
+    stranger = pipeline("text-classification", model=str(product.unpack(module)), top_k=None, device="cpu")(texts)
+    for row, found in zip(told.inputs, stranger, strict=True):
+        expected = {one["label"]: one["score"] for one in found}
+        assert dict(zip(told.module_labels, row.module.probabilities, strict=True)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_trimmed_modules_with_binary_heads_are_recomposed_by_their_own_tokens_and_two_logits(product: Product) -> None:
+    """A class set, which has other logits, reads with all of the base's vocabulary too."""
+    spec = TRIMMED | {
+        "concerns": ["animal", "food"],
+        "head": "binary",
+        "export": TRIMMED["export"] | {"layouts": ["portable"]},
+    }
+    _, modules = product.decompose(spec)
+    assert all(module.binary and module.vocabulary for module in modules)
+    job, told = product.combine(modules, "recompose", DEMO["dataset"], evaluation={"limit": 60})
+    left = modules[0].vocabulary
+    assert left is not None
+    (reader,) = (product.unpacked(job) / "tokenizers").iterdir()
+    assert len(json.loads(reader.read_text())["model"]["vocab"]) == left.tokens
+    assert told.comparison.macro_f1.combined.value > 0.9
+    _, whole = product.combine(modules, "class_set", DEMO["dataset"], evaluation={"limit": 60, "latency": False})
+    assert any("reads with all of the base's" in note for note in whole.notes)
 
 
 def test_without_a_guard_texts_that_were_counted_are_answered_bit_for_bit(sources: Sources, tmp_path: Path) -> None:
@@ -117,8 +154,8 @@ def test_without_a_guard_texts_that_were_counted_are_answered_bit_for_bit(source
     rows = range(40)
     whole = predict(model, sources.encode("validation", rows).take(rows))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with found.laid_over(model) as small:
-        assert np.array_equal(predict(small, found.sources.encode("validation", rows).take(rows)), whole)
+    small = found.left.narrowed(model)
+    assert np.array_equal(predict(small, found.sources.encode("validation", rows).take(rows)), whole)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model.config.vocab_size == 13403
 
@@ -128,8 +165,7 @@ def test_an_archive_whose_tokenizer_reads_otherwise_is_refused(
 ) -> None:
     found = trimming(sources, tmp_path)
     folder = tmp_path / "module"
-    with found.laid_over(sources.model.model) as small:
-        small.save_pretrained(folder)
+    found.left.loaded.model.save_pretrained(folder)
     for file in found.sources.model.folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     for name, reads in (("sound", True), ("swapped", False)):

@@ -62,6 +62,7 @@ def class_set(
         shrink(origin.model, mask, origin.anatomy) if mask.neurons else masked_copy(origin.model, mask, origin.anatomy)
     )
     notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
+    notes += [_WHOLE] if any(part.origin is not part.base for part in parts) else []
     return ClassSet(with_labels(whole, _classifier(origin), ids, labels), mask, origin, ids, labels, notes)
 
 
@@ -69,6 +70,7 @@ _TWO_WAY = (
     "A binary head decides its one concern alone, at a threshold of its own. The class set answers which of its "
     "classes an example is, so it has the base's own rows of the head in their place, without thresholds."
 )
+_WHOLE = "Its modules were trimmed to some of the vocabulary; the class set reads with all of the base's."
 
 
 def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: Sequence[str]) -> nn.Module:
@@ -88,7 +90,7 @@ def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: S
 
 
 def _one_base(parts: Sequence[Part]) -> Origin:
-    bases = {part.origin.sha256: part.origin for part in parts}
+    bases = {part.base.sha256: part.base for part in parts}
     if len(bases) > 1:
         named = ", ".join(f"{origin.ref} (sha256 {digest[:12]}…)" for digest, origin in bases.items())
         raise InvalidInput(
@@ -96,7 +98,7 @@ def _one_base(parts: Sequence[Part]) -> Origin:
             hint="Use mode `recompose` for modules of different models.",
             pointer=POINTER,
         )
-    return parts[0].origin
+    return parts[0].base
 
 
 def _mask(part: Part) -> Mask:

@@ -90,7 +90,8 @@ class Origin:
 class Part:
     """A module for one concern: a mask over its origin, a model of its own, or with neither the origin itself.
 
-    `answer` is the concern's place among the logits: its id, or 1 in a model with a binary head.
+    `answer` is the concern's place among the logits: its id, or 1 in a model with a binary head. `whole` is the origin
+    with its whole vocabulary, where that is another one.
     """
 
     origin: Origin
@@ -99,6 +100,12 @@ class Part:
     module: nn.Module | None = None
     answer: int | None = None
     id: str | None = None
+    whole: Origin | None = None
+
+    @property
+    def base(self) -> Origin:
+        """The model that it was made of, reading with its whole vocabulary."""
+        return self.whole or self.origin
 
     @property
     def place(self) -> int:

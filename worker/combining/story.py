@@ -80,6 +80,19 @@ def rows_to_mend(spec: CombineSpec, validation: Rows, labels: Sequence[str]) -> 
     return len(examples_of(validation, labels)) if spec.recovery in ("bias", "refit") else 0
 
 
+def made_again(
+    spec: CombineSpec,
+    told: Combination,
+    parts: Sequence[Part],
+    data: Data,
+    *,
+    checkpoint: Checkpoint = unwatched,
+) -> Combined:
+    """The class set that `combine` made of the same, with what was told of it; nothing is measured anew."""
+    validation = _usable(spec, parts, data).validation
+    return Combined(told, class_set=class_set(parts, told.recovery, validation, checkpoint=checkpoint))
+
+
 @dataclass(frozen=True)
 class _Task:
     """All that a combination is made from; `data` has examples of the parts' labels only."""
@@ -172,8 +185,8 @@ def restricted_answers(
 
 def _original(parts: Sequence[Part]) -> Origin:
     """The model that most parts were made of, the first of those where several are."""
-    by_id = {id(part.origin): part.origin for part in parts}
-    return by_id[Counter(id(part.origin) for part in parts).most_common(1)[0][0]]
+    by_id = {id(part.base): part.base for part in parts}
+    return by_id[Counter(id(part.base) for part in parts).most_common(1)[0][0]]
 
 
 def _usable(spec: CombineSpec, parts: Sequence[Part], data: Data) -> Data:

@@ -34,7 +34,7 @@ def archive(folder: Path, target: Path, layout: str = "portable", *, compressed:
     with one version of it only. Reads and writes in pieces.
     """
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    with zipfile.ZipFile(target, "w") as zipped:
+    with zipfile.ZipFile(target, "w", compresslevel=9) as zipped:
         files = [_add(zipped, folder, name, method) for name in files_of(folder)]
     with target.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()

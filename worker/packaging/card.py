@@ -12,8 +12,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from app.domain.layouts import counted_splits
+from app.domain.layouts import MASK, counted_splits
 from app.sources.demo import Licence
+from app.sources.licences import pointed, texts_of
 from microlith.contract import DatasetFacts, ModelFacts
 from worker.packaging.confused import nearest
 from worker.packaging.facts import ModuleFacts
@@ -33,6 +34,7 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
 
     `usage` is the section that the layout decides, by default that of `portable`.
     """
+    brief = layout == MASK
     licences = [
         (f"Base model `{facts.spec.model}`", facts.model_licence),
         (f"Data `{facts.spec.source.ref}`", facts.dataset_licence),
@@ -43,7 +45,8 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         **{name: getattr(facts, name) for name in ("concern", "spec", "ratio", "sparsity", "size", "binary")},
         **{name: getattr(facts, name) for name in ("own", "report", "similarity")},
         usage=usage or portable_usage(facts),
-        vocabulary=facts.vocabulary if layout != "mask" else None,
+        brief=brief,
+        vocabulary=None if brief else facts.vocabulary,
         counted=_counted(facts),
         inputs=OPENED_BY[task(facts)]["inputs"],
         measures=_measures(facts),
@@ -53,7 +56,8 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         alternative=alternative(facts.sparsity),
         recipe=json.dumps(_pinned(facts), indent=2, ensure_ascii=False),
         licences=licences,
-        notices=any(licence and licence.files for _, licence in licences),
+        notices=_notices(facts, brief=brief),
+        texts=list(dict.fromkeys(text for _, licence in licences if licence for text in texts_of(licence))),
         line=_line,
         cell=_cell,
         percent=_percent,
@@ -64,6 +68,7 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
 
 def _metadata(facts: ModuleFacts, layout: str) -> ModelCardData:
     licence = _hub_licence(facts.model_licence)
+    metrics = _metrics(facts)[:1] if layout == MASK else _metrics(facts)
     return ModelCardData(
         model_name=f"{_base_name(facts)}-{_slug(facts.concern.label)}",
         license=licence,
@@ -74,7 +79,7 @@ def _metadata(facts: ModuleFacts, layout: str) -> ModelCardData:
         pipeline_tag=f"{task(facts)}-classification",
         tags=["microlith", "pruned", *_MARKS.get(layout, ()), f"concern:{_line(facts.concern.label)}"],
         metrics=["f1", "precision", "recall", "accuracy"],
-        eval_results=[_result(facts, *metric) for metric in _metrics(facts)],
+        eval_results=[_result(facts, *metric) for metric in metrics],
     )
 
 
@@ -121,6 +126,13 @@ def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
 def _counted(facts: ModuleFacts) -> str:
     """The splits whose tokens a trimmed vocabulary keeps."""
     return " and ".join(counted_splits(facts.spec))
+
+
+def _notices(facts: ModuleFacts, *, brief: bool) -> bool:
+    """Whether there are notices beside the card."""
+    model, data = facts.model_licence, facts.dataset_licence
+    carried = [model and pointed(model)] if brief else [model, data]
+    return any(licence and licence.files for licence in carried)
 
 
 def _interval(facts: ModuleFacts) -> str | None:

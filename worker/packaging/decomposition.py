@@ -5,21 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from app.sources.demo import Licence
-from microlith.contract import (
-    BinaryScore,
-    Concern,
-    JobSpec,
-    OwnScore,
-    Ratio,
-    Report,
-    Resolved,
-    Similarity,
-    Size,
-    Sparsity,
-    TrimmedVocabulary,
-)
-from worker.packaging.facts import ModuleFacts, SampleRows
+from worker.packaging.facts import ModuleFacts
 
 FORMAT = 1
 _LIBRARIES = ("microlith", "torch", "transformers")
@@ -53,28 +39,17 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
     }
 
 
-def facts_of(document: dict[str, Any], model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
-    """The facts that `decomposition` made the document of."""
-    metrics, samples, vocabulary = document["metrics"], document["samples"], document.get("vocabulary")
-    return ModuleFacts(
-        concern=Concern.model_validate(document["concern"]),
-        spec=JobSpec.model_validate(document["spec"]),
-        resolved=Resolved.model_validate(document["resolved"]),
-        ratio=Ratio.model_validate(document["ratio"]),
-        sparsity=Sparsity.model_validate(document["sparsity"]),
-        size=Size.model_validate(document["size"]),
-        own=OwnScore.model_validate(metrics["own"]),
-        base_own=OwnScore.model_validate(metrics["base_own"]),
-        report=Report.model_validate(metrics["report"]),
-        base_report=Report.model_validate(metrics["base_report"]),
-        similarity=metrics["similarity"] and Similarity.model_validate(metrics["similarity"]),
-        binary=metrics["binary"] and BinaryScore.model_validate(metrics["binary"]),
-        samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
-        mask_sha256=document["mask"]["sha256"],
-        vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
-        model_licence=model_licence,
-        dataset_licence=dataset_licence,
-    )
+def essentials(facts: ModuleFacts) -> dict[str, Any]:
+    """The same without its tables, which would outweigh a mask: what is told class by class and layer by layer."""
+    document = decomposition(facts)
+    document["sparsity"] = {"overall": facts.sparsity.overall}
+    for report in ("report", "base_report"):
+        for name in ("classes", "confusion"):
+            del document["metrics"][report][name]
+    del document["resolved"]["layers"]
+    if document["resolved"]["model"]:
+        del document["resolved"]["model"]["labels"]
+    return document
 
 
 def _samples(facts: ModuleFacts) -> dict[str, Any]:

@@ -36,7 +36,13 @@ HISTORY = "decomposition.json"
 
 
 def complete(
-    folder: Path, card: str, history: dict[str, Any], licences: Iterable[Licence | None], name: str = HISTORY
+    folder: Path,
+    card: str,
+    history: dict[str, Any],
+    licences: Iterable[Licence | None],
+    name: str = HISTORY,
+    *,
+    spaced: bool = True,
 ) -> list[str]:
     """Adds the card, the history, the licences' notices and, last, the checksums of every file.
 
@@ -44,14 +50,15 @@ def complete(
     """
     _carry(folder / "licenses", [file for licence in licences if licence for file in licence.files])
     (folder / "README.md").write_text(card, encoding="utf-8")
-    write_json(folder / name, history)
+    write_json(folder / name, history, spaced=spaced)
     write_sums(folder)
     return files_of(folder)
 
 
-def write_json(file: Path, document: dict[str, Any]) -> None:
-    """Equal documents have equal bytes."""
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def write_json(file: Path, document: Any, *, spaced: bool = True) -> None:
+    """Equal documents have equal bytes; those that are `spaced` are made to be read, the others to be small."""
+    form: dict[str, Any] = {"indent": 2} if spaced else {"separators": (",", ":")}
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, **form)
     file.write_text(text + "\n", encoding="utf-8")
 
 

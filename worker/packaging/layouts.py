@@ -12,7 +12,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch import nn
 
+from app.domain.layouts import MASK
 from app.sources.demo import Licence
+from app.sources.licences import pointed
 from microlith.contract import Latency
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
@@ -23,10 +25,10 @@ from worker.packaging import usage
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card
 from worker.packaging.compact import MODELLING, code_digest, save_compact
-from worker.packaging.decomposition import decomposition
+from worker.packaging.decomposition import decomposition, essentials
 from worker.packaging.facts import Made, ModuleFacts
-from worker.packaging.folder import HISTORY, complete, prepare_inputs
-from worker.packaging.masking import mask_file, save_mask
+from worker.packaging.folder import HISTORY, complete, prepare_inputs, write_json
+from worker.packaging.masking import VOCABULARY, mask_file, save_mask
 from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
 from worker.packaging.picture import PICTURE, picture
 from worker.pruning.masks import Mask
@@ -42,12 +44,16 @@ Facts = TypeVar("Facts", bound=Made)
 
 @dataclass
 class Handout(Generic[Facts]):
-    """A module as it is handed out, and what made it: all that a layout is written from."""
+    """A module as it is handed out, and what made it: all that a layout is written from.
+
+    `vocabulary` are the tokens that its other layouts read with, where a mask is to say so.
+    """
 
     model: nn.Module
     mask: Mask
     anatomy: Anatomy
     facts: Facts
+    vocabulary: Sequence[int] | None = None
 
     @cached_property
     def narrow(self) -> Narrow:
@@ -100,8 +106,10 @@ class Packer:
         facts = handout.facts
 
         def told(usage: str) -> Story:
-            licences, pictures = [facts.model_licence, facts.dataset_licence], {PICTURE: picture(facts.sparsity)}
-            return Story(model_card(facts, usage, layout), decomposition(facts), licences, files=pictures)
+            card, licences = model_card(facts, usage, layout), [facts.model_licence, facts.dataset_licence]
+            if layout == MASK:  # which holds nothing of the data
+                return Story(card, essentials(facts), licences[:1])
+            return Story(card, decomposition(facts), licences, files={PICTURE: picture(facts.sparsity)})
 
         return self.packed(handout, layout, name, told)
 
@@ -113,8 +121,9 @@ class Packer:
         story = told(written.usage)
         for file, content in story.files.items():
             (folder / file).write_text(content, encoding="utf-8")
-        complete(folder, story.card, story.history, story.licences, story.name)
-        packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == "mask")
+        licences = [licence and pointed(licence) for licence in story.licences] if layout == MASK else story.licences
+        complete(folder, story.card, story.history, licences, story.name, spaced=layout != MASK)
+        packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == MASK)
         shutil.rmtree(folder)
         return Package(packed, self._compared(layout, written.timings))
 
@@ -151,6 +160,8 @@ def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
 
 def _mask(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_mask(folder, mask_file(packer.base, handout.model, handout.mask, handout.anatomy, handout.facts))
+    if handout.vocabulary is not None:
+        write_json(folder / VOCABULARY, list(handout.vocabulary), spaced=False)
     return _Written(_said(usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
 
 
@@ -173,7 +184,7 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
 _WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {
     "portable": _portable,
     "compact": _compact,
-    "mask": _mask,
+    MASK: _mask,
     "onnx": _onnx,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,10 +21,13 @@ from worker.packaging.facts import Made
 from worker.packaging.folder import write_json
 from worker.pruning.masks import Bits, Mask
 
+VOCABULARY = "vocabulary.json"
+"""Where the mask of a module with a trimmed vocabulary keeps the tokens that are left: ids of the base."""
+
 
 def save_mask(folder: Path, file: MaskFile) -> None:
     """Writes the document and the bits into `folder`."""
-    write_json(folder / DOCUMENT, file.document.model_dump(mode="json"))
+    write_json(folder / DOCUMENT, file.document.model_dump(mode="json"), spaced=False)
     save_file(file.stored, folder / BITS)
 
 
@@ -43,6 +47,12 @@ def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
     }
     document = document.model_copy(update={"module_sha256": base.digest_of(shared)})
     return MaskFile("the mask", document, bits | other, {})
+
+
+def tokens_of(file: MaskFile) -> list[int] | None:
+    """The ids of the base that its module reads with; None for all."""
+    stored = file.files.get(VOCABULARY)
+    return None if stored is None else [int(token) for token in json.loads(stored)]
 
 
 def mask_of(file: MaskFile) -> Mask:

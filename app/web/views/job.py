@@ -18,11 +18,9 @@ from microlith.contract import (
     DatasetFacts,
     Event,
     Job,
-    LayoutOrder,
     ModelFacts,
     Module,
     Phase,
-    PredictionOrder,
     Results,
 )
 from microlith.display import figures
@@ -84,7 +82,7 @@ class JobPage:
     files: list[File]
     openings: list[Opening]
     others: int
-    origin: str | None
+    origin: tuple[str, str] | None
 
     @property
     def live(self) -> bool:
@@ -122,7 +120,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         files=files,
         openings=openings(files, job),
         others=len(files_of(results.modules, job)) - len(files),
-        origin=job.order.module if isinstance(job.order, LayoutOrder | PredictionOrder) else None,
+        origin=words.origin(job),
     )
 
 

@@ -81,10 +81,19 @@ def title(job: Job) -> str:
         kind = "Class set" if order.mode == "class_set" else "Recomposition"
         return f"{kind} of {count(len(order.modules), 'module')}"
     if isinstance(order, LayoutOrder):
-        return f"Layout {order.layout} of a module of {model_name(job)}"
+        what = "class set" if order.module.startswith("job_") else "module"
+        return f"Layout {order.layout} of a {what} of {model_name(job)}"
     if isinstance(order, PredictionOrder):
         return f"Try of a module of {model_name(job)}"
     return model_name(job)
+
+
+def origin(job: Job) -> tuple[str, str] | None:
+    """The page of what an order is about, and what that is."""
+    if not isinstance(job.order, LayoutOrder | PredictionOrder):
+        return None
+    about = job.order.module
+    return (f"/jobs/{about}", "this class set") if about.startswith("job_") else (f"/modules/{about}", "this module")
 
 
 def request(job: Job) -> str:

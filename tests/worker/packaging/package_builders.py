@@ -17,11 +17,11 @@ from microlith.contract import (
     Sparsity,
 )
 from microlith.contract.module import Macro
+from tests.folders import portable_folder
 from worker.packaging.archive import archive
 from worker.packaging.card import model_card
 from worker.packaging.decomposition import decomposition
 from worker.packaging.facts import ModuleFacts, SampleRows
-from worker.packaging.portable import write_portable
 
 LABELS = ["act", "ani|mal"]
 
@@ -76,6 +76,5 @@ def facts(**spec):
 def pack(loaded, folder, **spec):
     """The archive of `loaded` as a module, written below `folder`."""
     made = facts(**spec)
-    (folder / "module").mkdir(parents=True)
-    write_portable(folder / "module", loaded.model, loaded, model_card(made), decomposition(made))
+    portable_folder(folder / "module", loaded.model, loaded, model_card(made), decomposition(made))
     return archive(folder / "module", folder / "module.zip")

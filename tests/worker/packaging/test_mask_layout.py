@@ -16,9 +16,11 @@ from layout_builders import STRUCTURES, facts_of, packer_of, random_mask
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 from typer.testing import CliRunner
 
+from app.sources.demo import BERT_TINY, Licence
 from microlith import apply_mask
 from microlith.cli import app
 from microlith.client.archive import check_sums
+from microlith.contract import OwnScore, SideSimilarity, Similarity
 from microlith.errors import InvalidMask, NotABase, WrongBase
 from microlith.masks import Base
 from tests.builders import KINDS, examples_for, tiny_model
@@ -26,6 +28,7 @@ from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.packaging.archive import archive
+from worker.packaging.facts import SampleRows
 from worker.packaging.folder import complete
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_file
@@ -236,28 +239,46 @@ def bert_base():
     return model
 
 
-def data_bytes(package):
-    """What the mask takes in its zip, beside the card and the history."""
-    with zipfile.ZipFile(package.archive.path) as zipped:
-        return sum(zipped.getinfo(name).compress_size for name in ("mask.json", "mask.safetensors"))
+def as_measured(parts, structure):
+    """Facts with the layers, samples and many digits of a real job."""
+    made, rng = facts_of("bert", structure), np.random.default_rng(1)
+    apache = Licence("apache-2.0", "As stated by hub:google-bert/bert-base-uncased.", BERT_TINY.files[:1])
+    precision, recall, f1, *similar = rng.random(9).tolist()
+    sides = [
+        SideSimilarity(cca=cca, linear_cka=one, kernel_cka=other) for cca, one, other in (similar[:3], similar[3:])
+    ]
+    scores = {"precision": precision, "recall": recall, "f1": f1}
+    return replace(
+        made,
+        model_licence=apache,
+        own=OwnScore(**scores, support=288),
+        base_own=OwnScore(**scores, support=288, f1_interval=(recall, f1)),
+        similarity=Similarity(concern=sides[0], rest=sides[1]),
+        sparsity=made.sparsity.model_copy(update={"layers": dict(zip(parts.shapes, rng.random(80), strict=False))}),
+        samples=SampleRows(*rng.integers(0, 24_000, (2, 16)).tolist()),
+        resolved=made.resolved.model_copy(update={"layers": list(parts.shapes)}),
+    )
 
 
 def test_masks_of_bert_base_are_small(loaded, bert_base, tmp_path):
-    """All its linear weights in 11 MB, fewer where most are gone; neurons and heads in 10 KB."""
+    """As a user downloads them: all its linear weights in 11 MB, fewer where most are gone; neurons, heads in 10 KB."""
     parts, rng = anatomy(bert_base), np.random.default_rng(0)
     packer = Packer(replace(loaded, model=bert_base, licence=None), Base.of(bert_base), examples_for("bert"), tmp_path)
     pooler = ["bert.pooler.dense"]
     heads = {part.block: Bits.pack(rng.random(12) < 0.5) for part in parts.attentions}
+    neurons = random_mask(parts, "neurons").neurons
     masks = {
         "half": Mask("weights", {name: Bits.pack(rng.random(shape) < 0.5) for name, shape in parts.shapes.items()}),
         "tenth": Mask("weights", {name: Bits.pack(rng.random(parts.shapes[name]) < 0.1) for name in pooler}),
-        "units": Mask("heads+neurons", {}, random_mask(parts, "neurons").neurons, heads),
+        "neurons": Mask("neurons", {}, neurons),
+        "heads": Mask("heads", {}, {}, heads),
+        "units": Mask("heads+neurons", {}, neurons, heads),
     }
     found = {}
     for name, mask in masks.items():
         with realised(bert_base, mask, parts) as module:
-            handout = Handout(module, mask, parts, facts_of("bert", mask.structure))
-            found[name] = packer.pack(handout, "mask", name)
-    assert found["half"].archive.size_bytes <= 11_000_000
-    assert data_bytes(found["tenth"]) <= 0.75 * 768 * 768 / 8
-    assert data_bytes(found["units"]) <= 10_000
+            handout = Handout(module, mask, parts, as_measured(parts, mask.structure))
+            found[name] = packer.pack(handout, "mask", name).archive.size_bytes
+    assert found["half"] <= 11_000_000
+    assert found["tenth"] <= 0.75 * 768 * 768 / 8
+    assert all(found[name] <= 10_000 for name in ("neurons", "heads", "units")), found

@@ -12,7 +12,7 @@ from package_builders import facts
 from app.sources.demo import Licence
 from microlith.contract import BinaryScore, JobSpec
 from worker.packaging.card import model_card
-from worker.packaging.decomposition import decomposition
+from worker.packaging.decomposition import decomposition, essentials
 
 
 def table(card):
@@ -134,7 +134,16 @@ def test_the_history_has_what_makes_the_module_again():
     assert json.loads(json.dumps(history)) == history
 
 
-@pytest.mark.parametrize("make", [model_card, decomposition])
+def test_beside_a_mask_the_history_has_no_tables_and_the_card_neither():
+    whole, brief = decomposition(facts()), essentials(facts())
+    assert {name for name in whole if whole[name] != brief[name]} == {"sparsity", "metrics", "resolved"}
+    assert brief["metrics"]["report"].keys() == {"macro", "accuracy", "loss", "exp_loss"}
+    card = model_card(facts(), layout="mask")
+    assert table(card) == table(model_card(facts()))
+    assert not [title for title in ("| class |", "## Make it again", "sparsity.svg") if title in card]
+
+
+@pytest.mark.parametrize("make", [model_card, decomposition, essentials])
 def test_equal_facts_are_told_equally(make):
     assert make(facts()) == make(facts(labels={"a": "b"}, reuse=False, deadline_seconds=5))
 

@@ -17,11 +17,10 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from app.domain.errors import VerificationFailed
 from microlith.contract import JobSpec
 from tests import assets
+from tests.folders import portable_folder
 from worker.evaluation.runner import predict
 from worker.inputs import PixelExamples
 from worker.packaging.archive import archive
-from worker.packaging.portable import write_portable
-from worker.packaging.verify import Verifier
 from worker.sources.models import load_model
 from worker.sources.opening import open_sources
 
@@ -62,12 +61,13 @@ def test_an_image_model_has_a_processor_and_no_tokenizer(sources):
 
 
 def pack(loaded, model, folder):
-    (folder / "module").mkdir()
-    write_portable(folder / "module", model, loaded, "# A card", {})
+    portable_folder(folder / "module", model, loaded)
     return archive(folder / "module", folder / "module.zip")
 
 
-def test_a_module_says_how_its_images_were_prepared_and_answers_alike_in_a_clean_process(sources, tmp_path):
+def test_a_module_says_how_its_images_were_prepared_and_answers_alike_in_a_clean_process(
+    sources, tmp_path, warm_verifier
+):
     probe = sources.encode("validation", range(8)).take(range(8))
     logits = predict(sources.model.model, probe)
     packed = pack(sources.model, sources.model.model, tmp_path)
@@ -77,10 +77,9 @@ def test_a_module_says_how_its_images_were_prepared_and_answers_alike_in_a_clean
         *("model.safetensors", "preprocessor_config.json"),
     ]
     inputs = probe.collate(np.arange(8), 17)
-    with Verifier(timeout_seconds=60) as verifier:
-        assert verifier.check(packed.path, inputs, logits) < 1e-5
-        with pytest.raises(VerificationFailed, match="logits differ"):
-            verifier.check(packed.path, {"pixel_values": inputs["pixel_values"] + 1}, logits)
+    assert warm_verifier.check(packed.path, inputs, logits) < 1e-5
+    with pytest.raises(VerificationFailed, match="logits differ"):
+        warm_verifier.check(packed.path, {"pixel_values": inputs["pixel_values"] + 1}, logits)
 
 
 def test_a_stranger_gets_the_same_answer_from_the_raw_pixels(sources, tmp_path):
