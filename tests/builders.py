@@ -89,10 +89,13 @@ def tiny_pixels(rows: int = 48, *, classes: int = 4, seed: int = 0) -> PixelExam
     return PixelExamples(pixels, np.arange(rows, dtype=np.int64) % classes, patch=PATCH)
 
 
-def tiny_model(family: str, *, classes: int = 4, seed: int = 0) -> nn.Module:
+def tiny_model(family: str, *, classes: int = 4, blocks: int = 2, seed: int = 0) -> nn.Module:
     """A random classifier of any kind `KINDS`: 2 blocks, hidden 16, 24 neurons, 4 heads (llama, qwen2: in 2 groups)."""
     kind, config = KINDS[family]
-    return _seeded(kind, config(classes), seed)
+    made = config(classes)
+    if blocks != made.num_hidden_layers:
+        made = type(made).from_dict(made.to_dict() | {"num_hidden_layers": blocks, "layer_types": None})
+    return _seeded(kind, made, seed)
 
 
 def examples_for(family: str, rows: int = 16) -> Examples:

@@ -44,6 +44,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def product(kept_product: Product) -> Product:
+    return kept_product
+
+
 def decompose(product: Product, **spec: Any) -> tuple[Job, list[Module]]:
     return product.decompose(DEMO | QUICK | spec)
 

@@ -20,6 +20,11 @@ pytestmark = assets.present
 FAST: dict[str, Any] = {"evaluation": {"limit": 40, "similarity": False, "latency": False}}
 
 
+@pytest.fixture(scope="module")
+def product(kept_product: Product) -> Product:
+    return kept_product
+
+
 @pytest.fixture
 def modules(product: Product) -> list[Module]:
     return product.decompose(assets.JOB | FAST | {"concerns": ["3", "8"]})[1]

@@ -13,7 +13,7 @@ from transformers import ViTImageProcessor
 
 from app.sources.demo import FOLDER
 from microlith.masks import Base
-from tests.builders import examples_for, tiny_model
+from tests.builders import KINDS, examples_for, tiny_model
 from worker.families.anatomy import Anatomy, anatomy
 from worker.packaging.layouts import Packer
 from worker.pruning.masks import Bits, Mask
@@ -21,8 +21,20 @@ from worker.pruning.masks import Bits, Mask
 HEADS = ([True, False, False, True], [False, False, True, False])
 """What the first and the second block keep: with two groups of heads both are filled up, or one goes."""
 
-FAMILIES = ("bert", "roberta", "distilbert", "modernbert", "llama", "vit")
 STRUCTURES = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
+FOLDERS = ("portable", "compact", "mask")
+FAMILIES = ("bert", "roberta", "distilbert", "modernbert", "llama", "vit")
+"""One of each kind: with segments, with positions that count pads, with names of its own, fused and gated, a decoder,
+
+and one that reads images. Modules of these are opened in every structure, of the others in one that has all."""
+CELLS = {
+    **{(family, layout): STRUCTURES for family in FAMILIES for layout in FOLDERS},
+    **{(family, layout): ("heads+neurons",) for family in KINDS if family not in FAMILIES for layout in FOLDERS},
+    **{(family, "onnx"): ("weights", "heads+neurons") for family in FAMILIES},
+}
+"""The structures that modules of a family are opened with, by layout. A graph is the same for all structures but for
+
+the sizes in it: those of the base, or smaller ones."""
 
 
 def random_mask(parts: Anatomy, structure: str, *, kept: float = 0.5, seed: int = 0) -> Mask:
@@ -50,9 +62,9 @@ def facts_of(family: str, structure: str = "weights") -> Any:
     return replace(made, resolved=made.resolved.model_copy(update={"model": model}))
 
 
-def base_folder(family: str, folder: Path) -> Any:
+def base_folder(family: str, folder: Path, *, blocks: int = 2) -> Any:
     """A tiny base saved to `folder` with something that prepares inputs; the model itself."""
-    model: Any = tiny_model(family)
+    model: Any = tiny_model(family, blocks=blocks)
     model.save_pretrained(folder)
     if family == "vit":
         ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(folder)
@@ -63,9 +75,9 @@ def base_folder(family: str, folder: Path) -> Any:
     return model
 
 
-def packer_of(loaded: Any, family: str, folder: Path, **options: Any) -> tuple[Packer, Anatomy]:
+def packer_of(loaded: Any, family: str, folder: Path, *, blocks: int = 2, **options: Any) -> tuple[Packer, Anatomy]:
     """What packs modules of a tiny base, in `folder`."""
     (folder / "base").mkdir(parents=True)
-    model = base_folder(family, folder / "base")
+    model = base_folder(family, folder / "base", blocks=blocks)
     of_it = replace(loaded, model=model, folder=folder / "base", licence=None)
     return Packer(of_it, Base.of(model), examples_for(family), folder, **options), anatomy(model)

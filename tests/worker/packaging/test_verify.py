@@ -33,10 +33,9 @@ def logits(loaded):
         return np.concatenate([loaded.model(input_ids=torch.tensor([ids])).logits.numpy() for ids in TOKENS])
 
 
-@pytest.fixture(scope="module")
-def verifier():
-    with Verifier(timeout_seconds=60) as running:
-        yield running
+@pytest.fixture
+def verifier(warm_verifier):
+    return warm_verifier
 
 
 def fake(code, **options):
