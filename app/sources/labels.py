@@ -65,10 +65,12 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     available = _by_class(dataset.splits[spec.sampling.split].labels, model.labels, dataset.class_names)
     need, total = spec.sampling.per_concern, sum(available.values())
     enough = [label for number, label in enumerate(model.labels) if need <= available[number] <= total - need]
+    some = [label for number, label in enumerate(model.labels) if available[number]]
+    better = f"enough ({_listed(enough)})" if enough else f"examples ({_listed(some)})"
     for concern in concerns:
         own = available[concern.id]
         if own < need:
-            raise _short(spec, f"Concern {concern.label!r} has {own} examples", need, enough)
+            raise _short(spec, f"Concern {concern.label!r} has {own} examples", need, better)
         if total - own < need:
             raise _short(spec, f"There are {total - own} examples of the classes beside {concern.label!r}", need)
 
@@ -110,10 +112,11 @@ def _by_class(counts: dict[str, int], model_labels: list[str], class_names: list
     return by_class
 
 
-def _short(spec: JobSpec, what: str, need: int, enough: Sequence[str] = ()) -> NotEnoughSamples:
-    others = f"name only `concerns` that have enough ({_listed(enough)}), " if enough else ""
+def _short(spec: JobSpec, what: str, need: int, better: str | None = None) -> NotEnoughSamples:
+    """`better` tells which concerns could be named instead."""
+    name = f"name only `concerns` that have {better}, " if better else ""
     return NotEnoughSamples(
         f"{what} in the {spec.sampling.split} split; sampling needs {need}.",
-        hint=f"Lower `sampling.per_concern`, {others}or take another split.",
+        hint=f"Lower `sampling.per_concern`, {name}or take another split.",
         pointer="/sampling/per_concern",
     )

@@ -89,6 +89,17 @@ def test_a_class_that_is_short_is_named_with_what_it_has_and_needs():
         check(SPEC, *facts(act=4, animal=3, artifact=4), find_concerns("all", LABELS))
 
 
+@pytest.mark.parametrize(
+    ("per_concern", "told"),
+    [(4, "that have enough (act, artifact)"), (6, "that have examples (act, animal, artifact)")],
+)
+def test_a_class_that_is_short_is_told_with_those_to_name_instead(per_concern, told):
+    spec = SPEC.model_copy(update={"sampling": SPEC.sampling.model_copy(update={"per_concern": per_concern})})
+    with pytest.raises(NotEnoughSamples) as refusal:
+        check(spec, *facts(act=4, animal=3, artifact=4), find_concerns("all", LABELS))
+    assert told in refusal.value.hint
+
+
 def test_a_class_that_is_short_does_not_matter_to_other_concerns():
     check(SPEC, *facts(act=4, animal=3, artifact=1), find_concerns(["act"], LABELS))
 

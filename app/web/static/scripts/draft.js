@@ -23,3 +23,15 @@ document.querySelector("[data-draft]").addEventListener("keydown", (event) => {
     event.target.focus();
   }
 });
+
+// Another model has other concerns. What was ticked, also while the server was asked, stays so where it is offered.
+let ticked = [];
+
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  if (event.target.id !== "concerns-part") return;
+  ticked = [...event.target.querySelectorAll(":checked")].map((box) => box.value);
+});
+
+document.addEventListener("htmx:oobAfterSwap", (event) => {
+  event.target.querySelectorAll("#concerns-part input[type=checkbox]").forEach((box) => (box.checked ||= ticked.includes(box.value)));
+});
