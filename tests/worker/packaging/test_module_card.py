@@ -148,6 +148,15 @@ def test_equal_facts_are_told_equally(make):
     assert make(facts()) == make(facts(labels={"a": "b"}, reuse=False, deadline_seconds=5))
 
 
+@pytest.mark.parametrize("make", [model_card, decomposition])
+def test_what_somebody_called_an_upload_changes_nothing(make):
+    made = facts()
+    model = made.resolved.model.model_copy(update={"name": "my-model"})
+    data = made.resolved.dataset.model_copy(update={"name": "things"})
+    called = replace(made, resolved=made.resolved.model_copy(update={"model": model, "dataset": data}))
+    assert make(called) == make(made)
+
+
 def test_the_card_of_an_image_module_names_the_classes_that_open_it():
     made = facts()
     model = made.resolved.model.model_copy(update={"architecture": "ViTForImageClassification"})
