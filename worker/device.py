@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from app.settings import Settings
 
@@ -17,10 +18,16 @@ def prepare(settings: Settings) -> None:
     import worker.run  # noqa: F401
     from worker.predicting import rehearse
 
-    torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     if "predict" in settings.kinds:
         rehearse()
+
+
+def use_threads(count: int) -> None:
+    """So many threads for torch, and one for NumPy: a second pool would stand in the way of torch's."""
+    torch.set_num_threads(count)
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def title(device: torch.device) -> str:

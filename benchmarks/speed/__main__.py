@@ -17,12 +17,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.speed import against_seed, device, floor, growth, profiles, report, sharing
 from benchmarks.speed.findings import Part
 from benchmarks.speed.machine import machine
+from worker.device import use_threads
 
 PARTS: dict[str, Callable[[Path], Part]] = {
     "seed": against_seed.run,
@@ -43,7 +43,7 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := sorted(set(asked.only) - PARTS.keys()):
         parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    torch.set_num_threads(asked.threads)
+    use_threads(asked.threads)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     met = True

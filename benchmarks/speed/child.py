@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.speed.ours import measured, peak_mb, sources_of
 from microlith.contract import JobSpec
+from worker.device import use_threads
 
 
 def peak_of(spec: JobSpec) -> float:
@@ -25,7 +26,7 @@ def peak_of(spec: JobSpec) -> float:
 def main() -> None:
     """Run what is asked and tell its peak."""
     spec, threads = JobSpec.model_validate_json(sys.argv[1]), int(sys.argv[2])
-    torch.set_num_threads(threads)
+    use_threads(threads)
     measured(spec, sources_of(spec))
     print(json.dumps({"peak_mb": peak_mb()}))
 
