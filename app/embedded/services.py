@@ -31,6 +31,7 @@ class EmbeddedServices:
         self._wanted = (database, broker)
         self._durable = durable
         self._stack = ExitStack()
+        self._workers: list[Supervised] = []
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
 
@@ -69,8 +70,15 @@ class EmbeddedServices:
         keep = [self._lock.fileno()]
         order = Command(name, command, log, env, cwd=Path.cwd(), grace_seconds=WORKER_GRACE_SECONDS, keep=keep)
         worker = Supervised(Child(order), lambda: Child(order))
-        self._stack.callback(worker.stop)
+        if not self._workers:
+            self._stack.callback(self._stop_workers)
+        self._workers.append(worker)
         return worker
+
+    def _stop_workers(self) -> None:
+        """All at the same time: each may have a job to hand back first."""
+        with ThreadPoolExecutor(len(self._workers)) as pool:
+            list(pool.map(Supervised.stop, self._workers))
 
     def _start_servers(self, stack: ExitStack) -> None:
         """Both at the same time; should one fail, the other is stopped by the stack."""
