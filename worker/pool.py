@@ -1,4 +1,4 @@
-"""Celery's pool of child processes, but one that has ended is replaced at once."""
+"""Celery's pool of child processes, but one that has ended is replaced at once, and one without a job ends at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
+from celery.worker import state
 
 EXIT_SECONDS = 1.0
 """For a process that has closed its files to be gone: the next thing the kernel does."""
@@ -27,3 +28,10 @@ class TaskPool(prefork.TaskPool):
     """What `worker_pool` names."""
 
     Pool = PromptPool
+
+    def on_stop(self) -> None:
+        """The end; Celery would wait until a child that has no job has imported all that it needs for one."""
+        if not state.active_requests:
+            for process in self._pool._pool:
+                process.terminate_controlled()
+        super().on_stop()
