@@ -6,7 +6,6 @@ from typing import Any
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
-from celery.worker import state
 
 EXIT_SECONDS = 1.0
 """For a process that has closed its files to be gone: the next thing the kernel does."""
@@ -30,8 +29,11 @@ class TaskPool(prefork.TaskPool):
     Pool = PromptPool
 
     def on_stop(self) -> None:
-        """The end; Celery would wait until a child that has no job has imported all that it needs for one."""
-        if not state.active_requests:
+        """The end; Celery would wait until a child that has no job has imported all that it needs for one.
+
+        A child with a job has been told already, and is waited for while it hands the job back.
+        """
+        if not self._pool._cache:
             for process in self._pool._pool:
                 process.terminate_controlled()
         super().on_stop()

@@ -19,8 +19,8 @@ from tests.faults.specs import FULL, LIGHT
 @first_on("embedded")
 @pytest.mark.parametrize("turn", range(10 if FULL else 1))
 def test_kills_at_random_moments_of_submissions_lose_no_job_and_double_none(site: Site, turn: int) -> None:
-    """A hundred of them in each of ten turns, or 40 in one."""
-    kills = 50 if FULL else 20
+    """A hundred of them in each of ten turns, or 30 in one."""
+    kills = 50 if FULL else 15
     outcomes = [json.loads(answer) for answer in submit_under_kills(site, kills, [2 * turn, 2 * turn + 1])]
     assert sum(outcome["killed"] for outcome in outcomes) == 2 * kills
     answers = {key: job_id for outcome in outcomes for key, job_id in outcome["answers"].items()}

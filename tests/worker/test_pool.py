@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from celery.concurrency import prefork
-from celery.worker import state
 
 from worker.pool import TaskPool
 
@@ -18,8 +17,7 @@ def test_a_worker_that_stops_ends_a_child_at_once_unless_it_has_a_job(
     told: list[str] = []
     child = SimpleNamespace(terminate_controlled=lambda: told.append("end"))
     pool = TaskPool(limit=1)
-    pool._pool = SimpleNamespace(_pool=[child])
-    monkeypatch.setattr(state, "active_requests", {object() for _ in range(jobs)})
+    pool._pool = SimpleNamespace(_pool=[child], _cache=dict.fromkeys(range(jobs)))
     monkeypatch.setattr(prefork.TaskPool, "on_stop", lambda self: told.append("stop"))
     pool.on_stop()
     assert told == (["end", "stop"] if ended else ["stop"])
