@@ -10,6 +10,7 @@ import pytest
 
 from app.queue import PRIORITIES, Queue
 from tests.faults.site import Site
+from tests.faults.sites import first_on
 from tests.faults.specs import FULL
 from tests.faults.watching import wait_for
 
@@ -42,7 +43,7 @@ def test_a_message_that_comes_several_times_runs_its_job_once(site: Site, times:
 
 
 def test_workers_that_race_for_many_jobs_run_each_once(site: Site) -> None:
-    jobs = [site.submit() for _ in range(200 if FULL else 40)]
+    jobs = [site.submit() for _ in range(200 if FULL else 20)]
     for job_id in jobs[::5]:
         ring(site, job_id)
     for _ in range(2):
@@ -73,6 +74,7 @@ def test_a_broker_that_forgets_everything_loses_no_job(site: Site) -> None:
     site.all_end(jobs, 60)
 
 
+@first_on("servers")
 def test_a_broker_behind_a_dead_line_keeps_no_caller_waiting(site: Site) -> None:
     site.light()
     site.ends(site.submit())

@@ -80,6 +80,7 @@ def test_a_worker_that_was_away_and_comes_back_late_changes_nothing(site: Site, 
     assert (site.job(job_id), site.modules(job_id), site.events(job_id)) == before
 
 
+@first_on("servers")
 def test_a_worker_told_to_stop_under_load_hands_its_job_on_at_once(site: Site) -> None:
     leaving = site.light()
     jobs = [site.submit(labels={"pace": pace}) for pace in ("0.6", "0.1", "0.1")]  # a short one would be finished
@@ -94,6 +95,7 @@ def test_a_worker_told_to_stop_under_load_hands_its_job_on_at_once(site: Site) -
     assert [event.data["reason"] for event in requeued] == ["worker stopped"]
 
 
+@first_on("servers")
 def test_a_job_that_follows_another_has_its_process_at_once(site: Site) -> None:
     site.light()
     site.ends(site.submit())
