@@ -28,6 +28,9 @@ app = typer.Typer(
     callback=remember,
 )
 
+USUAL = "portable"
+"""The file form that is downloaded when none is named."""
+
 
 def list_modules(session: Session, job: JobId) -> None:
     """The modules a job has made so far."""
@@ -52,7 +55,7 @@ def download(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to; made when it is missing.")],
     job: Annotated[str | None, typer.Option(help="Every module of this job.")] = None,
     concern: Annotated[list[str] | None, typer.Option(help="Of the jobs, only these labels or ids.")] = None,
-    layout: Annotated[str, typer.Option(help="Which file form.")] = "portable",
+    layout: Annotated[str, typer.Option(help="Which file form.")] = USUAL,
     unpack: Annotated[bool, typer.Option(help="Unpack each module into a folder of its own.")] = True,
 ) -> None:
     """Download modules, every digest checked; what broke off goes on where it stopped.
@@ -215,9 +218,13 @@ def _named(client: Client, name: str, concern: list[str] | None) -> list[Module]
 
 
 def _combined(client: Client, name: str, layout: str) -> list[Artifact]:
-    """What modules became by this job: in the layout, or in whatever it has."""
+    """What modules became by this job: in the layout, or in whatever it has where none was asked for."""
     files = client.job(name).artifacts if name.startswith("job_") else []
-    return [file for file in files if file.layout == layout] or files
+    chosen = [file for file in files if file.layout == layout]
+    if files and not chosen and layout != USUAL:
+        there = ", ".join(file.layout for file in files)
+        raise typer.BadParameter(f"{layout}: what the job made is {there}", param_hint="--layout")
+    return chosen or files
 
 
 def _of_job(client: Client, job: str, wanted: list[str] | None) -> list[Module]:

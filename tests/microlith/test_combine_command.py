@@ -33,6 +33,9 @@ def test_every_layout_of_a_class_set_comes_home(
     service.on("GET /v1/jobs/job_1/modules", answer({"data": [], "next_cursor": None}))
     again = CliRunner().invoke(app, ["download", "job_1", str(tmp_path / "again"), "--layout", "mask", "--json"])
     assert [one["artifact"] for one in json.loads(again.stdout)] == ["art_2"], "what they became is the job's own file"
+    other = CliRunner().invoke(app, ["download", "job_1", str(tmp_path / "other"), "--layout", "onnx"])
+    assert other.exit_code == 2
+    assert "portable, mask" in other.output
     shown = CliRunner().invoke(app, ["jobs", "show", "job_1"])
     assert "art_1" in shown.stdout
     sent = json.loads(service.calls("POST /v1/modules:combine")[-1].body)
