@@ -33,7 +33,7 @@ class TaskPool(prefork.TaskPool):
 
         A child with a job has been told already, and is waited for while it hands the job back.
         """
-        if not self._pool._cache:
+        if self._pool is not None and not self._pool._cache:
             for process in self._pool._pool:
                 process.terminate_controlled()
         super().on_stop()

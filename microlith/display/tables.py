@@ -153,6 +153,7 @@ def modules(found: Iterable[Module]) -> Table:
 
 
 def models(found: Iterable[ModelInfo]) -> Table:
+    """A line for each: its architecture, how many classes it tells apart, how large it is."""
     numbers = ("labels", "parameters", "size")
     table = plain("reference", "name", "architecture", *numbers, "licence", right=numbers)
     for model in found:
@@ -162,6 +163,7 @@ def models(found: Iterable[ModelInfo]) -> Table:
 
 
 def datasets(found: Iterable[DatasetInfo]) -> Table:
+    """A line for each: rows by split, and the columns that are read and that hold the labels."""
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in found:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())

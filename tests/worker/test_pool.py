@@ -21,3 +21,11 @@ def test_a_worker_that_stops_ends_a_child_at_once_unless_it_has_a_job(
     monkeypatch.setattr(prefork.TaskPool, "on_stop", lambda self: told.append("stop"))
     pool.on_stop()
     assert told == (["end", "stop"] if ended else ["stop"])
+
+
+def test_a_worker_whose_children_are_gone_stops_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    pool = TaskPool(limit=1)
+    monkeypatch.setattr(prefork.TaskPool, "on_stop", lambda self: told.append("stop"))
+    pool.on_stop()
+    assert told == ["stop"]
