@@ -147,8 +147,9 @@ class SimilarityBench:
         """What the spec asks to compare."""
         wanted = StatesWanted(spec.calibration.pads, spec.evaluation.similarity_layers)
         samples = _similarity_samples(spec, sources)
-        examples = sources.encode(spec.evaluation.validation_split, rows_of(samples))
-        return cls(wanted, samples, examples, shortcuts, BaseStates(examples, wanted))
+        rows = sorted(rows_of(samples))
+        examples = sources.encode(spec.evaluation.validation_split, rows)
+        return cls(wanted, samples, examples, shortcuts, BaseStates(examples, wanted, rows))
 
     def of_base(self, model: nn.Module, concern: int) -> HiddenStates:
         """The unpruned model's states on the concern's samples, which stay at hand for all its modules."""

@@ -6,10 +6,12 @@ from tests.builders import KINDS, examples_for, tiny_bert, tiny_examples, tiny_m
 from worker.evaluation.course import Course
 from worker.evaluation.runner import predict
 from worker.evaluation.shortcuts import Shortcuts, bytes_of
+from worker.evaluation.similarity import StatesWanted, course_over, states_along
 from worker.families.anatomy import anatomy
 from worker.inputs import Order, forward, pad
 from worker.pruning.masks import Bits, Mask
 from worker.pruning.surgery import realised
+from worker.sampling.concern import ConcernSamples
 
 
 def shortcuts_for(model, examples, pruned):
@@ -133,3 +135,34 @@ def test_hooks_and_stand_ins_are_gone_after_a_course_even_when_it_is_stopped():
     with torch.inference_mode():
         assert forward(model, batch, output_hidden_states=True).hidden_states[-1].shape[1] == 12
     assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_what_only_upstream_modules_read_is_not_kept():
+    model, examples = tiny_bert(), tiny_examples()
+    shortcuts = shortcuts_for(model, examples, {"bert.encoder.layer.0.intermediate.dense"})
+    assert shortcuts.unread == {"bert.embeddings"}
+    course = Course(examples, shortcuts=shortcuts)
+    np.testing.assert_array_equal(course.predict(model), course.predict(model))
+    state = sum(4 * model.config.hidden_size * batch.attention_mask.numel() for batch, _ in course._kept.values())
+    kept = sum(bytes_of(outputs) for _, outputs in course._kept.values())
+    assert state <= kept < 1.1 * state  # what attention wrote
+
+
+def test_an_output_that_others_read_is_kept_whole():
+    model, examples = tiny_model("deberta-v2"), examples_for("deberta-v2", 8)
+    shortcuts = shortcuts_for(model, examples, touched("neurons", anatomy(model)))
+    read = set(shortcuts.upstream) - shortcuts.unread
+    assert read
+    course = Course(examples, shortcuts=shortcuts)
+    np.testing.assert_allclose(course.predict(model), predict(model, examples), atol=1e-5)
+
+
+def test_states_may_be_asked_for_that_no_answer_needs():
+    model, examples = tiny_bert(), tiny_examples()
+    shortcuts = shortcuts_for(model, examples, {"classifier"})
+    samples = ConcernSamples(positive=(0, 1, 2), negative=(3, 4, 5))
+    wanted = StatesWanted(layers="all")
+    course = course_over(examples, samples, wanted, shortcuts)
+    for _ in range(2):
+        states = states_along(model, course, samples, wanted)
+        assert all(np.isfinite(layer).all() for layer in states.concern.pooled)

@@ -17,7 +17,7 @@ from worker.evaluation.similarity import BaseStates, StatesWanted, agreement, co
 from worker.families.anatomy import anatomy
 from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
-from worker.sampling.concern import ConcernSamples
+from worker.sampling.concern import ConcernSamples, rows_of
 
 
 def mean_correlation(x, y):
@@ -160,17 +160,31 @@ def test_every_layer_is_compared_where_asked():
     assert compare(hidden_states(model, examples, SAMPLES), hidden_states(model, examples, SAMPLES)).rest.layers is None
 
 
-@pytest.mark.parametrize(("room", "runs"), [(2**20, 14), (0, 20)])
-def test_the_base_looks_at_a_row_once_for_all_concerns_while_there_is_room(room, runs):
+@pytest.mark.parametrize(("room", "runs"), [(2**20, 1 + 14), (0, 1 + 20)])
+def test_the_base_looks_at_a_row_once_for_all_concerns_where_there_is_room(room, runs):
     model, examples, wanted = tiny_bert(), tiny_examples(), StatesWanted(pads="include")
-    base, ran = BaseStates(examples, wanted, room), []
+    base, ran = BaseStates(examples, wanted, rows_of_both(), room), []
     hook = model.classifier.register_forward_pre_hook(lambda _, given: ran.append(len(given[0])))
     found = [base.of(model, samples) for samples in (SAMPLES, OTHERS)]
     hook.remove()
-    assert sum(ran) == runs
+    assert sum(ran) == runs, "and one row more, to see how much room it takes"
     for states, samples in zip(found, (SAMPLES, OTHERS), strict=True):
         plain = hidden_states(model, examples, samples, wanted)
         for side in ("concern", "rest"):
             left, right = getattr(states, side), getattr(plain, side)
             np.testing.assert_allclose(left.tokens, right.tokens, atol=1e-5)
             np.testing.assert_allclose(left.logits, right.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("room", [2**20, 0])
+def test_a_concerns_states_are_the_same_whichever_concern_was_asked_for_before(room):
+    model, examples, wanted = tiny_bert(), tiny_examples(), StatesWanted()
+    first, second = (BaseStates(examples, wanted, rows_of_both(), room) for _ in range(2))
+    one, _ = first.of(model, SAMPLES), first.of(model, OTHERS)
+    _, other = second.of(model, OTHERS), second.of(model, SAMPLES)
+    np.testing.assert_array_equal(one.concern.pooled, other.concern.pooled)
+    np.testing.assert_array_equal(one.rest.logits, other.rest.logits)
+
+
+def rows_of_both():
+    return sorted(rows_of({0: SAMPLES, 1: OTHERS}))

@@ -26,8 +26,8 @@ class Course:
     """Rows of examples by length, in batches without padding beyond the longest of each; or in their own order, padded.
 
     The first model that runs a batch leaves its inputs and the outputs of its upstream modules for the next ones, as
-    long as there is room; what finds none is computed each time. A batch that runs out of memory takes all that is
-    kept with it, and is run again in halves.
+    long as there is room; what finds none is made each time. A batch that runs out of memory takes all that is kept
+    with it, and is run again in halves.
     """
 
     examples: Examples
@@ -91,10 +91,12 @@ class Course:
         return batch, found
 
     def _keep(self, place: tuple[int, int], batch: Batch, outputs: Outputs) -> None:
-        size = bytes_of(batch.inputs) + bytes_of(outputs)
-        if self._held + size <= self.room:
-            self._kept[place] = batch, outputs
-            self._held += size
+        for found in (outputs, {}):  # both, or the inputs alone
+            size = bytes_of(batch.inputs) + bytes_of(found)
+            if self._held + size <= self.room:
+                self._kept[place] = batch, found
+                self._held += size
+                return
 
     def _forget(self) -> None:
         """Gives back what is kept, and keeps no more."""

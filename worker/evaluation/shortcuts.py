@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,8 @@ class Shortcuts:
 
     upstream: tuple[str, ...] = ()
     """Modules that run once, before any pruned layer: their outputs are those of the base."""
+    unread: frozenset[str] = frozenset()
+    """Upstream modules whose outputs go nowhere but into other upstream modules: nobody reads them a second time."""
     tail: str | None = None
     """The module from which on only the first position is needed for the answer."""
 
@@ -44,9 +46,14 @@ class Shortcuts:
             narrow = cls(tail=_tail(model, anatomy))
             with found.recorded(model) as outputs:
                 forward(model, batch)
-            with found.replayed(model, outputs):
-                upstream = found.upstream if _same(forward(model, batch).logits, plain) else ()
-            return cls(upstream, narrow.tail if _answers(narrow, model, batch, plain) else None)
+            tail = narrow.tail if _answers(narrow, model, batch, plain) else None
+            if not found._replays(model, batch, outputs, plain):
+                return cls(tail=tail)
+            for name in found.upstream:
+                with_one = replace(found, unread=found.unread | {name})
+                if with_one._replays(model, batch, outputs, plain):
+                    found = with_one
+            return replace(found, tail=tail)
 
     @contextmanager
     def recorded(self, model: nn.Module) -> Iterator[dict[str, Any]]:
@@ -54,7 +61,8 @@ class Shortcuts:
         outputs: dict[str, Any] = {}
         with ExitStack() as hooks:
             for name in self.upstream:
-                hook = model.get_submodule(name).register_forward_hook(partial(_keep, outputs, name))
+                keep = partial(_keep, outputs, name, name in self.unread)
+                hook = model.get_submodule(name).register_forward_hook(keep)
                 hooks.callback(hook.remove)
             yield outputs
 
@@ -67,6 +75,12 @@ class Shortcuts:
                 module.forward = partial(_given, output)
                 restore.callback(delattr, module, "forward")
             yield
+
+    def _replays(self, model: nn.Module, batch: Batch, outputs: Outputs, plain: Tensor) -> bool:
+        """Whether a model that is handed its own outputs, but not those that nobody reads, answers as before."""
+        given = {name: _hollow(output) if name in self.unread else output for name, output in outputs.items()}
+        with self.replayed(model, given):
+            return _same(forward(model, batch).logits, plain)
 
     @contextmanager
     def narrowed(self, model: nn.Module) -> Iterator[None]:
@@ -83,7 +97,7 @@ class Shortcuts:
 
 def bytes_of(outputs: Outputs) -> int:
     """The memory that outputs hold."""
-    return sum(tensor.nbytes for output in outputs.values() for tensor in _tensors(output))
+    return sum(tensor.untyped_storage().nbytes() for output in outputs.values() for tensor in _tensors(output))
 
 
 def _upstream(model: nn.Module, pruned: Collection[str], batch: Batch) -> tuple[str, ...]:
@@ -128,8 +142,8 @@ def _same(logits: Tensor, plain: Tensor) -> bool:
     return logits.shape == plain.shape and torch.allclose(logits, plain, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def _keep(outputs: dict[str, Any], name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-    outputs[name] = output
+def _keep(outputs: dict[str, Any], name: str, unread: bool, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    outputs[name] = _hollow(output) if unread else output
 
 
 def _given(output: Any, *_inputs: Any, **_named: Any) -> Any:
@@ -138,6 +152,13 @@ def _given(output: Any, *_inputs: Any, **_named: Any) -> Any:
 
 def _first_position(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(x[:, :1] if isinstance(x, Tensor) and x.dim() == 3 else x for x in inputs)
+
+
+def _hollow(output: Any) -> Any:
+    """The same shapes without the memory; whoever reads them anyway finds no number."""
+    if isinstance(output, Tensor) and output.is_floating_point():
+        return output.new_full((), torch.nan).expand(output.shape)
+    return type(output)(map(_hollow, output)) if type(output) in (tuple, list) else output
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -98,27 +98,33 @@ class HiddenStates:
 
 @dataclass
 class BaseStates:
-    """What the base makes of rows, kept for every concern that names them as long as there is room."""
+    """What the base makes of the samples of all concerns, run together and kept where there is room for it.
+
+    Where there is not, each concern's run by themselves. Either way a concern's states are the same to the last bit,
+    whichever concerns were asked for before: float32 sums depend on what runs in one batch.
+    """
 
     examples: Examples
     wanted: StatesWanted
+    rows: Sequence[int]
     room: int = KEPT_BYTES
-    _kept: dict[int, States] = field(default_factory=dict)  # of one row each
+    _room_for_all: bool | None = None
+    _kept: States | None = None
 
     def of(self, model: nn.Module, samples: ConcernSamples) -> HiddenStates:
         """The base's states on the samples of a concern."""
         rows = (*samples.positive, *samples.negative)
-        new = [row for row in dict.fromkeys(rows) if row not in self._kept]
-        found = self._kept | self._seen(model, new)
-        for row in new:
-            if found[row].nbytes <= self.room:
-                self._kept[row] = found[row]
-                self.room -= found[row].nbytes
-        return HiddenStates.of(States.joined([found[row] for row in rows]), samples)
+        if self._room_for_all is None:
+            self._room_for_all = self._seen(model, self.rows[:1]).nbytes * len(self.rows) <= self.room
+            self._kept = self._seen(model, self.rows) if self._room_for_all else None
+        if self._kept is None:
+            return HiddenStates.of(self._seen(model, rows), samples)
+        places = {row: place for place, row in enumerate(self.rows)}
+        return HiddenStates.of(self._kept.take([places[row] for row in rows]), samples)
 
-    def _seen(self, model: nn.Module, rows: Sequence[int]) -> dict[int, States]:
-        states = states_of(model, Course(self.examples, rows, _pad_to(self.examples, self.wanted), room=0), self.wanted)
-        return {row: states.take([place]) for place, row in enumerate(rows)}
+    def _seen(self, model: nn.Module, rows: Sequence[int]) -> States:
+        course = Course(self.examples, rows, _pad_to(self.examples, self.wanted), room=0)
+        return states_of(model, course, self.wanted)
 
 
 def hidden_states(
@@ -132,9 +138,12 @@ def hidden_states(
 def course_over(
     examples: Examples, samples: ConcernSamples, wanted: StatesWanted, shortcuts: Shortcuts | None = None
 ) -> Course:
-    """The way that the base and a concern's modules go over its samples, the concern's before the rest's."""
-    rows = (*samples.positive, *samples.negative)
-    return Course(examples, rows, _pad_to(examples, wanted), replace(shortcuts or Shortcuts(), tail=None))
+    """The way that the base and a concern's modules go over its samples, the concern's before the rest's.
+
+    Every position of every state may be looked at here.
+    """
+    whole = replace(shortcuts or Shortcuts(), tail=None, unread=frozenset())
+    return Course(examples, (*samples.positive, *samples.negative), _pad_to(examples, wanted), whole)
 
 
 def states_along(model: nn.Module, course: Course, samples: ConcernSamples, wanted: StatesWanted) -> HiddenStates:
