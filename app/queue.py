@@ -6,10 +6,10 @@ The database is the truth. A message that is lost is rung again by the reaper; o
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 import structlog
-from celery import Celery
+from celery import Celery, group
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -18,6 +18,7 @@ from app.domain.queues import QUEUES
 from microlith.contract import Kind
 
 RUN_JOB = "microlith.run_job"
+HELP_JOB = "microlith.help_job"
 
 PRIORITIES: dict[str, int] = {"low": 0, "normal": 1, "high": 2}
 """A spec's priority as a number: higher goes first, in the queue's order and in the broker's."""
@@ -62,8 +63,17 @@ class Queue:
 
     def enqueue(self, job_id: str, priority: int, kind: Kind = "decompose") -> None:
         """Tell the workers that a job waits. A broker that is away is no error: the reaper rings again."""
-        urgency = max(PRIORITIES.values()) - priority  # for Redis 0 is the most urgent
-        self._ring(RUN_JOB, job_id, queue=QUEUES[kind], priority=urgency)
+        options = {"queue": QUEUES[kind], "priority": _urgency(priority), "retry": False}
+        self._ring(lambda: self.celery.send_task(RUN_JOB, args=(job_id,), **options))
+
+    def call_help(self, job_id: str, helpers: int, priority: int) -> None:
+        """Tell so many workers that a running job has modules to be made.
+
+        One that comes too late does nothing, and where none comes the job is made without.
+        """
+        options = {"queue": QUEUES["decompose"], "priority": _urgency(priority), "retry": False}
+        calls = group((self.celery.signature(HELP_JOB, args=(job_id,)) for _ in range(helpers)), app=self.celery)
+        self._ring(lambda: calls.apply_async(**options))
 
     def depth(self, kind: Kind = "decompose") -> int:
         """Messages in this kind's queue that no worker has taken. Raises when the broker does not answer."""
@@ -76,11 +86,16 @@ class Queue:
         with self.celery.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
 
-    def _ring(self, task: str, *args: Any, **options: Any) -> None:
+    def _ring(self, send: Callable[[], object]) -> None:
         if time.monotonic() < self.silent_until:
             return
         try:
-            self.celery.send_task(task, args=args, retry=False, **options)
+            send()
         except BROKER_FAULTS as error:
             self.silent_until = time.monotonic() + QUIET_SECONDS
-            log.warning("doorbell_silent", task=task, error=str(error))
+            log.warning("doorbell_silent", error=str(error))
+
+
+def _urgency(priority: int) -> int:
+    """For Redis 0 is the most urgent."""
+    return max(PRIORITIES.values()) - priority

@@ -33,7 +33,7 @@ def claim(backend: Backend, job_id: str) -> Lease:
 
 
 def journal(backend: Backend, lease: Lease) -> Journal:
-    return Journal(lease, backend.objects)
+    return Journal(lease, backend.objects, backend.queue)
 
 
 def finish(backend: Backend, lease: Lease) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.errors import SourceUnavailable
 from app.domain.layouts import MASK
+from app.queue import Queue
 from app.services.library import describe
 from app.services.shelves import Shelves, registered
 from app.sources.references import Shelf, is_registered
@@ -51,6 +52,7 @@ class Journal:
 
     lease: Lease
     objects: ObjectStore
+    queue: Queue
     total: int = 0
     done: int = 0
     timings: dict[str, float] = field(default_factory=dict)
@@ -85,6 +87,10 @@ class Journal:
         """How many rows the job will pass through a model: what progress is counted in, from now on."""
         self.total = rows
         self.began = time.monotonic()
+
+    def leave(self, rows: int) -> None:
+        """All but so many rows are done, by whomever."""
+        self.done = self.total - rows
 
     def follow(self) -> Callable[[int], None]:
         """A checkpoint for one piece of work, told how many of its rows are done.

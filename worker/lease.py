@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +23,7 @@ from app.db.unit import Database, Unit
 from app.domain.errors import DeadlineExceeded
 from app.services import lifecycle
 from app.settings import Settings
-from microlith.contract import JobSpec, Kind
+from microlith.contract import JobSpec, Kind, State
 
 log = structlog.get_logger()
 
@@ -59,27 +59,36 @@ class Lease:
     heard_at: float = field(default=0.0, init=False)
 
     @classmethod
-    def claim(cls, database: Database, settings: Settings, job_id: str) -> Lease | None:
+    def claim(cls, database: Database, settings: Settings, job_id: str) -> Self | None:
         """The lease of a queued job; None when it is not queued, because it is over or somebody else was first."""
         with database.unit() as unit:
             job = lifecycle.claim(unit, job_id, settings.lease_seconds, settings.kinds)
             if job is None or job.lease_token is None:
                 return None
             left = (job.deadline_at - unit.jobs.now()).total_seconds() if job.deadline_at else None
-            spec = JobSpec.model_validate(job.spec)
-            return cls(
-                database=database,
-                settings=settings,
-                job_id=job.id,
-                owner=job.owner,
-                token=job.lease_token,
-                attempt=job.attempts,
-                spec=spec,
-                seconds_left=left,
-                repairing=job.repairing,
-                kind=job.kind,
-                order=job.order,
-            )
+            return cls.of(database, settings, job, left)
+
+    @classmethod
+    def of(cls, database: Database, settings: Settings, job: JobRow, seconds_left: float | None = None) -> Self:
+        """The lease that a running job is under."""
+        return cls(
+            database=database,
+            settings=settings,
+            job_id=job.id,
+            owner=job.owner,
+            token=str(job.lease_token),
+            attempt=job.attempts,
+            spec=JobSpec.model_validate(job.spec),
+            seconds_left=seconds_left,
+            repairing=job.repairing,
+            kind=job.kind,
+            order=job.order,
+        )
+
+    @property
+    def holder(self) -> str:
+        """The name that shards of the job are held under."""
+        return self.token
 
     def checkpoint(self) -> None:
         """Raises what the heartbeat heard; passes otherwise."""
@@ -128,11 +137,15 @@ class Lease:
 
     def _renew(self) -> None:
         with self.database.unit() as unit:
-            state = unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
+            state = self._keep(unit)
         if state is None:
             self._hear(LeaseLostError(self.job_id))
         elif state == "cancelling":
             self._hear(CancelledError(self.job_id))
+
+    def _keep(self, unit: Unit) -> State | None:
+        """Renews the lease; the job's state, or None when it is lost."""
+        return unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
 
     def _hear(self, what: Exception) -> None:
         """What came first counts, but a lease that is lost leaves nothing else to say."""

@@ -2,8 +2,8 @@
 
 The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
 is measured once, unless an earlier job did so. Then, module by module, the mask is laid over the one model in memory,
-measured, packed in every layout, opened again in a clean process and published. What an earlier attempt has published
-is not made anew.
+measured, packed in every layout, opened again in a clean process and published; by this worker alone, or by all that
+the spec lets share the concerns. What an earlier attempt has published is not made anew.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from worker.base_memory import BaseMemory
 from worker.bench import Bench
 from worker.drawing import draw
 from worker.evaluation.overlap import overlaps
-from worker.export import Exporter, published
+from worker.export import Exporter
 from worker.families.anatomy import anatomy
 from worker.journal import Journal
+from worker.making import Maker
 from worker.packaging.verify import Verifier
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
-from worker.pruning.surgery import realised
 from worker.scratch import scratch
+from worker.sharding import shared_out
 from worker.sources.opening import open_sources
 
 
@@ -64,17 +65,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
 
         journal.lap()  # what follows is each module's own time
         exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation.examples, folder)
-        for concern, ratio, mask in ((concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done):
-            base_states = bench.base_states(model, concern)
-            with realised(model, mask, parts) as module:
-                with journal.phase("evaluating"):
-                    measures = bench.measure(module, concern, base_states, journal.follow())
-                    effect = exporter.effect(module, concern, journal.alive)
-                with journal.phase("exporting"):
-                    delivered = exporter.delivered(module, concern, measures)
-                    facts = exporter.describe(delivered, mask, concern, ratio, measures, effect)
-                    packages = exporter.pack(delivered, mask, facts)
-                with journal.phase("verifying"):
-                    exporter.verify(verifier, packages, delivered)
-            archives = [package.archive for package in packages]
-            journal.publish(concern, ratio, published(facts, packages, journal.lap()), archives)
+        maker = Maker(model, parts, bench, exporter, verifier, journal)
+        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
+        for concern, ratio, mask in shared_out(turns, drawn, bench.rows, journal, folder):
+            maker.make(concern, ratio, mask)

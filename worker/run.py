@@ -46,7 +46,7 @@ def run(backend: Backend, job_id: str) -> None:
 
 
 def _attempt(backend: Backend, lease: Lease) -> None:
-    journal = Journal(lease, backend.objects)
+    journal = Journal(lease, backend.objects, backend.queue)
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
             _story(lease.kind)(lease.spec, journal, backend.settings)

@@ -1,4 +1,4 @@
-"""The task on the queues: an id comes in, a job is run."""
+"""The tasks on the queues: an id comes in, a job is run, or helped with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from app.queue import RUN_JOB
+from app.queue import HELP_JOB, RUN_JOB
 from app.services.backend import Backend
 from app.settings import Settings
 
@@ -16,7 +16,7 @@ GROWN_KILOBYTES = 1_000_000
 
 
 def register(celery: Celery, settings: Settings) -> None:
-    """Teach a worker the task. Each child process runs one job and ends, so that all its memory returns.
+    """Teach a worker the tasks. Each child process runs one job and ends, so that all its memory returns.
 
     Where the settings let it run several (tries, which follow one another quickly), it ends once it has grown.
     """
@@ -44,3 +44,10 @@ def register(celery: Celery, settings: Settings) -> None:
 
         with closing(Backend.open(settings, create_store=False)) as backend:
             run(backend, job_id)
+
+    @celery.task(name=HELP_JOB)
+    def help_job(job_id: str) -> None:
+        from worker.helping import help_with
+
+        with closing(Backend.open(settings, create_store=False)) as backend:
+            help_with(backend, job_id)

@@ -107,6 +107,11 @@ class JobStore:
         )
         return self.session.scalar(renewal)
 
+    def state_under(self, job_id: str, lease_token: str) -> State | None:
+        """The state now, if this lease still holds the job."""
+        held = (JobRow.id == job_id, JobRow.lease_token == lease_token, JobRow.state.in_(HELD_STATES))
+        return self.session.scalar(select(JobRow.state).where(*held))
+
     def page(self, owner: str, wanted: JobFilter, before: str | None, limit: int) -> Sequence[JobRow]:
         """Newest first, from just below the id `before`. Whatever it is narrowed to, an index has it in this order."""
         query = select(JobRow).where(JobRow.owner == owner, *_kind(wanted), *_times(wanted))

@@ -143,6 +143,22 @@ class ModuleRow(Table):
     __table_args__ = (UniqueConstraint("job_id", "concern_id", "ratio"),)
 
 
+class ShardRow(Table):
+    """A concern of a job that several workers make, in the attempt with this lease token. Its holder makes its modules.
+
+    `held_until` is null for the worker that has the lease: it holds as long as that.
+    """
+
+    __tablename__ = "shards"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    concern_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    token: Mapped[str]
+    holder: Mapped[str | None]
+    held_until: Mapped[datetime | None]
+    finished: Mapped[bool] = mapped_column(default=False)
+
+
 class ArtifactRow(Table):
     """A stored file of a module or of a combining job, under a key named by its content, which rows may share.
 

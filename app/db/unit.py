@@ -16,6 +16,7 @@ from app.db.events import EventStore
 from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
+from app.db.shards import ShardStore
 from app.db.sources import SourceStore
 from app.db.uploads import UploadStore
 
@@ -51,6 +52,10 @@ class Unit:
     @cached_property
     def modules(self) -> ModuleStore:
         return ModuleStore(self.session)
+
+    @cached_property
+    def shards(self) -> ShardStore:
+        return ShardStore(self.session)
 
     @cached_property
     def artifacts(self) -> ArtifactStore:

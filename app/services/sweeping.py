@@ -26,6 +26,9 @@ FOLDERS = ("artifacts", uploads.UPLOADS)
 BASES, BASES_DAYS = "bases", 30
 """Where workers remember what they measured of a base, and for how long; it is measured again after that."""
 
+SHARDS = "shards"
+"""Where a worker leaves what others need to help it. It takes that away itself, unless it is lost."""
+
 BATCH = 500
 
 
@@ -64,8 +67,8 @@ def _remove_expired(backend: Backend, kind: Kind, over: Callable[[], bool]) -> N
 
 
 def _remove_orphans(backend: Backend, over: Callable[[], bool]) -> None:
-    """Objects whose attempt or upload never came to name them, and memories of bases that are old."""
-    hours = dict.fromkeys(FOLDERS, backend.settings.orphan_hours) | {BASES: BASES_DAYS * 24}
+    """Objects whose attempt or upload never came to name them, or was lost, and memories of bases that are old."""
+    hours = dict.fromkeys((*FOLDERS, SHARDS), backend.settings.orphan_hours) | {BASES: BASES_DAYS * 24}
     for folder, kept in hours.items():
         old = backend.objects.list(folder, older_than=kept * 3600)
         while not over() and (keys := list(islice(old, BATCH))):

@@ -17,6 +17,10 @@ from microlith.contract.references import DatasetReference, DatasetSpec, Fractio
 MAX_RATIOS = 16
 MAX_CONCERNS = 10_000
 MAX_SECONDS = 30 * 24 * 3600
+MAX_WORKERS = 64
+
+BOOKKEEPING = ("priority", "workers", "deadline_seconds", "reuse", "labels")
+"""What decides when and by whom a job is done, not what comes of it."""
 
 
 class JobSpec(Request):
@@ -64,6 +68,9 @@ class JobSpec(Request):
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
     priority: Literal["low", "normal", "high"] = Field("normal", description="Who goes first when jobs wait.")
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True)] = Field(
+        1, description="How many workers may share the concerns at most; the modules are the same."
+    )
     deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = Field(
         None, description="Seconds from submission within which the job must be done; null sets no limit."
     )
@@ -113,7 +120,7 @@ class JobSpec(Request):
 
         `content` names what the references stood for (revisions, versions), so that changed files are a new job.
         """
-        canonical = self.model_dump(mode="json", exclude={"priority", "deadline_seconds", "reuse", "labels", "dataset"})
+        canonical = self.model_dump(mode="json", exclude={*BOOKKEEPING, "dataset"})
         canonical["dataset"] = self.source.model_dump(mode="json")
         canonical["ratio"] = self.ratios
         text = json.dumps([canonical, *content], sort_keys=True, separators=(",", ":"), ensure_ascii=True)

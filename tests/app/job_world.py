@@ -167,7 +167,7 @@ class Hands(RuleBasedStateMachine):
         assert (lease and lease.job_id) == (expected and expected.id)
         if lease and expected:
             expected.holder = lease.token
-            self.attempts.append(Attempt(lease, Journal(lease, self.house.objects)))
+            self.attempts.append(Attempt(lease, Journal(lease, self.house.objects, self.house.queue)))
 
     def lose_at(self, at: int) -> None:
         del self.rules.messages[at], self.house.queue.messages[at]

@@ -107,5 +107,5 @@ def kept_product(
 
 
 def _verify_by(verifier: Verifier, patch: pytest.MonkeyPatch) -> None:
-    for story in ("pipeline", "exporting", "combination"):
+    for story in ("pipeline", "helping", "exporting", "combination"):
         patch.setattr(f"worker.{story}.Verifier", lambda _folder: nullcontext(verifier))

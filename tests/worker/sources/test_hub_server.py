@@ -42,7 +42,7 @@ def test_a_model_registered_by_its_name_is_described_once_a_worker_has_fetched_i
     known = api.post("/v1/models", json={"hub": "some/model@v1.0"}).json()
     assert known["layers"] == []
     spec = {"model": known["id"], "dataset": "demo:wordnet-supersense"}
-    journal = Journal(claim(backend, submit(backend, **spec)), backend.objects)
+    journal = Journal(claim(backend, submit(backend, **spec)), backend.objects, backend.queue)
     with journal.shelf(journal.lease.spec) as shelf:
         journal.introduce(known["id"], load_model(known["id"], allow_paths=False, shelf=shelf).info)
     found = api.get(f"/v1/models/{known['id']}").json()
