@@ -19,6 +19,8 @@ from app.main import create_app
 from app.settings import Settings
 
 STOP_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies keep an idle connection, so that they never send on one that is being closed."""
 
 LIGHT_JOBS_PER_CHILD = 100
 
@@ -78,6 +80,7 @@ def _server(settings: Settings, port: int) -> uvicorn.Server:
         port=port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return uvicorn.Server(config)

@@ -4,7 +4,8 @@
 
 PostgreSQL, Valkey, the web service and a worker run as processes of their own. The worker computes nothing (it is the
 faults' light one), but claims, writes, stores and publishes as the real one does. First 200 callers follow jobs by
-event stream while 50 submit; then the tables are filled with a million jobs, and pages of them are read over HTTP.
+event stream while 50 submit, one about every 10 s each; then the tables are filled with a million jobs, and pages of
+them are read over HTTP.
 """
 
 from __future__ import annotations
@@ -221,8 +222,9 @@ def main() -> int:
     report = {
         "command": f"make bench-service SERVICE='{' '.join(sys.argv[1:])}'" if sys.argv[1:] else "make bench-service",
         "machine": machine(),
-        "callers": f"{asked.followers} callers follow jobs by event stream; {asked.submitters} submit one about every "
-        f"{asked.pause:g} s, and read it and a list of theirs. The worker computes nothing.",
+        "callers": f"{asked.submitters} callers submit a job about every {asked.pause:g} s each, and read it and a "
+        f"list of theirs; {asked.followers} follow these jobs by event stream, to the end and then the next. All run "
+        "on the same cores, beside a worker that computes nothing: it goes through a job as fast as it can.",
         "jobs": asked.jobs,
         "measured": {name: measured[name] for name in LIMITS},
         "load": load,
@@ -237,7 +239,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--followers", type=int, default=200)
     parser.add_argument("--submitters", type=int, default=50)
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds of each submitter between two jobs")
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds of each submitter between two jobs")
     parser.add_argument("--jobs", type=int, default=1_000_000, help="in the tables when pages are read")
     parser.add_argument("--reports", type=Path, default=Path("benchmarks/reports"))
     return parser.parse_args()

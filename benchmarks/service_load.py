@@ -13,8 +13,6 @@ from random import Random
 from typing import Any
 
 SPEC = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense", "concerns": ["act"], "reuse": False}
-LATEST = 32
-"""Followers choose among so many of the newest jobs."""
 
 
 class Refused(Exception):
@@ -75,7 +73,8 @@ class Load:
     followers: int
     submitters: int
     pause: float
-    jobs: list[str] = field(default_factory=list)
+    newest: dict[int, str] = field(default_factory=dict)  # of each submitter
+    news: defaultdict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     times: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     counts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -103,20 +102,25 @@ class Load:
         async with Connection.open(self.port) as connection:
             while time.monotonic() < self.until:
                 job = await self.timed(connection, "POST", "/v1/jobs", SPEC | {"labels": {"caller": str(number)}})
-                self.jobs.append(job["id"])
+                self.tell(number, job["id"])
                 await asyncio.sleep(dice.uniform(0.5, 1.5) * self.pause / 2)
                 await self.timed(connection, "GET", job["urls"]["self"])
                 await self.timed(connection, "GET", f"/v1/jobs?label.caller={number}")
                 await asyncio.sleep(dice.uniform(0.5, 1.5) * self.pause / 2)
 
+    def tell(self, number: int, job: str) -> None:
+        """Those who follow this submitter hear of its newest job."""
+        self.newest[number] = job
+        self.news.pop(number, asyncio.Event()).set()
+
     async def follow(self, number: int) -> None:
-        """One of the jobs to its end, then another."""
-        dice = Random(number)
-        while not self.jobs:
-            await asyncio.sleep(0.05)
+        """The newest job of one submitter to its end, then the newest of then."""
+        submitter, job = number % self.submitters, ""
         async with Connection.open(self.port) as connection:
             while time.monotonic() < self.until:
-                job = dice.choice(self.jobs[-LATEST:])
+                if self.newest.get(submitter, "") == job:
+                    await self.news[submitter].wait()
+                job = self.newest[submitter]
                 async for _ in connection.events(f"/v1/jobs/{job}/events"):
                     self.counts["events"] += 1
                 self.counts["followed to the end"] += 1

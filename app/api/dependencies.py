@@ -1,4 +1,7 @@
-"""What a route asks for in its signature."""
+"""What a route asks for in its signature.
+
+What waits for nothing is `async`, so that it is done at once: anything else costs the way to a thread and back.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,12 @@ from app.services.watching import Watching
 from microlith.contract import Kind, State
 
 
-def _backend(request: Request) -> Backend:
+async def _backend(request: Request) -> Backend:
     backend: Backend = request.app.state.backend
     return backend
 
 
-def _caller(request: Request) -> str:
+async def _caller(request: Request) -> str:
     owner: str = request.state.owner
     return owner
 
@@ -47,35 +50,46 @@ RequestUnit = Annotated[Unit, Depends(_unit, scope="function")]
 """Committed before the answer leaves, so that a GET right after finds what it says."""
 
 
-def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
+def _glance(backend: AnyBackend) -> Iterator[Unit]:
+    with backend.database.glance() as unit:
+        yield unit
+
+
+async def _jobs_to_read(
+    unit: Annotated[Unit, Depends(_glance, scope="function")], caller: Caller, backend: AnyBackend
+) -> Jobs:
     return Jobs(unit, caller, backend)
 
 
-def _modules(unit: RequestUnit, caller: Caller) -> Modules:
+async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
+    return Jobs(unit, caller, backend)
+
+
+async def _modules(unit: RequestUnit, caller: Caller) -> Modules:
     return Modules(unit, caller)
 
 
-def _orders(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Orders:
+async def _orders(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Orders:
     return Orders(unit, caller, backend)
 
 
-def _tries(backend: AnyBackend, caller: Caller) -> Tries:
+async def _tries(backend: AnyBackend, caller: Caller) -> Tries:
     return Tries(backend, caller)
 
 
-def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
+async def _artifacts(unit: RequestUnit, caller: Caller) -> Artifacts:
     return Artifacts(unit, caller)
 
 
-def _uploads(backend: AnyBackend, caller: Caller) -> Uploads:
+async def _uploads(backend: AnyBackend, caller: Caller) -> Uploads:
     return Uploads(backend, caller)
 
 
-def _library(backend: AnyBackend, caller: Caller) -> Library:
+async def _library(backend: AnyBackend, caller: Caller) -> Library:
     return Library(backend, caller)
 
 
-def _watching(backend: AnyBackend, caller: Caller) -> Watching:
+async def _watching(backend: AnyBackend, caller: Caller) -> Watching:
     return Watching(backend, caller)
 
 
@@ -95,13 +109,14 @@ class JobQuery(BaseModel):
     created_before: Moment | None = None
 
 
-def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> JobFilter:
+async def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> JobFilter:
     """Every `label.KEY=VALUE` in the query must match."""
     labels = {key[6:]: value for key, value in request.query_params.items() if key.startswith("label.")}
     return JobFilter(**named.model_dump(), labels=labels)
 
 
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
+JobsToRead = Annotated[Jobs, Depends(_jobs_to_read)]
 CallersModules = Annotated[Modules, Depends(_modules)]
 CallersOrders = Annotated[Orders, Depends(_orders)]
 CallersTries = Annotated[Tries, Depends(_tries)]

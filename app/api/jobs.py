@@ -15,6 +15,7 @@ from app.api.dependencies import (
     CallersModules,
     CallersWatching,
     IdempotencyKey,
+    JobsToRead,
     PageCursor,
     PageLimit,
     WantedJobs,
@@ -69,7 +70,7 @@ def submit_job(
 
 
 @router.get("", response_model=Page[Job], responses=documented())
-def list_jobs(jobs: CallersJobs, wanted: WantedJobs, cursor: PageCursor) -> Response:
+def list_jobs(jobs: JobsToRead, wanted: WantedJobs, cursor: PageCursor) -> Response:
     """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
     return written(cursor.page(jobs.page(wanted, cursor.before, cursor.limit)))
 

@@ -33,7 +33,7 @@ class Cursor:
     before: str | None
 
     @classmethod
-    def from_query(
+    async def from_query(
         cls,
         limit: Annotated[int, Query(ge=1, description=f"At most {MAX_LIMIT}; more is taken as {MAX_LIMIT}.")] = 20,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,

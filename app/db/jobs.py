@@ -150,11 +150,13 @@ class JobStore:
         asked = list(job_ids)
         if not asked:
             return {}
-        place = func.row_number().over(order_by=QUEUE_ORDER).label("place")
-        front = select(JobRow.id, place).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED).subquery()
-        query = select(JobRow.id, func.coalesce(front.c.place, COUNTED)).outerjoin(front, front.c.id == JobRow.id)
-        rows = self.session.execute(query.where(JobRow.id.in_(asked), QUEUED)).all()
-        return {row[0]: row[1] for row in rows}
+        front = self.session.scalars(select(JobRow.id).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED)).all()
+        places = {job_id: place for place, job_id in enumerate(front, 1)}
+        behind = [job_id for job_id in asked if job_id not in places] if len(front) == COUNTED else []
+        if behind:
+            waiting = self.session.scalars(select(JobRow.id).where(JobRow.id.in_(behind), QUEUED))
+            places |= dict.fromkeys(waiting, COUNTED)
+        return {job_id: places[job_id] for job_id in asked if job_id in places}
 
     def lapsed(self, limit: int = 100) -> Sequence[str]:
         """Jobs whose worker has not renewed its lease in time, the longest silent first."""

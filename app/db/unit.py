@@ -16,6 +16,7 @@ from app.db.events import EventStore
 from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
+from app.db.pool import survive_restarts
 from app.db.shards import ShardStore
 from app.db.sources import SourceStore
 from app.db.uploads import UploadStore
@@ -82,10 +83,10 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=10,
-            pool_pre_ping=True,  # a pool survives a restart of PostgreSQL
             connect_args=CONNECTION,
             json_deserializer=from_json,
         )
+        survive_restarts(self.engine)
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
@@ -95,6 +96,12 @@ class Database:
             yield unit
         for follow_up in unit.follow_ups:
             follow_up()
+
+    @contextmanager
+    def glance(self) -> Iterator[Unit]:
+        """For reading alone: each statement sees what is committed then, and no transaction begins or ends for it."""
+        with Session(self.engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+            yield Unit(session)
 
     def shielded(self, names: Iterable[str]) -> AbstractContextManager[None]:
         """Hold the names of objects against `alone` while the block runs; many may."""

@@ -21,7 +21,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Watching:
-    """What one caller waits for. Every read is a short transaction of its own, shared by all who ask the same."""
+    """What one caller waits for. Every read is shared by all who ask the same."""
 
     backend: Backend
     owner: str
@@ -79,5 +79,5 @@ class Watching:
         return await self.backend.feed.reads.ask((self.owner, *about), lambda: run_in_threadpool(self._ask, question))
 
     def _ask(self, question: Callable[[Jobs], Answer]) -> Answer:
-        with self.backend.database.unit() as unit:
+        with self.backend.database.glance() as unit:
             return question(Jobs(unit, self.owner, self.backend))
