@@ -38,9 +38,9 @@ from worker.evaluation.latency import Stopwatch
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
+from worker.examples import Examples
 from worker.export import own_score
 from worker.families.anatomy import Anatomy, anatomy
-from worker.inputs import Examples
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier

@@ -36,7 +36,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from worker.inputs import Examples, PixelExamples, TokenExamples
+from worker.examples import Examples, PixelExamples, TokenExamples
 
 torch.set_num_threads(1)
 

@@ -22,7 +22,7 @@ from microlith.contract import BaseResult, JobSpec
 from worker.patience import reached
 from worker.sources.opening import Sources
 
-RECIPE = 1
+RECIPE = 2
 """Goes up whenever the same facts would be measured otherwise."""
 
 READING = (".json", ".txt", ".model")
@@ -89,7 +89,7 @@ def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
         "labels": sources.model.labels,
         "dataset": data.sha256 or data.revision,
         "read": spec.source.model_dump(mode="json", exclude={"ref"}),
-        "evaluation": spec.evaluation.model_dump(mode="json", include={"split", "validation_split", "limit"}),
+        "evaluation": spec.evaluation.model_dump(mode="json", include={"split", "validation_split", "limit", "dtype"}),
         "rows": data.rows,
         "device": sources.resolved.device,
         "versions": [torch.__version__, transformers.__version__],

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Report, Similarity
+from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
 from worker.base_memory import BaseMemory
+from worker.evaluation.answers import Answers, Questions
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
-from worker.evaluation.course import Course, Logits
+from worker.evaluation.course import Course
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
@@ -24,8 +25,9 @@ from worker.evaluation.similarity import (
     states_along,
 )
 from worker.evaluation.sparsity import base_size
+from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Checkpoint, Examples, Order, device_of
+from worker.inputs import Checkpoint, Order, device_of
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.opening import Sources
 
@@ -41,14 +43,7 @@ class Measures:
     report: Report
     similarity: Similarity | None
     binary: BinaryScore | None
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A model's logits on both splits."""
-
-    test: Logits
-    validation: Logits
+    numerics: Numerics | None
 
 
 @dataclass
@@ -57,8 +52,7 @@ class Bench:
 
     spec: JobSpec
     labels: list[str]
-    test: Course
-    validation: Course
+    questions: Questions
     similarity: SimilarityBench | None
 
     @classmethod
@@ -70,20 +64,24 @@ class Bench:
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            test=Course(test, shortcuts=shortcuts),
-            validation=Course(validation, shortcuts=shortcuts),
+            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if wanted.similarity else None,
         )
 
     @property
     def rows(self) -> int:
         """Rows one measurement passes through a model."""
-        return len(self.test.examples) + len(self.validation.examples)
+        return self.questions.rows
+
+    @property
+    def validation(self) -> Examples:
+        """The validation split."""
+        return self.questions.validation
 
     @property
     def probe(self) -> Examples:
         """Those of the validation split."""
-        return probe_of(self.validation.examples)
+        return probe_of(self.validation)
 
     def base(self, model: nn.Module, memory: BaseMemory, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model's measures: as an earlier job took them, or taken now and remembered."""
@@ -96,8 +94,10 @@ class Bench:
 
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
         """The unpruned model, measured."""
-        answers = self._ask(model, checkpoint)
-        return BaseResult(parameters=base_size(model).parameters, report=self._report(answers))
+        answers = self.questions.ask(model, checkpoint)
+        return BaseResult(
+            parameters=base_size(model).parameters, report=self._report(answers), numerics=answers.numerics
+        )
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
@@ -107,7 +107,7 @@ class Bench:
         self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
     ) -> Measures:
         """A module on the same examples, and how close it stayed to the base."""
-        answers = self._ask(module, checkpoint)
+        answers = self.questions.ask(module, checkpoint)
         near = None
         if self.similarity and base_states:
             near = compare(base_states, self.similarity.of_module(module, concern.id))
@@ -115,20 +115,17 @@ class Bench:
             report=self._report(answers),
             similarity=near,
             binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+            numerics=answers.numerics,
         )
 
-    def _ask(self, model: nn.Module, checkpoint: Checkpoint) -> Answers:
-        test, done = self.test.predict(model, checkpoint), len(self.test.examples)
-        return Answers(test, self.validation.predict(model, lambda rows: checkpoint(done + rows)))
-
     def _report(self, answers: Answers) -> Report:
-        measured = score(answers.test, self.test.examples.labels, self.labels)
-        return report(measured, exp_loss(answers.validation, self.validation.examples.labels))
+        measured = score(answers.test, self.questions.test.labels, self.labels)
+        return report(measured, exp_loss(answers.validation, self.validation.labels))
 
     def _binary(self, answers: Answers, concern: int) -> BinaryScore:
         """The threshold is chosen on the validation split, the score taken on the evaluation split."""
-        threshold = best_threshold(margins(answers.validation, concern), self.validation.examples.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.test.examples.labels == concern, threshold)
+        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
+        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
 
 
 @dataclass
@@ -181,6 +178,12 @@ def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortc
     model, order = sources.model.model, Order.of(examples)
     few = order.batch(0, min(PROBE_ROWS, len(order.rows)), device_of(model))
     return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
+
+
+def _reduced(spec: JobSpec, sources: Sources) -> bool:
+    """Whether bfloat16 is to be tried."""
+    wanted = spec.evaluation.dtype
+    return wanted == "bfloat16" or (wanted == "auto" and device_of(sources.model.model).type == "cuda")
 
 
 def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:

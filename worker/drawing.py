@@ -11,7 +11,8 @@ from app.sources.places import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from worker.evaluation.runner import Logits, evenly, predict
-from worker.inputs import Checkpoint, Examples
+from worker.examples import Examples
+from worker.inputs import Checkpoint
 from worker.patience import reached
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save

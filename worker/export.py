@@ -30,8 +30,9 @@ from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import BaseSize, base_size, size, sparsity
+from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Checkpoint, Examples, device_of, on_cpu
+from worker.inputs import Checkpoint, device_of, on_cpu
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier
@@ -96,6 +97,7 @@ class Exporter:
             base_report=self.base.report,
             similarity=measures.similarity,
             binary=measures.binary,
+            numerics=measures.numerics,
             samples=SampleRows(list(drawn.positive), list(drawn.negative), self.drawn.boundary),
             mask_sha256=mask.digest(),
             vocabulary=vocabulary,
@@ -191,7 +193,8 @@ def own_score(report: Report, concern: Concern) -> OwnScore:
 def published(facts: ModuleFacts, packages: Sequence[Package], timings: Mapping[str, float]) -> dict[str, object]:
     """The facts as the module's wire model holds them, with what its layouts measured."""
     latencies = [latency.model_dump(mode="json") for package in packages for latency in package.latencies]
-    fields = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report", "similarity", "binary", "vocabulary")
+    whole = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report")
+    fields = (*whole, "similarity", "binary", "numerics", "vocabulary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {

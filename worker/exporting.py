@@ -14,13 +14,14 @@ from worker.evaluation.latency import Stopwatch
 from worker.evaluation.sparsity import base_size
 from worker.export import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
 from worker.families.anatomy import anatomy
+from worker.inputs import device_of
 from worker.journal import Journal
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_of, tokens_of
 from worker.packaging.verify import Opening, Verifier
 from worker.remaking import applied, stored
 from worker.scratch import scratch
-from worker.sources.opening import open_sources
+from worker.sources.opening import open_for
 from worker.trimming import Trimming
 
 
@@ -32,8 +33,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         return
     with scratch() as folder, Verifier(folder) as verifier, journal.shelf(spec) as shelf:
         with journal.phase("resolving"):
-            place = device.choose(settings.device)
-            sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=place)
+            sources = open_for(settings, spec, shelf)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
             base, parts = Base.of(sources.model.model), anatomy(sources.model.model)
@@ -43,7 +43,8 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("exporting"):
             module = applied(base, mask)
             facts = kept.facts(mask, sources.model.licence, sources.data.licence)
-            stopwatch = Stopwatch(examples, device.title(place)) if spec.evaluation.latency else None
+            on = device.title(device_of(sources.model.model))
+            stopwatch = Stopwatch(examples, on) if spec.evaluation.latency else None
             packer = Packer(sources.model, base, examples, folder, stopwatch, order.onnx.int8)
             handout = Handout(module, mask_of(mask), parts, facts)
             if trimming is None:

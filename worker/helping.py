@@ -17,7 +17,6 @@ from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.settings import Settings
 from microlith.contract import BaseResult, JobSpec, Phase, Resolved, State
-from worker import device
 from worker.bench import Bench
 from worker.drawing import Drawn
 from worker.export import Exporter
@@ -29,7 +28,7 @@ from worker.packaging.verify import Verifier
 from worker.patience import DATABASE_AWAY, patient
 from worker.scratch import scratch
 from worker.sharding import fetched, finish, take
-from worker.sources.opening import Sources, open_sources
+from worker.sources.opening import Sources, open_for
 
 log = structlog.get_logger()
 
@@ -58,16 +57,14 @@ def help_with(backend: Backend, job_id: str) -> None:
 def _help(spec: JobSpec, journal: HelpersJournal, settings: Settings) -> None:
     with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
         shelf = held.enter_context(journal.shelf(spec))
-        sources = open_sources(
-            spec, allow_paths=settings.allow_paths, shelf=shelf, device=device.choose(settings.device)
-        )
+        sources = open_for(settings, spec, shelf)
         base = journal.base(sources)
         if base is None:
             log.warning("helper_unlike", device=sources.resolved.device)
             return
         parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
         bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation.examples, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
         maker = Maker(sources.model.model, parts, bench, exporter, verifier, journal)
         while (concern := take(journal, settings.lease_seconds)) is not None:
             shard = fetched(journal, concern, folder)

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 
 from app.settings import Settings
 from microlith.contract import JobSpec
-from worker import device
 from worker.base_memory import BaseMemory
 from worker.bench import Bench
 from worker.drawing import draw
@@ -26,7 +25,7 @@ from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
 from worker.scratch import scratch
 from worker.sharding import shared_out
-from worker.sources.opening import open_sources
+from worker.sources.opening import open_for
 
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
@@ -34,8 +33,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
         with journal.phase("resolving"):
             shelf = held.enter_context(journal.shelf(spec))
-            on = device.choose(settings.device)
-            sources = open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=on)
+            sources = open_for(settings, spec, shelf)
             journal.resolve(sources.resolved, len(sources.concerns))
             journal.introduce(spec.model, sources.model.info)
             model, parts = sources.model.model, anatomy(sources.model.model)
@@ -64,7 +62,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             journal.publish_base(base)
 
         journal.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation.examples, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
         maker = Maker(model, parts, bench, exporter, verifier, journal)
         turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
         for concern, ratio, mask in shared_out(turns, drawn, bench.rows, journal, folder):

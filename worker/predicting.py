@@ -16,7 +16,7 @@ from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Pred
 from microlith.masks import Base, MaskFile
 from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
-from worker.inputs import TokenExamples
+from worker.examples import TokenExamples
 from worker.journal import Journal
 from worker.remaking import applied, reading, stored
 from worker.scratch import scratch

@@ -19,6 +19,7 @@ from microlith.contract import (
     CombineSpec,
     Concern,
     JobSpec,
+    Numerics,
     OwnScore,
     Ratio,
     Report,
@@ -64,7 +65,8 @@ class Stored:
         """All that was said of the module when it was made."""
         told, history = self.module.facts, mask.decomposition
         assert self.base is not None, "modules are published after their base"
-        similarity, binary, vocabulary = (told.get(name) for name in ("similarity", "binary", "vocabulary"))
+        names = ("similarity", "binary", "numerics", "vocabulary")
+        similarity, binary, numerics, vocabulary = (told.get(name) for name in names)
         samples = history["samples"]
         return ModuleFacts(
             concern=Concern.model_validate(told["concern"]),
@@ -79,6 +81,7 @@ class Stored:
             base_report=self.base.report,
             similarity=similarity and Similarity.model_validate(similarity),
             binary=binary and BinaryScore.model_validate(binary),
+            numerics=numerics and Numerics.model_validate(numerics),
             samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
             mask_sha256=history["mask"]["sha256"],
             vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),

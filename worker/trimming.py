@@ -21,7 +21,8 @@ from app.domain.layouts import counted_splits
 from microlith.contract import Concern, JobSpec, OwnScore, TrimmedVocabulary
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
-from worker.inputs import Checkpoint, Examples, Rows, TokenExamples
+from worker.examples import Examples, Rows, TokenExamples
+from worker.inputs import Checkpoint
 from worker.packaging import vocabulary
 from worker.packaging.vocabulary import POINTER
 from worker.sources.opening import Sources

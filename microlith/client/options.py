@@ -44,6 +44,7 @@ class SpecOptions(TypedDict, total=False):
     evaluation: Evaluation | Part
     export: Export | Part
     priority: str
+    workers: int
     deadline_seconds: int | None
     reuse: bool
     labels: Mapping[str, str]

@@ -119,6 +119,17 @@ class BinaryScore(Answer):
     auroc: float
 
 
+class Numerics(Answer):
+    """What a model's answers were computed in, where bfloat16 was tried.
+
+    `agreement` is the fraction of so many `examples` that bfloat16 and float32 predict the same class of.
+    """
+
+    dtype: Literal["bfloat16", "float32"]
+    agreement: float
+    examples: int
+
+
 class TrimmedVocabulary(Answer):
     """What is left of the base's tokens, and the module's scores on the evaluation split when it reads with them.
 
@@ -157,6 +168,7 @@ class Module(Answer):
     binary: BinaryScore | None = None
     latency: Latency | None = Field(None, description="Of one input, in the first layout that was timed.")
     latencies: list[Latency] = Field([], description="By layout and batch size.")
+    numerics: Numerics | None = Field(None, description="Where the splits were answered in bfloat16, or tried to.")
     vocabulary: TrimmedVocabulary | None = Field(
         None, description="With a trimmed vocabulary, which its files have; `own` and `report` are with the whole one."
     )

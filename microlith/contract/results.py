@@ -7,7 +7,7 @@ from pydantic import Field
 from microlith.contract.base import Answer
 from microlith.contract.combine import Combination
 from microlith.contract.job import Resolved
-from microlith.contract.module import Module, Report
+from microlith.contract.module import Module, Numerics, Report
 
 
 class BaseResult(Answer):
@@ -15,6 +15,7 @@ class BaseResult(Answer):
 
     parameters: int
     report: Report
+    numerics: Numerics | None = None
 
 
 class Comparison(Answer):

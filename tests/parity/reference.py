@@ -17,8 +17,8 @@ from transformers import AutoModelForSequenceClassification
 
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
+from worker.examples import Examples, TokenExamples
 from worker.families.anatomy import anatomy
-from worker.inputs import Examples, TokenExamples
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune

@@ -6,9 +6,9 @@ import pytest
 from microlith.contract import JobSpec, Sampling
 from tests.parity.reference import CLASSES, CONCERNS, arrays, examples, masks, masks_of, model, present, spec
 from worker.evaluation.runner import predict
+from worker.examples import EmbeddedExamples
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import EmbeddedExamples
 from worker.pruning.masks import applied
 from worker.pruning.scores.ci import coefficient, contrast, weight_scores
 from worker.pruning.selection import lowest

@@ -14,8 +14,8 @@ from microlith.contract import JobSpec
 from tests import assets
 from tests.folders import portable_folder
 from worker.evaluation.runner import predict
+from worker.examples import Examples
 from worker.families.anatomy import anatomy
-from worker.inputs import Examples
 from worker.packaging.archive import archive
 from worker.packaging.verify import Verifier
 from worker.pruning.evidence import gather

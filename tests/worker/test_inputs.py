@@ -10,15 +10,8 @@ from transformers import AutoTokenizer
 from app.domain.errors import UnsupportedModel
 from tests.builders import MAX_LENGTH, tiny_bert, tiny_distilbert, tiny_examples, tiny_model, tiny_pixels
 from worker.evaluation.runner import predict
-from worker.inputs import (
-    Batch,
-    EmbeddedExamples,
-    encode,
-    forward,
-    mean_over_positions,
-    pad,
-    run_batches,
-)
+from worker.examples import EmbeddedExamples, encode
+from worker.inputs import Batch, forward, mean_over_positions, pad, run_batches
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ from microlith.contract import JobSpec
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
 from worker.evaluation.report import cross_entropy
 from worker.evaluation.runner import predict
+from worker.examples import encode
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import encode, forward, run_batches
+from worker.inputs import forward, run_batches
 from worker.pruning import prune as pruning
 from worker.pruning.evidence import gather
 from worker.pruning.masks import applied, keeping, kept_rows

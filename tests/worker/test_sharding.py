@@ -131,14 +131,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
 
 def test_a_helper_on_another_device_leaves_the_job_alone(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     Calls(product, monkeypatch)
-    makers, plain = made_by(monkeypatch), worker.helping.open_sources
+    makers, plain = made_by(monkeypatch), worker.helping.open_for
 
     def elsewhere(*args: Any, **options: Any) -> Any:
         sources = plain(*args, **options)
         sources.resolved.device = "cuda:0"
         return sources
 
-    monkeypatch.setattr(worker.helping, "open_sources", elsewhere)
+    monkeypatch.setattr(worker.helping, "open_for", elsewhere)
     product.decompose(SPEC | {"workers": 2})
     assert makers == ["Journal"] * 6
 

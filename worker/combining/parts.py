@@ -17,8 +17,8 @@ from microlith.contract import Concern
 from microlith.contract.catalog import Task
 from microlith.masks import Base
 from worker.evaluation.runner import evenly
+from worker.examples import Examples, PixelExamples, encode
 from worker.families.anatomy import Anatomy, anatomy
-from worker.inputs import Examples, PixelExamples, encode
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised
 from worker.sources.images import Images, prepare

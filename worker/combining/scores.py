@@ -11,7 +11,8 @@ from scipy.special import logsumexp
 
 from worker.combining.parts import Part
 from worker.evaluation.runner import Logits, predict
-from worker.inputs import Checkpoint, Examples, unwatched
+from worker.examples import Examples
+from worker.inputs import Checkpoint, unwatched
 
 Scores = npt.NDArray[np.float64]
 

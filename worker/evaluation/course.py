@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from worker.evaluation.shortcuts import Outputs, Shortcuts, bytes_of
-from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Examples, Order, Rows, device_of, forward, unwatched
+from worker.examples import Examples, Rows
+from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Order, device_of, forward, unwatched
 from worker.memory import KEPT_BYTES, in_parts, out_of_memory
 
 Found = TypeVar("Found")
@@ -36,6 +38,8 @@ class Course:
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
     token_budget: int = TOKEN_BUDGET
     room: int = KEPT_BYTES
+    dtype: torch.dtype | None = None
+    """What matrices are multiplied in, where that is not the weights' own."""
     _order: Order = field(init=False)
     _kept: dict[tuple[int, int], tuple[Batch, Outputs]] = field(default_factory=dict)
     _held: int = 0
@@ -68,7 +72,7 @@ class Course:
 
         def ask(start: int, stop: int) -> tuple[Batch, Found]:
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), self._precision(model):
                     return self._look(model, look, start, stop)
             except Exception as error:
                 if out_of_memory(error):
@@ -89,6 +93,9 @@ class Course:
             found = look(batch)
         self._keep((start, stop), batch, outputs)
         return batch, found
+
+    def _precision(self, model: nn.Module) -> AbstractContextManager[Any]:
+        return nullcontext() if self.dtype is None else torch.autocast(device_of(model).type, self.dtype)
 
     def _keep(self, place: tuple[int, int], batch: Batch, outputs: Outputs) -> None:
         for found in (outputs, {}):  # both, or the inputs alone

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from microlith.contract import Latency
-from worker.inputs import Batch, Examples, device_of, forward, pad
+from worker.examples import Examples
+from worker.inputs import Batch, device_of, forward, pad
 
 BATCHES = (1, 32)
 RUNS, LEAST_RUNS = 20, 3

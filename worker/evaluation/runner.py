@@ -7,7 +7,8 @@ import numpy.typing as npt
 from torch import nn
 
 from worker.evaluation.course import Course, Logits
-from worker.inputs import TOKEN_BUDGET, Checkpoint, Examples, unwatched
+from worker.examples import Examples
+from worker.inputs import TOKEN_BUDGET, Checkpoint, unwatched
 
 __all__ = ["Logits", "evenly", "predict"]
 

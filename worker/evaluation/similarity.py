@@ -30,7 +30,8 @@ from worker.evaluation.measures import (
     svcca,
 )
 from worker.evaluation.shortcuts import Shortcuts
-from worker.inputs import Batch, Examples, forward, mean_over_positions
+from worker.examples import Examples
+from worker.inputs import Batch, forward, mean_over_positions
 from worker.memory import KEPT_BYTES
 from worker.sampling.concern import ConcernSamples
 

@@ -34,6 +34,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
             "report": facts.report.model_dump(mode="json"),
             "similarity": facts.similarity and facts.similarity.model_dump(mode="json"),
             "binary": facts.binary and facts.binary.model_dump(mode="json"),
+            "numerics": facts.numerics and facts.numerics.model_dump(mode="json"),
             "base_report": facts.base_report.model_dump(mode="json"),
         },
     }

@@ -10,6 +10,7 @@ from microlith.contract import (
     BinaryScore,
     Concern,
     JobSpec,
+    Numerics,
     OwnScore,
     Ratio,
     Report,
@@ -19,6 +20,7 @@ from microlith.contract import (
     Sparsity,
     TrimmedVocabulary,
 )
+from microlith.contract.spec import BOOKKEEPING
 
 
 class Made(Protocol):
@@ -70,6 +72,7 @@ class ModuleFacts:
     base_report: Report
     similarity: Similarity | None
     binary: BinaryScore | None
+    numerics: Numerics | None
     samples: SampleRows
     mask_sha256: str
     vocabulary: TrimmedVocabulary | None = None
@@ -83,4 +86,4 @@ class ModuleFacts:
 
     def recipe(self) -> dict[str, object]:
         """The spec as JSON, without the caller's bookkeeping."""
-        return self.spec.model_dump(mode="json", exclude={"priority", "deadline_seconds", "reuse", "labels"})
+        return self.spec.model_dump(mode="json", exclude=set(BOOKKEEPING))

@@ -19,8 +19,9 @@ from microlith.contract import Latency
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
 from worker.evaluation.latency import Stopwatch, Timing
+from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Batch, Examples, on_cpu, run_batches
+from worker.inputs import Batch, on_cpu, run_batches
 from worker.packaging import usage
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card

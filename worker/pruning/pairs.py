@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from microlith.contract import Calibration
-from worker.inputs import Examples, pad
+from worker.examples import Examples
+from worker.inputs import pad
 from worker.memory import KEPT_BYTES, in_parts, out_of_memory
 from worker.pruning.steps import Device
 from worker.pruning.watch import Watch

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from microlith.contract import Calibration
-from worker.inputs import Batch, Examples, run_batches
+from worker.examples import Examples
+from worker.inputs import Batch, run_batches
 from worker.sampling.concern import ConcernSamples, rows_of
 
 POSITIVE, NEGATIVE = 0, 1

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.domain.errors import UnsupportedModel
-from worker.inputs import TOKEN_BUDGET, Examples, TokenExamples, device_of, forward, pad
+from worker.examples import Examples, TokenExamples
+from worker.inputs import TOKEN_BUDGET, device_of, forward, pad
 from worker.memory import in_parts
 
 Mode = Literal["inputs", "seed"]

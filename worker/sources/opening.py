@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -11,14 +11,18 @@ import torch
 
 from app.domain.layers import layers_touched, select_layers
 from app.services.planning import boundary_file, concerns_of, roles_of
+from app.settings import Settings
+from app.sources.cache import Cache
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
+from worker import device
+from worker.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
 from worker.families.layers import linear_layers
-from worker.inputs import Examples, PixelExamples, TokenExamples, encode
 from worker.sources.datasets import Labels, LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
+from worker.sources.tokens import kept_token_ids
 
 
 @dataclass(frozen=True)
@@ -31,35 +35,43 @@ class Sources:
     layers: list[str]
     resolved: Resolved
     boundary: Path | None
+    cache: Cache | None = None
+    _tokenised: dict[str, list[list[int]]] = field(default_factory=dict, init=False)  # whole splits, by role
 
     def labels(self, role: str) -> Labels:
         """Class ids [rows] of a split."""
         return self.data.split(role)[1]
 
     def encode(self, role: str, rows: Iterable[int]) -> Examples:
-        """A split under its own row numbers, of which only `rows` are read: encoding the rest would cost and serve
-
-        nothing, so they are left empty, or zero.
-        """
+        """A split under its own row numbers, of which only `rows` need be there; others may be left empty, or zero."""
         inputs, labels = self.data.split(role)
         wanted = sorted(set(rows))
         if self.model.info.task == "image":
             return self._pixels(cast(Images, inputs), labels, wanted)
-        return self._tokens(cast(list[str], inputs), labels, wanted)
+        return self._texts(role, cast(list[str], inputs), labels, wanted)
 
-    def _tokens(self, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
-        encoded = encode_for(self.model, [texts[row] for row in wanted], labels[wanted])
-        token_ids: list[Sequence[int]] = [()] * len(texts)
-        for row, tokens in zip(wanted, encoded.token_ids, strict=True):
-            token_ids[row] = tokens
-        return replace(encoded, token_ids=token_ids, labels=labels)
+    def _texts(self, role: str, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
+        """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
+        model = self.model
+        if len(wanted) == len(texts) and role not in self._tokenised:
+            found = self.cache and kept_token_ids(self.cache, texts, model.tokenizer, model.max_length)
+            self._tokenised[role] = found or token_ids(texts, model.tokenizer, model.max_length)
+        if role in self._tokenised:
+            return replace(encode_for(model, [], labels), token_ids=self._tokenised[role])
+        encoded = encode_for(model, [texts[row] for row in wanted], labels[wanted])
+        tokens: list[Sequence[int]] = [()] * len(texts)
+        for row, made in zip(wanted, encoded.token_ids, strict=True):
+            tokens[row] = made
+        return replace(encoded, token_ids=tokens, labels=labels)
 
     def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
         pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
         return PixelExamples(pixels, labels, patch_of(self.model))
 
 
-def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device) -> Sources:
+def open_sources(
+    spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device, cache: Cache | None = None
+) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows."""
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device)
     data = load_dataset(spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf)
@@ -75,7 +87,14 @@ def open_sources(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, de
             model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
         ),
         boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
+        cache=cache,
     )
+
+
+def open_for(settings: Settings, spec: JobSpec, shelf: Shelf) -> Sources:
+    """The same as a worker with these settings does it: on its device, with its cache."""
+    cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
+    return open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=on, cache=cache)
 
 
 def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:

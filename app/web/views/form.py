@@ -16,7 +16,7 @@ GROUPS = {
     "Evaluation": ("evaluation",),
     "Files": ("export",),
     "Pruning in detail": ("scope", "ratio_rules", "recovery", "head"),
-    "The job itself": ("priority", "deadline_seconds", "reuse", "labels"),
+    "The job itself": ("priority", "workers", "deadline_seconds", "reuse", "labels"),
 }
 """Where the options stand; what is not named here would be missing, and a test holds that none is."""
 

@@ -66,6 +66,7 @@ def facts(**spec):
             rest=SideSimilarity(cca=0.81, linear_cka=0.82, kernel_cka=0.83),
         ),
         binary=None,
+        numerics=None,
         samples=SampleRows(positive=[3, 1], negative=[0, 2]),
         mask_sha256="cd" * 32,
         model_licence=BERT_TINY,

@@ -1,0 +1,102 @@
+"""A split is tokenised once for all jobs of one machine that read it with the same tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+import worker.sources.tokens
+from app.sources.cache import Cache
+from microlith.contract import JobSpec
+from tests.work import DEMO
+from worker.examples import token_ids
+from worker.sources.opening import Sources, open_sources
+from worker.sources.tokens import FILE, identity, kept_token_ids
+
+TINY = Path(__file__).parents[3] / "app" / "demo" / "bert-tiny-wordnet"
+TEXTS = ["a warm-blooded animal", "", "food", "naïve \ud800 text that is longer than the others", "food"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(TINY)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", 10_000_000)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts were tokenised, call by call."""
+    made: list[int] = []
+
+    def counted(texts: list[str], *args: Any) -> list[list[int]]:
+        made.append(len(texts))
+        return token_ids(texts, *args)
+
+    monkeypatch.setattr(worker.sources.tokens, "token_ids", counted)
+    return made
+
+
+def test_what_was_tokenised_before_is_read_again(cache: Cache, tokenizer: Any, calls: list[int]) -> None:
+    texts = [text.replace("\ud800", "") for text in TEXTS]
+    expected = token_ids(texts, tokenizer, 6)
+    for _ in range(3):
+        assert kept_token_ids(cache, texts, tokenizer, 6) == expected
+    assert calls == [5]
+
+
+def test_other_texts_lengths_and_tokenizers_have_tokens_of_their_own(tokenizer: Any) -> None:
+    other = AutoTokenizer.from_pretrained(TINY)
+    known = identity(TEXTS, tokenizer, 6)
+    token_ids(["any call sets how the tokenizer cuts"], tokenizer, 4)
+    assert identity(TEXTS, tokenizer, 6) == identity(TEXTS, other, 6) == known
+    other.add_tokens(["warm-blooded"])
+    others = {
+        identity(TEXTS, other, 6),
+        identity(TEXTS, tokenizer, 7),
+        identity(TEXTS[::-1], tokenizer, 6),
+        identity(["a", "bc"], tokenizer, 6),
+        identity(["ab", "c"], tokenizer, 6),
+    }
+    assert len(others) == 5
+    assert known not in others
+    assert identity(TEXTS, object(), 6) is None, "one that does not say what it is"
+
+
+def test_a_damaged_file_costs_the_time_to_tokenise_and_nothing_else(
+    cache: Cache, tokenizer: Any, calls: list[int]
+) -> None:
+    expected = kept_token_ids(cache, ["food"], tokenizer, 6)
+    [file] = cache.folder.rglob(FILE)
+    file.write_bytes(file.read_bytes()[:40])
+    assert kept_token_ids(cache, ["food"], tokenizer, 6) == expected
+    assert calls == [1, 1]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, tokenizer: Any) -> None:
+    (tmp_path / "file").touch()
+    cache = Cache(tmp_path / "file" / "cache", 10_000_000)
+    assert kept_token_ids(cache, ["food"], tokenizer, 6) == token_ids(["food"], tokenizer, 6)
+
+
+def test_splits_that_are_read_whole_are_tokenised_once_and_others_only_where_they_are_read(
+    cache: Cache, calls: list[int]
+) -> None:
+    def opened() -> Sources:
+        spec = JobSpec.model_validate(DEMO)
+        return open_sources(spec, allow_paths=False, device=torch.device("cpu"), cache=cache)
+
+    for _ in range(2):
+        sources = opened()
+        rows = range(len(sources.labels("test")))
+        whole, few = sources.encode("test", rows), sources.encode("test", [3, 5])
+        assert few.lengths([3, 5]).tolist() == whole.lengths([3, 5]).tolist()
+        assert sources.encode("train", [0, 9]).lengths([0, 1]).tolist()[1] == 0
+    assert calls == [len(rows)]
