@@ -42,7 +42,9 @@ class Settings(BaseSettings):
         5_000_000_000, ge=1, le=5 * 1024**3, description="Of one uploaded file; S3 takes 5 GiB in one PUT."
     )
     cache_bytes: int = Field(
-        20_000_000_000, ge=0, description="How much unpacked uploads may take below `cache` in the data folder."
+        20_000_000_000,
+        ge=0,
+        description="How much unpacked uploads and tokenised splits may take below `cache` in the data folder.",
     )
 
     device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def cache_dir(self) -> Path:
-        """Where uploads arrive and are unpacked."""
+        """Where uploads arrive and are unpacked, and tokenised splits are kept."""
         return self.data_dir.expanduser() / "cache"
 
     @property

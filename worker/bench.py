@@ -13,6 +13,7 @@ from worker.evaluation.answers import Answers, Questions
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.course import Course
+from worker.evaluation.estimate import Estimator
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
@@ -32,6 +33,7 @@ from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.opening import Sources
 
 PROBE_ROWS = 8
+TRIED_ROWS = 4
 SIMILARITY_SAMPLES = 256
 """Samples of the concern, and of the rest, that similarity is taken over: CCA of fewer says little."""
 
@@ -54,6 +56,7 @@ class Bench:
     labels: list[str]
     questions: Questions
     similarity: SimilarityBench | None
+    estimator: Estimator | None
 
     @classmethod
     def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
@@ -66,6 +69,7 @@ class Bench:
             labels=sources.model.labels,
             questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if wanted.similarity else None,
+            estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
         )
 
     @property
@@ -176,7 +180,7 @@ def probe_of(examples: Examples) -> Examples:
 def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortcuts:
     """What modules of this job need not compute, tried on a few of the examples."""
     model, order = sources.model.model, Order.of(examples)
-    few = order.batch(0, min(PROBE_ROWS, len(order.rows)), device_of(model))
+    few = order.batch(0, min(TRIED_ROWS, len(order.rows)), device_of(model))
     return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
 
 

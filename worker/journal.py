@@ -25,6 +25,7 @@ from microlith.contract import (
     BaseResult,
     Combination,
     Concern,
+    Estimate,
     JobSpec,
     Latency,
     ModelInfo,
@@ -139,6 +140,13 @@ class Journal:
         """How much the modules share, at each ratio."""
         with self.lease.write() as (_, job):
             job.overlap = [overlap.model_dump() for overlap in overlaps]
+
+    @patient
+    def estimate(self, concern: Concern, ratio: float, found: Estimate) -> None:
+        """What a module that is not measured yet may be like."""
+        data = {"concern": concern.model_dump(), "ratio": ratio} | found.model_dump(mode="json")
+        with self.lease.write() as (unit, job):
+            unit.events.append(job, "module.estimated", data, unit.jobs.now())
 
     def published(self) -> set[tuple[int, float]]:
         """Concern and ratio of every module that earlier attempts made and whose files are as they were stored.

@@ -1,9 +1,10 @@
 """The story of a decomposition: from two references to one verified module per concern and ratio.
 
 The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
-is measured once, unless an earlier job did so. Then, module by module, the mask is laid over the one model in memory,
-measured, packed in every layout, opened again in a clean process and published; by this worker alone, or by all that
-the spec lets share the concerns. What an earlier attempt has published is not made anew.
+is measured once, unless an earlier job did so; where there is much to measure on, a first idea of every module is told.
+Then, module by module, the mask is laid over the one model in memory, measured, packed in every layout, opened again in
+a clean process and published; by this worker alone, or by all that the spec lets share the concerns. What an earlier
+attempt has published is not made anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from worker.making import Maker
 from worker.packaging.verify import Verifier
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
+from worker.pruning.surgery import realised
 from worker.scratch import scratch
 from worker.sharding import shared_out
 from worker.sources.opening import open_for
@@ -55,15 +57,19 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             masks = list(prune(model, parts, evidence, spec, sources.layers, list(concerns)))
             journal.publish_overlap(overlaps(masks))
 
+        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
         with journal.phase("evaluating"):
             base = bench.base(
                 model, BaseMemory.of(spec, sources, journal.objects, folder, journal.alive), journal.follow()
             )
             journal.publish_base(base)
+            if estimator := bench.estimator:
+                for concern, ratio, mask in turns:
+                    with realised(model, mask, parts) as module:
+                        journal.estimate(concern, ratio, estimator.estimate(module, concern.id, journal.alive))
 
         journal.lap()  # what follows is each module's own time
         exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
         maker = Maker(model, parts, bench, exporter, verifier, journal)
-        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
         for concern, ratio, mask in shared_out(turns, drawn, bench.rows, journal, folder):
             maker.make(concern, ratio, mask)

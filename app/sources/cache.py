@@ -1,4 +1,4 @@
-"""A bounded folder of things that can be made again: unpacked uploads, shared by the processes of this machine.
+"""A bounded folder of things that can be made again (unpacked uploads, tokenised splits) for all processes here.
 
 An entry appears whole or not at all. Who uses one holds a shared flock on it; making and removing take it exclusively,
 so that nothing is made twice at once and nothing vanishes under its reader, whichever process is killed when.

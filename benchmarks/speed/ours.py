@@ -81,6 +81,10 @@ def measured(spec: JobSpec, sources: Sources) -> Outcome:
         bench = Bench.of(spec, sources, parts)
     with outcome.phase("evaluating"):
         outcome.base = bench.measure_base(model, unwatched)
+        for concern, _, mask in masks:
+            if bench.estimator:
+                with realised(model, mask, parts) as module:
+                    bench.estimator.estimate(module, concern)
         for concern, ratio, mask in masks:
             base_states = bench.base_states(model, concerns[concern])
             with realised(model, mask, parts) as module:

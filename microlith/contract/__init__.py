@@ -44,6 +44,7 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
+    Estimate,
     Module,
     Numerics,
     OthersOwn,
@@ -99,6 +100,7 @@ __all__ = [
     "DatasetInfo",
     "DatasetSpec",
     "ErrorDetail",
+    "Estimate",
     "Evaluation",
     "Event",
     "Export",

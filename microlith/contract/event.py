@@ -11,6 +11,7 @@ EventType = Literal[
     "job.phase",
     "job.progress",
     "job.requeued",
+    "module.estimated",
     "module.ready",
     "artifact.ready",
     "job.cancelling",

@@ -119,6 +119,14 @@ class BinaryScore(Answer):
     auroc: float
 
 
+class Estimate(Answer):
+    """A first idea of F1 of a concern's own class on the whole split, from so many examples, as many of each class."""
+
+    f1: float
+    f1_interval: tuple[float, float]
+    examples: int
+
+
 class Numerics(Answer):
     """What a model's answers were computed in, where bfloat16 was tried.
 

@@ -94,7 +94,7 @@ def test_a_course_keeps_no_more_than_it_has_room_for_and_answers_the_same():
     expected = predict(model, examples)
     for _ in range(2):
         np.testing.assert_allclose(course.predict(model), expected, atol=1e-5)
-    kept = [bytes_of(batch.inputs) + bytes_of(outputs) for batch, outputs in course._kept.values()]
+    kept = [bytes_of(known.inputs()) + bytes_of(known.outputs()) for known in course._kept.values()]
     assert 10_000 < sum(kept) <= 20_000
 
 
@@ -143,8 +143,9 @@ def test_what_only_upstream_modules_read_is_not_kept():
     assert shortcuts.unread == {"bert.embeddings"}
     course = Course(examples, shortcuts=shortcuts)
     np.testing.assert_array_equal(course.predict(model), course.predict(model))
-    state = sum(4 * model.config.hidden_size * batch.attention_mask.numel() for batch, _ in course._kept.values())
-    kept = sum(bytes_of(outputs) for _, outputs in course._kept.values())
+    known = course._kept.values()
+    state = sum(4 * model.config.hidden_size * one.inputs()["attention_mask"].numel() for one in known)
+    kept = sum(bytes_of(one.outputs()) for one in known)
     assert state <= kept < 1.1 * state  # what attention wrote
 
 

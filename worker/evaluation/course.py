@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,13 +14,23 @@ import torch
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
-from worker.evaluation.shortcuts import Outputs, Shortcuts, bytes_of
+from worker.evaluation.room import Kept, Room, room_on
+from worker.evaluation.shortcuts import Outputs, Shortcuts
 from worker.examples import Examples, Rows
 from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Order, device_of, forward, unwatched
-from worker.memory import KEPT_BYTES, in_parts, out_of_memory
+from worker.memory import in_parts, out_of_memory
 
 Found = TypeVar("Found")
 Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A batch that was run before: what it is, and what is kept of it."""
+
+    batch: Batch
+    inputs: Kept
+    outputs: Kept
 
 
 @dataclass
@@ -37,12 +47,13 @@ class Course:
     pad_to: int | None = None
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
     token_budget: int = TOKEN_BUDGET
-    room: int = KEPT_BYTES
+    room: int | None = None
+    """Bytes that may be kept; None is as many as there are for it, see worker.evaluation.room."""
     dtype: torch.dtype | None = None
     """What matrices are multiplied in, where that is not the weights' own."""
     _order: Order = field(init=False)
-    _kept: dict[tuple[int, int], tuple[Batch, Outputs]] = field(default_factory=dict)
-    _held: int = 0
+    _room: Room | None = field(default=None, init=False)
+    _kept: dict[tuple[int, int], _Known] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._order = Order.of(self.examples, self.rows, self.pad_to)
@@ -83,11 +94,12 @@ class Course:
 
     def _look(self, model: nn.Module, look: Callable[[Batch], Found], start: int, stop: int) -> tuple[Batch, Found]:
         if (start, stop) in self._kept:
-            batch, outputs = self._kept[start, stop]
+            known = self._kept[start, stop]
+            batch, outputs = replace(known.batch, inputs=known.inputs()), known.outputs()
             with self.shortcuts.replayed(model, outputs):
                 return batch, look(batch)
         batch = self._order.batch(start, stop, device_of(model))
-        if not self.room:
+        if self.room == 0:
             return batch, look(batch)
         with self.shortcuts.recorded(model) as outputs:
             found = look(batch)
@@ -98,17 +110,15 @@ class Course:
         return nullcontext() if self.dtype is None else torch.autocast(device_of(model).type, self.dtype)
 
     def _keep(self, place: tuple[int, int], batch: Batch, outputs: Outputs) -> None:
-        for found in (outputs, {}):  # both, or the inputs alone
-            size = bytes_of(batch.inputs) + bytes_of(found)
-            if self._held + size <= self.room:
-                self._kept[place] = batch, found
-                self._held += size
-                return
+        self._room = self._room or room_on(batch.labels.device, self.room)
+        inputs = self._room.take(batch.inputs)
+        if inputs is not None:
+            self._kept[place] = _Known(replace(batch, inputs={}), inputs, self._room.take(outputs) or dict)
 
     def _forget(self) -> None:
         """Gives back what is kept, and keeps no more."""
         self._kept.clear()
-        self.room = 0
+        self._room, self.room = None, 0
 
 
 def _logits(model: nn.Module, batch: Batch) -> Logits:

@@ -7,7 +7,7 @@ one goes on. Either is checked once on real rows, and left out where the answers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,9 +95,18 @@ class Shortcuts:
             hook.remove()
 
 
-def bytes_of(outputs: Outputs) -> int:
-    """The memory that outputs hold."""
-    return sum(tensor.untyped_storage().nbytes() for output in outputs.values() for tensor in _tensors(output))
+def bytes_of(outputs: Outputs, aligned: int = 1) -> int:
+    """The memory that outputs hold; with every tensor beginning at a multiple of `aligned` bytes."""
+    tensors = [tensor for output in outputs.values() for tensor in _tensors(output)]
+    sizes = [min(tensor.nbytes, tensor.untyped_storage().nbytes()) for tensor in tensors]
+    return sum(-(-size // aligned) * aligned for size in sizes)
+
+
+def mapped(change: Callable[[Any], Any], output: Any, kind: type = Tensor) -> Any:
+    """What a module returned, with every tensor of it, or whatever stands in its place, changed."""
+    if isinstance(output, kind):
+        return change(output)
+    return type(output)(mapped(change, part, kind) for part in output) if type(output) in (tuple, list) else output
 
 
 def _upstream(model: nn.Module, pruned: Collection[str], batch: Batch) -> tuple[str, ...]:
@@ -156,9 +165,11 @@ def _first_position(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, .
 
 def _hollow(output: Any) -> Any:
     """The same shapes without the memory; whoever reads them anyway finds no number."""
-    if isinstance(output, Tensor) and output.is_floating_point():
-        return output.new_full((), torch.nan).expand(output.shape)
-    return type(output)(map(_hollow, output)) if type(output) in (tuple, list) else output
+    return mapped(_without_memory, output)
+
+
+def _without_memory(tensor: Tensor) -> Tensor:
+    return tensor.new_full((), torch.nan).expand(tensor.shape) if tensor.is_floating_point() else tensor
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

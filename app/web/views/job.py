@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 from app.domain.states import TRANSITIONS, Action
 from app.web.views import words
@@ -174,17 +174,21 @@ def _told(event: Event) -> str:
         "job.expired": "Expired: nobody could start it before its deadline",
         "artifact.ready": f"File ready: {data.get('layout', 'artifact')}",
     }
-    if kind == "module.ready":
+    if kind in ("module.ready", "module.estimated"):
         return _module_told(data)
     return told.get(kind, kind)
 
 
-def _module_told(data: dict[str, object]) -> str:
+def _module_told(data: dict[str, Any]) -> str:
     concern = data.get("concern")
     label = concern.get("label") if isinstance(concern, dict) else concern
     ratio = data.get("ratio")
     at = f" at ratio {ratio:g}" if isinstance(ratio, int | float) else ""
-    return f"Module ready: {label if label is not None else data.get('module_id', '')}{at}"
+    name = f"{label if label is not None else data.get('module_id', '')}{at}"
+    if "f1_interval" not in data:
+        return f"Module ready: {name}"
+    low, high = data["f1_interval"]
+    return f"First idea of {name}: F1 {data['f1']:.2f}, between {low:.2f} and {high:.2f}"
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 const PAUSE = 500;
 const TERMINAL = ["job.succeeded", "job.failed", "job.cancelled", "job.expired"];
-const KINDS = ["job.queued", "job.running", "job.phase", "job.progress", "job.requeued", "module.ready", "artifact.ready", "job.cancelling", ...TERMINAL];
+const KINDS = ["job.queued", "job.running", "job.phase", "job.progress", "job.requeued", "module.estimated", "module.ready", "artifact.ready", "job.cancelling", ...TERMINAL];
 
 const job = () => document.getElementById("job");
 let due = null;
