@@ -25,7 +25,7 @@ from microlith.contract import (
     BaseResult,
     Combination,
     Concern,
-    Estimate,
+    EarlyScore,
     JobSpec,
     Latency,
     ModelInfo,
@@ -142,7 +142,7 @@ class Journal:
             job.overlap = [overlap.model_dump() for overlap in overlaps]
 
     @patient
-    def estimate(self, concern: Concern, ratio: float, found: Estimate) -> None:
+    def estimate(self, concern: Concern, ratio: float, found: EarlyScore) -> None:
         """What a module that is not measured yet may be like."""
         data = {"concern": concern.model_dump(), "ratio": ratio} | found.model_dump(mode="json")
         with self.lease.write() as (unit, job):

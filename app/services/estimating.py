@@ -22,20 +22,19 @@ WEIGHT_COPIES = 4
 ROW, STORED = 400, 30
 """Bytes of an example besides its text; and of a text and its tokens in Python's lists, for each byte of its file."""
 
-ANSWER = 48
-"""Bytes of one class of one example: float32 of base and module, and the float64 that losses are taken in."""
+ANSWER = 16
+"""Bytes of one class of one example: float32, and what measures make of all of them at once."""
 
 POSITIONS, LIVE = 2048, 16
 """Positions of a batch, and how many tensors of a layer's width, some of them float64, live at the same time."""
 
 SUM = 8
 
-KEPT, KEPT_STATES = 128 * MB, 2
-"""What each split keeps, at most, of what the first layers make of its texts for all modules; of so many states.
+KEPT = 128 * MB
+"""What is kept, at most, of padded inputs for the concerns that name the same, first to calibrate, then to compare.
 
-As much is kept of padded inputs for the concerns that name the same ones, first to calibrate and then to compare.
+What modules share of the splits' texts lies on the worker's disk, up to 1 GB for each split.
 """
-
 
 UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
 """Of a job whose sources only the worker can fetch."""
@@ -76,8 +75,7 @@ class Work:
           + 2048 · widest layer · 4 · 16                            activations of a batch (or of one longer text)
           + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
           + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
-          + 48 · evaluated examples · classes                       answers
-          + 32 · narrowest layer · 4 · 2 · evaluated examples       what modules share, 256 MB at most
+          + 16 · evaluated examples · classes                       answers
           + 128 MB                                                  where pads are included: what concerns share
 
         The clean process that opens modules again takes the first two lines once more, beside it. What one concern
@@ -86,7 +84,6 @@ class Work:
         shapes = {layer.name: layer.shape for layer in self.model.layers}
         chosen = [shapes[name] for name in self.layers]
         widest = max((max(shape) for shape in shapes.values()), default=0)
-        hidden = min((inputs for _, inputs in shapes.values()), default=0)
         mask_bits = 32 if self.spec.recovery == "refit" else 1
         return (
             PROCESS
@@ -97,7 +94,6 @@ class Work:
             + SUM * self.concerns * sum(inputs for _, inputs in chosen) * 5 * 2
             + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
             + ANSWER * self.evaluated * len(self.model.labels)
-            + min(2 * KEPT, TOKENS_PER_TEXT * hidden * 4 * KEPT_STATES * self.evaluated)
             + (KEPT if self.spec.calibration.pads == "include" else 0)
         )
 

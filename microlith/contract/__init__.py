@@ -44,7 +44,7 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
-    Estimate,
+    EarlyScore,
     Module,
     Numerics,
     OthersOwn,
@@ -99,8 +99,8 @@ __all__ = [
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
+    "EarlyScore",
     "ErrorDetail",
-    "Estimate",
     "Evaluation",
     "Event",
     "Export",

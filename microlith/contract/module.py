@@ -119,7 +119,7 @@ class BinaryScore(Answer):
     auroc: float
 
 
-class Estimate(Answer):
+class EarlyScore(Answer):
     """A first idea of F1 of a concern's own class on the whole split, from so many examples, as many of each class."""
 
     f1: float

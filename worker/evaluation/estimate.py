@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from microlith.contract import Estimate
+from microlith.contract import EarlyScore
 from worker.evaluation.course import Course
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
@@ -44,14 +44,14 @@ class Estimator:
         sizes = np.bincount(examples.labels, minlength=classes)
         return cls(Course(examples.take(rows), shortcuts=shortcuts, room=0), sizes)
 
-    def estimate(self, module: nn.Module, concern: int, checkpoint: Checkpoint = unwatched) -> Estimate:
+    def estimate(self, module: nn.Module, concern: int, checkpoint: Checkpoint = unwatched) -> EarlyScore:
         """How well a module does on its concern."""
         labels = self.course.examples.labels
         given = self.course.predict(module, checkpoint).argmax(1) == concern
         drawn = np.bincount(labels, minlength=len(self.sizes))
         taken = np.bincount(labels[given], minlength=len(self.sizes))
         f1, interval = weighed(taken, drawn, self.sizes, concern)
-        return Estimate(f1=f1, f1_interval=interval, examples=len(labels))
+        return EarlyScore(f1=f1, f1_interval=interval, examples=len(labels))
 
 
 def balanced(labels: Rows, classes: int) -> Rows:
