@@ -140,6 +140,7 @@ class SimilarityBench:
     samples: Mapping[int, ConcernSamples]
     examples: Examples
     shortcuts: Shortcuts
+    ratios: int
     base: BaseStates
     _at_hand: tuple[int, HiddenStates, Course] | None = None
 
@@ -150,13 +151,13 @@ class SimilarityBench:
         samples = _similarity_samples(spec, sources)
         rows = sorted(rows_of(samples))
         examples = sources.encode(spec.evaluation.validation_split, rows)
-        return cls(wanted, samples, examples, shortcuts, BaseStates(examples, wanted, rows))
+        return cls(wanted, samples, examples, shortcuts, len(spec.ratios), BaseStates(examples, wanted, rows))
 
     def of_base(self, model: nn.Module, concern: int) -> HiddenStates:
         """The unpruned model's states on the concern's samples, which stay at hand for all its modules."""
         if self._at_hand is None or self._at_hand[0] != concern:
             samples = self.samples[concern]
-            course = course_over(self.examples, samples, self.wanted, self.shortcuts)
+            course = course_over(self.examples, samples, self.wanted, self.shortcuts if self.ratios > 1 else None)
             self._at_hand = concern, self.base.of(model, samples), course
         return self._at_hand[1]
 

@@ -19,7 +19,7 @@ SPEC = {
     "model": "demo:bert-tiny-wordnet",
     "dataset": "demo:wordnet-supersense",
     "ratio": [0.4, 0.6],
-    "evaluation": {"limit": 200, "latency": False},
+    "evaluation": {"limit": 60, "latency": False},
     "reuse": False,
 }
 

@@ -10,7 +10,7 @@ from app.web.views.job import JobPage, job_page
 from app.web.views.jobs import jobs_page
 from app.web.views.module import module_page
 from app.web.views.report import View
-from microlith.contract import Job, Module, Page
+from microlith.contract import Job, Module, Numerics, Page
 from tests.web import samples
 
 
@@ -100,6 +100,15 @@ def test_a_module_tells_what_it_confuses_most_with_the_bases_count_beside() -> N
     ]
     assert page.missing == ["compact", "mask", "onnx"]
     assert [row.label for row in page.classes if row.concern] == ["animal"]
+
+
+def test_a_module_that_was_measured_in_bfloat16_says_how_that_compares() -> None:
+    plain = samples.module(0, 0.9, 0.8)
+    numerics = Numerics(dtype="bfloat16", agreement=2046 / 2048, examples=2048)
+    reduced = plain.model_copy(update={"numerics": numerics})
+    said = [module_page(module, samples.job(), None, [module]).what for module in (plain, reduced)]
+    assert "bfloat16" not in said[0]
+    assert said[1].endswith("Measured in bfloat16: bfloat16 and float32 differ in 2 of 2,048 predictions.")
 
 
 def test_less_loss_is_a_gain() -> None:

@@ -24,9 +24,14 @@ SPEC = DEMO | {
     "concerns": ["act", "animal", "artifact"],
     "ratio": [0.3, 0.6],
     "recovery": "bias",
-    "evaluation": {"limit": 120, "latency": False},
+    "evaluation": {"limit": 60, "latency": False},
     "export": {"layouts": ["portable", "mask"]},
     "reuse": False,
+}
+QUICK = SPEC | {
+    "ratio": 0.5,
+    "evaluation": {"limit": 20, "similarity": False, "latency": False},
+    "export": {"layouts": ["mask"]},
 }
 
 
@@ -99,10 +104,10 @@ def test_a_helper_makes_the_same_modules(
 
 def test_no_more_helpers_are_called_than_there_are_concerns(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(product, monkeypatch, answered=False)
-    job, modules = product.decompose(SPEC | {"workers": 9})
+    job, modules = product.decompose(QUICK | {"workers": 9})
     assert calls.heard == [(job.id, 2, 1)]
-    assert len(modules) == 6, "where no helper comes the job is made without"
-    job, _ = product.decompose(SPEC | {"concerns": ["act"], "workers": 9})
+    assert len(modules) == 3, "where no helper comes the job is made without"
+    job, _ = product.decompose(QUICK | {"concerns": ["act"], "workers": 9})
     assert len(calls.heard) == 1, "one concern is one worker's"
 
 
@@ -139,8 +144,8 @@ def test_a_helper_on_another_device_leaves_the_job_alone(product: Product, monke
         return sources
 
     monkeypatch.setattr(worker.helping, "open_for", elsewhere)
-    product.decompose(SPEC | {"workers": 2})
-    assert makers == ["Journal"] * 6
+    product.decompose(QUICK | {"workers": 2})
+    assert makers == ["Journal"] * 3
 
 
 def test_a_helper_that_comes_too_late_does_nothing(product: Product, alone: tuple[Job, list[Module]]) -> None:

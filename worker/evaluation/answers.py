@@ -48,7 +48,7 @@ class Questions:
         dtype, splits = torch.bfloat16 if self.reduced else None, (self.test, self.validation)
         self._courses = tuple(Course(split, shortcuts=self.shortcuts, dtype=dtype) for split in splits)
         self._rows = evenly(len(self.test), CHECKED_ROWS)
-        self._checked = Course(self.test.take(self._rows), shortcuts=self.shortcuts)
+        self._checked = Course(self.test, self._rows, shortcuts=self.shortcuts)
 
     @property
     def rows(self) -> int:
@@ -61,7 +61,7 @@ class Questions:
         if not self.reduced:
             return answers
         exact = self._checked.predict(model, lambda _: checkpoint(self.rows))
-        agreement = float(np.mean(exact.argmax(1) == answers.test[self._rows].argmax(1)))
+        agreement = float(np.mean(exact[self._rows].argmax(1) == answers.test[self._rows].argmax(1)))
         dtype = "bfloat16" if agreement >= AGREEMENT else "float32"
         if dtype == "float32":
             plain = (Course(split, shortcuts=self.shortcuts, room=0) for split in (self.test, self.validation))

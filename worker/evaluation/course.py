@@ -59,7 +59,7 @@ class Course:
         self._order = Order.of(self.examples, self.rows, self.pad_to)
 
     def predict(self, model: nn.Module, checkpoint: Checkpoint = unwatched) -> Logits:
-        """Logits [rows, classes] in the order of the examples; the model is left in eval mode.
+        """Logits [examples, classes], 0 where the course does not lead; the model is left in eval mode.
 
         `checkpoint` hears the rows done after each batch and may raise. Raises UnsupportedModel when a logit is not
         finite.
@@ -69,7 +69,7 @@ class Course:
         with self.shortcuts.narrowed(model):
             for batch, answers in self.run(model, partial(_logits, model)):
                 if not logits.size:
-                    logits = np.empty((len(self.examples), answers.shape[1]), np.float32)
+                    logits = np.zeros((len(self.examples), answers.shape[1]), np.float32)
                 logits[batch.rows] = answers
                 done += len(batch)
                 checkpoint(done)

@@ -30,9 +30,10 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass
 class Estimator:
-    """The sample, and how many of each class [classes] there are in the split."""
+    """Rows of a split as the sample, and how many of each class [classes] there are in the split."""
 
     course: Course
+    rows: Rows
     sizes: Counts
 
     @classmethod
@@ -42,12 +43,12 @@ class Estimator:
         if len(rows) > LARGEST_SHARE * len(examples):
             return None
         sizes = np.bincount(examples.labels, minlength=classes)
-        return cls(Course(examples.take(rows), shortcuts=shortcuts, room=0), sizes)
+        return cls(Course(examples, rows, shortcuts=shortcuts, room=0), rows, sizes)
 
     def estimate(self, module: nn.Module, concern: int, checkpoint: Checkpoint = unwatched) -> EarlyScore:
         """How well a module does on its concern."""
-        labels = self.course.examples.labels
-        given = self.course.predict(module, checkpoint).argmax(1) == concern
+        labels = self.course.examples.labels[self.rows]
+        given = self.course.predict(module, checkpoint)[self.rows].argmax(1) == concern
         drawn = np.bincount(labels, minlength=len(self.sizes))
         taken = np.bincount(labels[given], minlength=len(self.sizes))
         f1, interval = weighed(taken, drawn, self.sizes, concern)

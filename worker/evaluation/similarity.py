@@ -139,12 +139,13 @@ def hidden_states(
 def course_over(
     examples: Examples, samples: ConcernSamples, wanted: StatesWanted, shortcuts: Shortcuts | None = None
 ) -> Course:
-    """The way that the base and a concern's modules go over its samples, the concern's before the rest's.
+    """The way that a concern's modules go over its samples, the concern's before the rest's.
 
-    Every position of every state may be looked at here.
+    Every position of every state may be looked at here. Without shortcuts nothing is kept, as for a single module.
     """
     whole = replace(shortcuts or Shortcuts(), tail=None, unread=frozenset())
-    return Course(examples, (*samples.positive, *samples.negative), _pad_to(examples, wanted), whole)
+    rows, room = (*samples.positive, *samples.negative), None if shortcuts else 0
+    return Course(examples, rows, _pad_to(examples, wanted), whole, room=room)
 
 
 def states_along(model: nn.Module, course: Course, samples: ConcernSamples, wanted: StatesWanted) -> HiddenStates:

@@ -128,7 +128,17 @@ def _what(module: Module, job: Job) -> str:
         f"The part of {words.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
         f"{words.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
+        f"{_numerics(module)}"
     )
+
+
+def _numerics(module: Module) -> str:
+    """What it was measured in, where that was a question."""
+    found = module.numerics
+    if found is None:
+        return ""
+    apart = round((1 - found.agreement) * found.examples)
+    return f" Measured in {found.dtype}: bfloat16 and float32 differ in {apart:,} of {found.examples:,} predictions."
 
 
 def _measures(module: Module, base: Report | None) -> list[Measure]:
