@@ -69,13 +69,13 @@ def test_it_is_tried_on_cuda_and_where_somebody_asks(
 
 
 def test_a_job_in_bfloat16_says_so_of_every_model_and_measures_the_same(product: Product) -> None:
-    spec = DEMO | {"concerns": ["animal"], "evaluation": {"limit": 1500, "latency": False}}
+    spec = DEMO | {"concerns": ["animal"], "evaluation": {"limit": 300, "similarity": False, "latency": False}}
     _, (plain,) = product.decompose(spec)
     job, (module,) = product.decompose(spec | {"evaluation": spec["evaluation"] | {"dtype": "bfloat16"}})
     base = product.results(job).base
     assert plain.numerics is None
     for told in (module.numerics, base and base.numerics):
         assert told is not None
-        assert told.examples == 1500
+        assert told.examples == 300
         assert (told.dtype == "bfloat16") is (told.agreement >= 0.999)
-    assert module.own.f1 == pytest.approx(plain.own.f1, abs=0.01)
+    assert module.own.f1 == pytest.approx(plain.own.f1, abs=0.02)

@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,6 +79,13 @@ def test_the_file_has_no_name_and_is_gone_with_its_room(tmp_path: Path, monkeypa
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(file)
+
+
+def test_most_of_a_disk_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=4000))
+    found = room_on(torch.device("cpu"))
+    assert found.take({"large": torch.zeros(251)}) is None
+    assert found.take({"small": torch.zeros(250)}) is not None
 
 
 def test_a_device_keeps_its_own() -> None:

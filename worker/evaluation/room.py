@@ -8,6 +8,7 @@ system keeps it in whatever memory is free, and the process does not grow. On an
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from torch import Tensor
 from worker.evaluation.shortcuts import Outputs, bytes_of, mapped
 from worker.memory import KEPT_BYTES
 
-FILED_BYTES = 1024**3
+FILED_BYTES, FREE_SHARE = 1024**3, 0.25
+"""What a file takes at most, and of the disk that is free: a job's modules need some of it too."""
+
 ALIGNED = 64
 """Bytes; where a tensor in a block may begin."""
 
@@ -43,7 +46,8 @@ class Room(Protocol):
 def room_on(device: torch.device, size: int | None = None) -> Room:
     """Room of `size` bytes (None: as many as its kind has) for tensors of a device."""
     if device.type == "cpu":
-        return FileRoom(FILED_BYTES if size is None else size)
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        return FileRoom(min(FILED_BYTES if size is None else size, int(FREE_SHARE * free)))
     return BlockRoom(KEPT_BYTES if size is None else size)
 
 
