@@ -37,8 +37,9 @@ def _session(engine: Engine) -> Iterator[Connection]:
         try:
             yield connection
         finally:
-            with suppress(DBAPIError):  # a connection that broke holds no lock
-                connection.execute(select(func.pg_advisory_unlock_all()))
+            if not connection.invalidated:  # one that broke holds no lock
+                with suppress(DBAPIError):
+                    connection.execute(select(func.pg_advisory_unlock_all()))
 
 
 def _number(name: str) -> Any:

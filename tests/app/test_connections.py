@@ -49,6 +49,15 @@ def test_a_connection_that_was_cut_just_after_its_last_use_fails_once(database: 
     assert server_process(database) != first
 
 
+def test_a_lock_on_a_connection_that_was_cut_fails_as_anything_else_does(database: Database, postgres: str) -> None:
+    for hold in (lambda: database.shielded(["an object"]), lambda: database.alone("a sweep")):
+        cut(postgres, server_process(database))
+        with pytest.raises(OperationalError), hold():
+            pass
+    with database.alone("a sweep") as first:
+        assert first
+
+
 def test_a_glance_begins_no_transaction_and_leaves_none_to_others(database: Database) -> None:
     moment = text("SELECT now()::text || pg_sleep(0.002)::text")
     with database.glance() as unit:
