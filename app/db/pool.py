@@ -1,22 +1,37 @@
-"""Connections that a restart of PostgreSQL has cut are found before they are used, at no cost to those in daily use."""
+"""Connections that a restart of PostgreSQL has cut are found before they are used.
+
+To ask one whether it lives is a way there and back. Reads that are asked again when they fail do without it where the
+connection was in use just now.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-IDLE_SECONDS = 1.0
-"""A connection that was used within so long is not asked whether it lives: that is one more way there and back."""
+TRUSTED_SECONDS = 1.0
+
+_trusting = ContextVar("trusting", default=False)
+
+
+@contextmanager
+def trusting() -> Iterator[None]:
+    """While the block runs, a connection that was in use within TRUSTED_SECONDS is handed out unasked."""
+    token = _trusting.set(True)
+    try:
+        yield
+    finally:
+        _trusting.reset(token)
 
 
 def survive_restarts(engine: Engine) -> None:
-    """Has a connection that lay idle asked before it is handed out; a dead one is replaced unseen.
-
-    One that dies within IDLE_SECONDS fails its statement, as one that dies during a statement does.
-    """
+    """Has every connection asked before it is handed out; a dead one is replaced unseen."""
 
     @event.listens_for(engine, "checkin")
     def put_down(_connection: Any, record: Any) -> None:
@@ -25,7 +40,7 @@ def survive_restarts(engine: Engine) -> None:
     @event.listens_for(engine, "checkout")
     def pick_up(connection: Any, record: Any, _proxy: Any) -> None:
         idle = time.monotonic() - record.info.get("put_down", time.monotonic())
-        if idle > IDLE_SECONDS and not _lives(engine, connection):
+        if not (_trusting.get() and idle < TRUSTED_SECONDS) and not _lives(engine, connection):
             raise DisconnectionError
 
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
+from app.db.pool import trusting
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Event, Job, Page
@@ -16,6 +18,7 @@ from microlith.contract import Event, Job, Page
 Answer = TypeVar("Answer")
 
 HEARTBEAT_SECONDS = 15.0
+DATABASE_AWAY = (OperationalError, InterfaceError)
 BATCH = 500
 
 
@@ -79,5 +82,12 @@ class Watching:
         return await self.backend.feed.reads.ask((self.owner, *about), lambda: run_in_threadpool(self._ask, question))
 
     def _ask(self, question: Callable[[Jobs], Answer]) -> Answer:
+        try:
+            with trusting():
+                return self._look(question)
+        except DATABASE_AWAY:  # or only a connection that was cut just now
+            return self._look(question)
+
+    def _look(self, question: Callable[[Jobs], Answer]) -> Answer:
         with self.backend.database.glance() as unit:
             return question(Jobs(unit, self.owner, self.backend))

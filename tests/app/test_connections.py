@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import app.db.pool
+from app.db.pool import trusting
 from app.db.unit import Database
+from app.services.backend import Backend
+from app.services.watching import Watching
+from tests.work import submit
 
 ME = text("SELECT pg_backend_pid()")
 
@@ -31,28 +37,32 @@ def cut(postgres: str, process: int) -> None:
     other.close()
 
 
-def test_a_connection_that_was_cut_while_it_lay_idle_is_replaced_unseen(
-    database: Database, postgres: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app.db.pool, "IDLE_SECONDS", 0.0)
+def test_a_connection_that_was_cut_is_replaced_unseen(database: Database, postgres: str) -> None:
     first = server_process(database)
     assert server_process(database) == first
     cut(postgres, first)
     assert server_process(database) != first
 
 
-def test_a_connection_that_was_cut_just_after_its_last_use_fails_once(database: Database, postgres: str) -> None:
+def test_who_trusts_a_connection_that_was_in_use_just_now_may_have_to_ask_again(
+    database: Database, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = server_process(database)
     cut(postgres, first)
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError), trusting():
         server_process(database)
-    assert server_process(database) != first
+    second = server_process(database)
+    assert second != first
+    cut(postgres, second)
+    monkeypatch.setattr(app.db.pool, "TRUSTED_SECONDS", 0.0)
+    with trusting():
+        assert server_process(database) != second, "it lay idle for too long to be trusted"
 
 
 def test_a_lock_on_a_connection_that_was_cut_fails_as_anything_else_does(database: Database, postgres: str) -> None:
     for hold in (lambda: database.shielded(["an object"]), lambda: database.alone("a sweep")):
         cut(postgres, server_process(database))
-        with pytest.raises(OperationalError), hold():
+        with pytest.raises(OperationalError), trusting(), hold():
             pass
     with database.alone("a sweep") as first:
         assert first
@@ -64,3 +74,14 @@ def test_a_glance_begins_no_transaction_and_leaves_none_to_others(database: Data
         assert unit.session.scalar(moment) != unit.session.scalar(moment)
     with database.unit() as unit:
         assert unit.session.scalar(moment) == unit.session.scalar(moment)
+
+
+def test_who_waits_for_a_job_does_not_notice_that_a_connection_was_cut(backend: Backend, postgres: str) -> None:
+    job_id, watching = submit(backend), Watching(backend, "default")
+
+    async def story() -> None:
+        assert (await watching.job(job_id)).state == "queued"
+        cut(postgres, server_process(backend.database))
+        assert (await watching.job(job_id)).state == "queued"
+
+    asyncio.run(story())
