@@ -50,17 +50,6 @@ RequestUnit = Annotated[Unit, Depends(_unit, scope="function")]
 """Committed before the answer leaves, so that a GET right after finds what it says."""
 
 
-def _glance(backend: AnyBackend) -> Iterator[Unit]:
-    with backend.database.glance() as unit:
-        yield unit
-
-
-async def _jobs_to_read(
-    unit: Annotated[Unit, Depends(_glance, scope="function")], caller: Caller, backend: AnyBackend
-) -> Jobs:
-    return Jobs(unit, caller, backend)
-
-
 async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
     return Jobs(unit, caller, backend)
 
@@ -116,7 +105,6 @@ async def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> 
 
 
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
-JobsToRead = Annotated[Jobs, Depends(_jobs_to_read)]
 CallersModules = Annotated[Modules, Depends(_modules)]
 CallersOrders = Annotated[Orders, Depends(_orders)]
 CallersTries = Annotated[Tries, Depends(_tries)]

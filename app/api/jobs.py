@@ -15,7 +15,6 @@ from app.api.dependencies import (
     CallersModules,
     CallersWatching,
     IdempotencyKey,
-    JobsToRead,
     PageCursor,
     PageLimit,
     WantedJobs,
@@ -70,9 +69,9 @@ def submit_job(
 
 
 @router.get("", response_model=Page[Job], responses=documented())
-def list_jobs(jobs: JobsToRead, wanted: WantedJobs, cursor: PageCursor) -> Response:
+async def list_jobs(watching: CallersWatching, wanted: WantedJobs, cursor: PageCursor) -> Response:
     """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
-    return written(cursor.page(jobs.page(wanted, cursor.before, cursor.limit)))
+    return written(cursor.page(await watching.page(wanted, cursor.before, cursor.limit)))
 
 
 @router.get("/{job_id}", response_model=Job, responses=documented(NotFound) | {304: {"description": "Not changed"}})

@@ -1,4 +1,4 @@
-"""Waiting for a job without asking again and again: long polls and event streams over one feed."""
+"""Looking at jobs: as they are, or waiting for one without asking again and again, over one feed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
+from app.db.jobs import JobFilter
 from app.db.pool import trusting
 from app.services.backend import Backend
 from app.services.jobs import Jobs
@@ -24,7 +25,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Watching:
-    """What one caller waits for. Every read is shared by all who ask the same."""
+    """What one caller looks at and waits for. Who waits shares every read with all who ask the same."""
 
     backend: Backend
     owner: str
@@ -41,6 +42,10 @@ class Watching:
                 await bell.wait(left)
                 job = await self._job(job_id)
         return job
+
+    async def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
+        """Jobs as they are, newest first; one more than `limit` tells that there is a next page."""
+        return await run_in_threadpool(self._ask, lambda jobs: jobs.page(wanted, before, limit))
 
     async def outcome(self, job_id: str, seconds: float) -> Job:
         """The job as soon as it is over, or as it is when `seconds` have passed."""
