@@ -150,7 +150,8 @@ class JobStore:
         asked = list(job_ids)
         if not asked:
             return {}
-        front = self.session.scalars(select(JobRow.id).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED)).all()
+        queue = select(JobRow.id).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED)
+        front = self.session.scalar(select(func.array(queue.scalar_subquery()))) or []  # one value instead of many rows
         places = {job_id: place for place, job_id in enumerate(front, 1)}
         behind = [job_id for job_id in asked if job_id not in places] if len(front) == COUNTED else []
         if behind:
