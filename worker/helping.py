@@ -26,14 +26,12 @@ from worker.lease import CancelledError, Lease, LeaseLostError
 from worker.making import Maker
 from worker.packaging.verify import Verifier
 from worker.patience import DATABASE_AWAY, patient
+from worker.run import DEAF
 from worker.scratch import scratch
 from worker.sharding import fetched, finish, take
 from worker.sources.opening import Sources, open_for
 
 log = structlog.get_logger()
-
-DEAF = 70
-"""Exit code of a process that was ended because its compute did not listen."""
 
 
 def help_with(backend: Backend, job_id: str) -> None:
