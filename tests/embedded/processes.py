@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 
 def is_running(pid: int) -> bool:
@@ -28,6 +30,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.02)
+
+
+def sleep_until_a_signal() -> NoReturn:
+    """Sleeps in short turns: a signal that comes just before a sleep is seen when the sleep is over."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    while True:
+        time.sleep(0.05)
 
 
 def descendants(pid: int) -> set[int]:

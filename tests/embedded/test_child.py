@@ -16,15 +16,16 @@ from tests.embedded.processes import is_running, wait_for
 SLEEP = ["/bin/sleep", "600"]
 STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"]
 PARENT = """
-import os, signal, sys, time
+import os, sys, time
 from pathlib import Path
 from app.embedded.child import Child, Command
+from tests.embedded.processes import sleep_until_a_signal
 child = Child(Command("sleeper", ["/bin/sleep", "600"], Path(sys.argv[1])))
 if sys.argv[2] == "forked" and os.fork() == 0:
     time.sleep(30)  # holds a copy of the pipe to the minder, as a worker pool would
     os._exit(0)
 print(child.pid, flush=True)
-time.sleep(600)
+sleep_until_a_signal()
 """
 
 

@@ -19,13 +19,14 @@ from tests.embedded.processes import is_running, wait_for
 from tests.servers import scratch_folder
 
 SERVER = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from app.embedded.services import EmbeddedServices
+from tests.embedded.processes import sleep_until_a_signal
 with EmbeddedServices(Path(sys.argv[1]), durable=False) as services:
     worker = services.start_worker(["/bin/sleep", "600"], {"PATH": os.defpath})
     print(services._postgres.pid, services._valkey.pid, worker.pid, flush=True)
-    time.sleep(600)
+    sleep_until_a_signal()
 """
 
 
