@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from app.db.pool import DATABASE_AWAY
 from app.db.unit import Database, Unit
 from app.domain.ids import new_id
 from app.services.backend import Backend
@@ -25,7 +26,7 @@ from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
 from worker.making import Maker
 from worker.packaging.verify import Verifier
-from worker.patience import DATABASE_AWAY, patient
+from worker.patience import patient
 from worker.run import DEAF
 from worker.scratch import scratch
 from worker.sharding import fetched, finish, take

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from app.db.pool import DATABASE_AWAY
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.errors import SourceUnavailable
 from app.domain.layouts import MASK
@@ -37,7 +38,7 @@ from microlith.contract import (
 )
 from worker.lease import Lease
 from worker.packaging.archive import MEDIA_TYPE, Archive
-from worker.patience import DATABASE_AWAY, patient, reached
+from worker.patience import patient, reached
 from worker.publishing import attach, attach_to_set, is_sound, key_of, put, record
 
 PROGRESS_SECONDS = 0.5

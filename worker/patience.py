@@ -12,8 +12,8 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.db.pool import DATABASE_AWAY
 from app.domain.errors import StorageUnavailable
 
 log = structlog.get_logger()
@@ -25,7 +25,6 @@ PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
 """What waiting does not mend: no room, or no right."""
 

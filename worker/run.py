@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from app.db.pool import DATABASE_AWAY
 from app.domain.errors import MicrolithError, OutOfMemory, StorageUnavailable
 from app.services import lifecycle
 from app.services.backend import Backend
@@ -21,7 +22,7 @@ from microlith.contract import JobSpec, Kind
 from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
 from worker.memory import out_of_memory
-from worker.patience import DATABASE_AWAY, patient
+from worker.patience import patient
 from worker.pipeline import decompose
 
 log = structlog.get_logger()

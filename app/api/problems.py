@@ -10,10 +10,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
+from app.db.pool import DATABASE_AWAY
 from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
 from microlith.contract import ErrorDetail, Problem
 from microlith.contract.references import REFERENCE_FORMS
@@ -66,7 +67,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MicrolithError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DataError, _unstorable)
-    for away in (OperationalError, InterfaceError, PoolExhausted, OSError):
+    for away in (*DATABASE_AWAY, PoolExhausted, OSError):
         app.add_exception_handler(away, _away)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)

@@ -13,8 +13,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What is raised when the database, or the way to it, is gone; the same may work a moment later."""
 TRUSTED_SECONDS = 1.0
 
 _trusting = ContextVar("trusting", default=False)

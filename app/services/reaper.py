@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from app.db.pool import DATABASE_AWAY
 from app.domain.queues import QUEUES
 from app.queue import BROKER_FAULTS
 from app.services import lifecycle
@@ -57,7 +58,7 @@ def _each(job_ids: Iterable[str], rescue: Callable[[Backend, str], None], backen
     for job_id in job_ids:
         try:
             rescue(backend, job_id)
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             raise
         except Exception:  # whatever is wrong with this one
             log.exception("job_not_rescued", job_id=job_id)

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from app.db.jobs import JobFilter
-from app.db.pool import trusting
+from app.db.pool import DATABASE_AWAY, trusting
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Event, Job, Page
@@ -19,7 +18,6 @@ from microlith.contract import Event, Job, Page
 Answer = TypeVar("Answer")
 
 HEARTBEAT_SECONDS = 15.0
-DATABASE_AWAY = (OperationalError, InterfaceError)
 BATCH = 500
 
 
