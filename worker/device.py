@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ def prepare(settings: Settings) -> None:
     from worker.predicting import rehearse
 
     use_threads(settings.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, products on CUDA are not repeatable
     torch.use_deterministic_algorithms(True, warn_only=True)
     if "predict" in settings.kinds:
         rehearse()

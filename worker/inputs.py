@@ -26,6 +26,9 @@ Checkpoint = Callable[[int], None]
 TOKEN_BUDGET = 2048
 """Positions of one batch, pads included: large enough to fill the cores, small enough to stay in their caches."""
 
+DEVICE_TOKEN_BUDGET = 16_384
+"""On another device than the CPU: a small model's kernels are over sooner than they are launched, one by one."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -86,16 +89,16 @@ def run_batches(
     examples: Examples,
     rows: Sequence[int] | Rows | None = None,
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     pad_to: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Batch, Found]]:
     """`rows` (None: all) in batches, each with what `work` returns for it.
 
-    A batch has at most `token_budget` positions, or is one example that is longer than that. Examples of like length
-    come together and are padded to the longest of their batch. With `pad_to` every example is padded to that many
-    positions and the given order is kept. A batch that runs out of memory is run again as smaller ones (see
-    `in_parts`), so `work` must leave nothing behind when it raises.
+    A batch has at most `token_budget` positions (None: as many as suit the device), or is one example that is longer
+    than that. Examples of like length come together and are padded to the longest of their batch. With `pad_to` every
+    example is padded to that many positions and the given order is kept. A batch that runs out of memory is run again
+    as smaller ones (see `in_parts`), so `work` must leave nothing behind when it raises.
     """
     order = Order.of(examples, rows, pad_to)
 
@@ -103,7 +106,12 @@ def run_batches(
         batch = order.batch(start, stop, device)
         return batch, work(batch)
 
-    yield from in_parts(run, len(order.rows), order.end, token_budget)
+    yield from in_parts(run, len(order.rows), order.end, token_budget or budget_on(device))
+
+
+def budget_on(device: torch.device | str) -> int:
+    """Positions of one batch that suit a device; one that is too small for them gets less, see `in_parts`."""
+    return TOKEN_BUDGET if torch.device(device).type == "cpu" else DEVICE_TOKEN_BUDGET
 
 
 def pad(examples: Examples, rows: Rows, length: int, device: torch.device | str) -> Batch:

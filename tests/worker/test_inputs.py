@@ -79,6 +79,15 @@ def batches(*given, **options):
     return [batch for batch, _ in run_batches(len, *given, **options)]
 
 
+def test_another_device_is_given_larger_batches_than_the_cpu():
+    examples = tiny_examples(600)
+    on_cpu, on_another = batches(examples), batches(examples, device="meta")
+    assert len(on_cpu) > 2 * len(on_another)
+    for made, budget in ((on_cpu, 2048), (on_another, 16_384)):
+        assert all(batch.attention_mask.numel() <= budget for batch in made)
+        assert sorted(row for batch in made for row in batch.rows.tolist()) == list(range(600))
+
+
 def embedded(model, rows=12):
     """Tiny examples, embedded, with logits of their tokens."""
     examples = tiny_examples(rows)

@@ -17,7 +17,7 @@ from app.domain.errors import UnsupportedModel
 from worker.evaluation.room import Kept, Room, room_on
 from worker.evaluation.shortcuts import Outputs, Shortcuts
 from worker.examples import Examples, Rows
-from worker.inputs import TOKEN_BUDGET, Batch, Checkpoint, Order, device_of, forward, unwatched
+from worker.inputs import Batch, Checkpoint, Order, budget_on, device_of, forward, unwatched
 from worker.memory import in_parts, out_of_memory
 
 Found = TypeVar("Found")
@@ -46,7 +46,8 @@ class Course:
     rows: Sequence[int] | Rows | None = None
     pad_to: int | None = None
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
-    token_budget: int = TOKEN_BUDGET
+    token_budget: int | None = None
+    """Positions of one batch; None is as many as suit the model's device."""
     room: int | None = None
     """Bytes that may be kept; None is as many as there are for it, see worker.evaluation.room."""
     dtype: torch.dtype | None = None
@@ -90,7 +91,8 @@ class Course:
                     self._forget()
                 raise
 
-        yield from in_parts(ask, len(self._order.rows), self._order.end, self.token_budget)
+        budget = self.token_budget or budget_on(device_of(model))
+        yield from in_parts(ask, len(self._order.rows), self._order.end, budget)
 
     def _look(self, model: nn.Module, look: Callable[[Batch], Found], start: int, stop: int) -> tuple[Batch, Found]:
         if (start, stop) in self._kept:

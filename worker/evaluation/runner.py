@@ -8,13 +8,13 @@ from torch import nn
 
 from worker.evaluation.course import Course, Logits
 from worker.examples import Examples
-from worker.inputs import TOKEN_BUDGET, Checkpoint, unwatched
+from worker.inputs import Checkpoint, unwatched
 
 __all__ = ["Logits", "evenly", "predict"]
 
 
 def predict(
-    model: nn.Module, examples: Examples, *, token_budget: int = TOKEN_BUDGET, checkpoint: Checkpoint = unwatched
+    model: nn.Module, examples: Examples, *, token_budget: int | None = None, checkpoint: Checkpoint = unwatched
 ) -> Logits:
     """The logits of one model that is asked once: see `Course.predict`."""
     return Course(examples, token_budget=token_budget, room=0).predict(model, checkpoint)

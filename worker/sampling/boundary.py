@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from app.domain.errors import DatasetInvalid, NotEnoughSamples
 from microlith.contract import Sampling
 from worker.examples import EmbeddedExamples, Examples, Floats, Rows, TokenExamples
-from worker.inputs import TOKEN_BUDGET, Checkpoint, unwatched
+from worker.inputs import Checkpoint, unwatched
 from worker.sampling.concern import ConcernSamples, draw_available
 from worker.sampling.crossings import Crossing, Start, crossings
 from worker.sampling.draws import Draw, even_draws
@@ -49,7 +49,7 @@ def generate(
     logits: Logits,
     plan: BoundaryPlan,
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     checkpoint: Checkpoint = unwatched,
 ) -> BoundarySet:
     """The samples of a plan, from `examples` that the model answers with `logits` [rows, classes].

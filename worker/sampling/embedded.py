@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from app.domain.errors import UnsupportedModel
 from worker.examples import Examples, TokenExamples
-from worker.inputs import TOKEN_BUDGET, device_of, forward, pad
+from worker.inputs import budget_on, device_of, forward, pad
 from worker.memory import in_parts
 
 Mode = Literal["inputs", "seed"]
@@ -44,10 +44,10 @@ class EmbeddedText:
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model in eval mode, run on at most `token_budget` positions at a time."""
+    """A model in eval mode, run on at most `token_budget` positions at a time (None: as many as suit its device)."""
 
     model: nn.Module
-    token_budget: int = TOKEN_BUDGET
+    token_budget: int | None = None
 
     def embed(self, examples: TokenExamples, row: int, mode: Mode) -> EmbeddedText:
         """The embeddings of a row: unpadded, or as long as the longest input in the seed's way."""
@@ -101,7 +101,7 @@ class EmbeddedModel:
         def end(start: int, budget: int) -> int:
             return min(count, start + max(1, budget // length))
 
-        return list(in_parts(work, count, end, self.token_budget))
+        return list(in_parts(work, count, end, self.token_budget or budget_on(device_of(self.model))))
 
     def _logits(self, embeddings: Tensor, attention_mask: Tensor) -> Tensor:
         mask = attention_mask.expand(len(embeddings), -1)
