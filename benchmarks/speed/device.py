@@ -10,14 +10,15 @@ import torch
 from benchmarks.speed.arithmetic import evaluation_flops
 from benchmarks.speed.findings import Figure, Part, Table, phases
 from benchmarks.speed.machine import best_rate
-from benchmarks.speed.ours import measured, sources_of, tokens_of
+from benchmarks.speed.ours import measured, pads_of, sources_of, tokens_of
 from benchmarks.speed.workload import Workload, base_shape, tiny
 
 RATIOS = (0.3, 0.4, 0.5, 0.6)
 
 HOW = """\
 All phases of ours with defaults, on {device}. Utilisation is the arithmetic of the texts' own tokens (see above) a
-second of `evaluating`, divided by what a large float32 product reaches on the same device. For orientation: the seed
+second of `evaluating`, divided by what a large float32 product reaches on the same device. Pads are a share of the
+positions that the test split is run in: all that attention without padding could spare. For orientation: the seed
 system printed 538 s for the first case at full size, on a GPU."""
 SMALL = """\
 
@@ -42,7 +43,7 @@ def run(folder: Path) -> Part:
     full = torch.cuda.is_available()
     on = "cuda" if full else "cpu"
     found = [measure(case, on, best_rate(on)) for case in (full_size(folder) if full else small(folder))]
-    heads = ["", "modules", "test, validation", "tokens a text", *found[0][2], "seconds"]
+    heads = ["", "modules", "test, validation", "tokens a text", "pads", *found[0][2], "seconds"]
     return Part(
         "device",
         "On a device",
@@ -80,4 +81,5 @@ def measure(case: Case, on: str, rate: float) -> tuple[list[Figure], list[str], 
     ]
     size = f"{case.workload.test:,}, {case.workload.validation:,}"
     told = [case.name, str(len(outcome.modules)), size, f"{tokens_of(sources, 'test').mean():.1f}"]
-    return figures, [*told, *phases(outcome.seconds)], outcome.seconds
+    pads = f"{pads_of(sources, 'test', on):.1%}"
+    return figures, [*told, pads, *phases(outcome.seconds)], outcome.seconds
