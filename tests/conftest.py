@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,6 +19,8 @@ from app.services.backend import Backend
 from app.settings import Settings
 from tests.emptied import empty_backend, settings_in
 from tests.servers import S3Server, broker_url, postgres_url, s3_store
+
+hypothesis.settings.load_profile("ci")  # the same examples wherever it runs, and no limit to what one takes
 
 
 @pytest.fixture(scope="session")

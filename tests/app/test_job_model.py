@@ -41,8 +41,6 @@ CHECKED = settings(
     max_examples=int(EXAMPLES or 30),
     stateful_step_count=40,
     derandomize=EXAMPLES is None,
-    database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )

@@ -30,7 +30,7 @@ def test_the_coefficient_follows_its_formula(form, expected):
     assert coefficient(features(3.0, 4.0, 0.6), form).item() == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     p=st.floats(0, float(torch.finfo(torch.float32).max), width=32),
     n=st.floats(0, float(torch.finfo(torch.float32).max), width=32),

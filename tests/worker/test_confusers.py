@@ -45,7 +45,7 @@ def test_what_all_confusers_cannot_give_is_spread_evenly_over_the_rest():
     assert proportional(10, {0: 3, 1: 9, 2: 9}, {0: 7}) == {0: 3, 1: 4, 2: 3}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(samples=st.integers(0, 60), available=amounts, weight=weights)
 def test_shares_never_exceed_what_there_is_and_are_as_many_as_asked_where_possible(samples, available, weight):
     given_ = proportional(samples, available, weight)
@@ -54,7 +54,7 @@ def test_shares_never_exceed_what_there_is_and_are_as_many_as_asked_where_possib
     assert sum(given_.values()) == min(samples, sum(available.values()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(samples=st.integers(0, 60), weight=weights.filter(lambda w: any(w.values())))
 def test_with_enough_of_every_class_each_share_is_exact_to_less_than_one(samples, weight):
     given_ = proportional(samples, dict.fromkeys(weight, 60), weight)
@@ -62,7 +62,7 @@ def test_with_enough_of_every_class_each_share_is_exact_to_less_than_one(samples
     assert all(abs(given_[label] - samples * weight[label] / whole) < 1 for label in weight)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples=st.integers(0, 60), available=amounts)
 def test_without_confusions_negatives_are_even(samples, available):
     assert proportional(samples, available, {}) == spread(samples, available)

@@ -45,7 +45,7 @@ def two(lead):
 
 
 @pytest.mark.parametrize("stride", [1, 8])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(threshold=st.floats(0.03, 3.9), budget=st.integers(1, 100))
 def test_the_first_step_past_a_threshold_is_found_whatever_the_stride_and_the_batches(stride, threshold, budget):
     """Both embeddings move by ε, so the sum moves by 2ε: it passes the threshold at ε = threshold / 2."""

@@ -70,7 +70,7 @@ def test_every_block_counts_on_one_scale():
         linear(model, anatomy(model).attentions[0].output).weight.data *= scale
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(order=st.permutations(range(6)))
 def test_order_and_company_of_the_samples_do_not_matter(order):
     model, examples = tiny_bert(), tiny_examples()

@@ -43,7 +43,7 @@ def test_taking_rows_keeps_the_order_asked():
     assert taken.labels.tolist() == [examples.labels[5], examples.labels[2]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=st.integers(0, 60), budget=st.integers(1, 200))
 def test_batches_hold_every_row_once_within_the_budget_and_pad_no_further_than_their_longest(rows, budget):
     examples = tiny_examples(rows)
@@ -107,7 +107,7 @@ def test_embedded_examples_are_answered_as_their_tokens(kind):
     np.testing.assert_allclose(predict(model, examples.take(order)), expected[order], atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(budget=st.integers(1, 200))
 def test_embedded_examples_of_unlike_lengths_are_batched_apart(budget):
     examples, _ = embedded(tiny_bert(), 20)

@@ -39,7 +39,7 @@ def chain_mask():
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kept=arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_packing_loses_nothing(kept):
     bits = Bits.pack(kept)

@@ -49,7 +49,7 @@ def test_every_block_is_as_narrow_as_its_own_mask_and_answers_alike(kind):
         assert linear(made.model, part.output).in_features == 4 * kept
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     heads=arrays(bool, (2, 4)),
     neurons=st.tuples(st.integers(0, 24), st.integers(1, 24)),

@@ -229,7 +229,7 @@ def test_a_refit_is_ridge_regression_of_what_went_on_what_stays():
     torch.testing.assert_close(refit(weight, moments_of(x), KEPT, centred=False), weight[:, KEPT] + change.T)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(1, 40),

@@ -29,7 +29,7 @@ def test_measures_follow_their_definitions_over_all_classes_even_without_support
     assert measured.loss == pytest.approx((4 * math.log(math.e**2 + 3) + 2 * math.log(math.e**2 + 3) - 4 * 2) / 6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1.0, 1e3, 1e30]))
 def test_the_loss_is_the_mean_cross_entropy_and_finite(seed, scale):
     rng = np.random.default_rng(seed)

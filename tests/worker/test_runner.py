@@ -22,7 +22,7 @@ def test_logits_come_in_row_order_as_if_every_row_ran_alone():
             np.testing.assert_allclose(forward(model, batch).logits[0].numpy(), logits[row], atol=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(budget=st.integers(1, 300), seed=st.integers(0, 5))
 def test_logits_do_not_depend_on_batches_or_on_the_order_of_examples(budget, seed):
     model, examples = tiny_bert(), tiny_examples()
@@ -73,7 +73,7 @@ def test_no_examples_have_no_logits():
     assert len(predict(tiny_bert(), tiny_examples(0))) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=st.integers(0, 200), limit=st.integers(1, 200))
 def test_a_limit_takes_rows_spread_evenly(rows, limit):
     chosen = evenly(rows, limit)

@@ -33,7 +33,7 @@ def test_negatives_come_window_by_window_and_class_by_class_inside_one():
     assert drawn.negative == (2,)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     concern=st.integers(0, 4),
     per_concern=st.integers(1, 20),

@@ -62,7 +62,7 @@ def test_lots_hang_on_seed_concern_and_units_alone():
     assert drawn.max() < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weight=HOSTILE, other=HOSTILE, square=arrays(np.float64, (2, 2, 5), elements=st.sampled_from([0.0, 1.0, 1e77])))
 def test_every_score_is_finite_and_none_is_negative(weight, other, square):
     tensor, samples = torch.from_numpy(weight), {4: ConcernSamples((), ()), 7: ConcernSamples((0,), (1,))}

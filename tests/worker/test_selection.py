@@ -28,7 +28,7 @@ def removed(bits):
     return ~bits.unpack()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     scores=arrays(np.float64, (5, 11), elements=st.sampled_from([0.0, 1.0, 1.5, 2.0, 1e300])),
     counts=st.lists(st.integers(0, 10), min_size=1, max_size=4),
@@ -41,7 +41,7 @@ def test_every_row_loses_exactly_its_count_of_lowest_as_a_stable_sort_has_it(sco
         assert [set(np.flatnonzero(~row).tolist()) for row in kept] == removed
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scores=SOME, ratio=st.floats(0.01, 0.99), recovery=st.sampled_from(["none", "ti"]))
 def test_every_scope_removes_exactly_its_count_with_and_without_exchange(scores, ratio, recovery):
     restorer = scorer(scores[::-1]) if recovery == "ti" else None
@@ -54,7 +54,7 @@ def test_every_scope_removes_exactly_its_count_with_and_without_exchange(scores,
     assert sum(removed(bits).sum() for bits in everything.values()) == int(144 * ratio)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scores=SOME, pattern=st.sampled_from([(1, 2), (2, 4), (1, 4), (3, 4), (2, 6), (1, 3), (5, 12)]))
 def test_a_pattern_removes_n_of_every_m_consecutive_inputs(scores, pattern):
     n, m = pattern
@@ -64,7 +64,7 @@ def test_a_pattern_removes_n_of_every_m_consecutive_inputs(scores, pattern):
         assert (removed(bits).reshape(-1, m).sum(axis=1) == n).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scores=SOME, scope=st.sampled_from(["row", "layer", "global"]), data=st.data())
 def test_a_higher_ratio_removes_all_that_a_lower_one_does(scores, scope, data):
     ratios = sorted(data.draw(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=4, unique=True)))

@@ -123,7 +123,7 @@ def test_a_chain_removes_heads_in_place_and_neurons_for_good(kind, tmp_path):
         assert not linear(module, name).weight[rows].any()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(kept=arrays(bool, (2, 24)).filter(lambda kept: kept.any(axis=1).all()), kind=st.sampled_from(["bert", "llama"]))
 def test_any_choice_of_neurons_goes_by_index(kept, kind):
     model, examples = tiny_model(kind), examples_for(kind)

@@ -26,7 +26,7 @@ BITS = st.lists(st.booleans(), min_size=11, max_size=11)
 
 
 @given(BITS, BITS, BITS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_union_keeps_what_any_mask_keeps_and_nothing_else(one, two, three):
     masks = [Mask("neurons", neurons={"block": Bits.pack(np.array(bits))}) for bits in (one, two, three)]
     found = union(masks).neurons["block"].unpack()
