@@ -10,6 +10,7 @@ from celery import Celery, signals
 from app.queue import HELP_JOB, RUN_JOB
 from app.services.backend import Backend
 from app.settings import Settings
+from worker.memory import for_good
 
 GROWN_KILOBYTES = 1_000_000
 """The peak of a child that is not given another job: torch and a small model take 600,000."""
@@ -34,9 +35,10 @@ def register(celery: Celery, settings: Settings) -> None:
 
     @signals.worker_process_init.connect(weak=False)
     def warm_up(**_: Any) -> None:
-        from worker import device
+        with for_good():
+            from worker import device
 
-        device.prepare(settings)
+            device.prepare(settings)
 
     @celery.task(name=RUN_JOB)
     def run_job(job_id: str) -> None:

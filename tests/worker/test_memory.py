@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from worker.evaluation.runner import predict
 from worker.evaluation.similarity import StatesWanted, hidden_states
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.memory import in_parts, out_of_memory
+from worker.memory import for_good, in_parts, out_of_memory
 from worker.pruning.heads import head_importance
 from worker.pruning.scores.taylor import neuron_effects, weight_gradients
 from worker.pruning.statistics import calibrate
@@ -183,3 +184,15 @@ def test_what_a_failed_part_held_is_free_when_the_smaller_one_runs():
         return stop
 
     assert list(in_parts(work, 2, lambda start, budget: min(2, start + max(1, budget)), 2)) == [1, 2]
+
+
+def test_what_is_made_for_good_is_not_looked_through_for_garbage():
+    try:
+        before = gc.get_freeze_count()
+        with for_good():
+            assert not gc.isenabled()
+            kept = [[] for _ in range(1000)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= before + len(kept)
+    finally:
+        gc.unfreeze()

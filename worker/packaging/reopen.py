@@ -7,6 +7,7 @@ For masks alone it uses the client, as a stranger would too; server and worker a
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ import threading
 import zipfile
 from pathlib import Path
 from typing import Any
+
+gc.disable()  # until all is there: it would look through half a million objects again and again
 
 import torch
 from safetensors.torch import load_file
@@ -37,6 +40,8 @@ _READS_IMAGES: tuple[Any, Any] = (AutoModelForImageClassification, AutoImageProc
 
 def serve() -> None:
     """Answers requests until there are no more."""
+    gc.freeze()
+    gc.enable()
     answers = _own_stdout()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     requests: queue.Queue[str] = queue.Queue()
