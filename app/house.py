@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 
@@ -22,7 +23,11 @@ STOP_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
 """Longer than proxies keep an idle connection, so that they never send on one that is being closed."""
 
-LIGHT_JOBS_PER_CHILD = 100
+JOBS_PER_CHILD = 100
+"""Of a worker here that uses no GPU: a process that has imported torch has the next job begin at once."""
+
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What NVIDIA's leave on a machine, AMD's, and either under Windows. Torch would know, but is not loaded here."""
 
 
 @contextmanager
@@ -88,12 +93,18 @@ def _server(settings: Settings, port: int) -> uvicorn.Server:
 
 def _start_workers(services: EmbeddedServices, settings: Settings) -> None:
     """One for everything; or two, so that nobody who tries a module waits for a decomposition or a fresh process."""
+    if "jobs_per_child" not in settings.model_fields_set and not _may_use_gpu(settings.device):
+        settings = settings.model_copy(update={"jobs_per_child": JOBS_PER_CHILD})
     if not settings.light_worker:
         _start_worker(services, settings, "worker")
         return
     _start_worker(services, settings.model_copy(update={"queues": GPU}), "worker")
-    light = {"queues": LIGHT, "threads": 1, "jobs_per_child": LIGHT_JOBS_PER_CHILD}
+    light = {"queues": LIGHT, "threads": 1, "jobs_per_child": JOBS_PER_CHILD}
     _start_worker(services, settings.model_copy(update=light), "light-worker")
+
+
+def _may_use_gpu(device: str) -> bool:
+    return device != "cpu" and (device != "auto" or any(Path(driver).exists() for driver in GPU_DRIVERS))
 
 
 def _start_worker(services: EmbeddedServices, settings: Settings, name: str) -> None:

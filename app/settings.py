@@ -56,7 +56,12 @@ class Settings(BaseSettings):
     reaper_seconds: float = Field(5.0, gt=0, description="Between two looks for jobs that nobody looks after.")
     unheard_seconds: float = Field(15.0, ge=0, description="A job unclaimed for so long may have lost its message.")
     queues: str = Field("gpu,light", description="What a worker serves: `gpu`, `light`, or both.")
-    jobs_per_child: int = Field(1, ge=1, description="How many jobs a worker's process runs before a fresh one does.")
+    jobs_per_child: int = Field(
+        1,
+        ge=1,
+        description="How many jobs a worker's process runs before a fresh one does, unless it has grown. The embedded"
+        " default has 100 where there is no GPU.",
+    )
     light_worker: bool = Field(
         True, description="The embedded default brings a second worker for light jobs: half a GB that mostly waits."
     )

@@ -14,7 +14,10 @@ from app.settings import Settings
 
 
 def settings_in(folder: Path, postgres: str, broker: str) -> Settings:
-    """One whose files lie in this folder, open to `path:` references as the embedded default is."""
+    """One whose files lie in this folder, open to `path:` references as the embedded default is.
+
+    Its worker is this process, which serves many jobs.
+    """
     return Settings(
         database_url=postgres,
         broker_url=broker,
@@ -22,6 +25,7 @@ def settings_in(folder: Path, postgres: str, broker: str) -> Settings:
         data_dir=folder,
         allow_paths=True,
         lease_seconds=5,
+        jobs_per_child=100,
     )
 
 

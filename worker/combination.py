@@ -24,7 +24,7 @@ from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
 from worker.packaging.verify import Opening, Verifier
 from worker.remaking import Stored, outcome, stored
-from worker.scratch import scratch
+from worker.workroom import workroom
 
 PROBES = 8
 """Inputs that a clean process must answer alike."""
@@ -38,7 +38,7 @@ MEASURED = 256
 def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make the classifier that the job orders. Raises MicrolithError for what a caller can mend."""
     order = CombineSpec.model_validate(journal.lease.order)
-    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
         with journal.phase("resolving"):
             modules = stored(journal, order.modules)
             opened, parts = _opened(order, spec, modules, journal, settings, folder, held)
@@ -59,7 +59,7 @@ def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
 
 def export_class_set(spec: JobSpec, wanted: LayoutOrder, journal: Journal, settings: Settings) -> None:
     """Make one more layout of a class set, which is made again of its modules and not measured again."""
-    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
         with journal.phase("resolving"):
             order, told = outcome(journal, wanted.module)
             order = order.model_copy(update={"export": Export(layouts=[wanted.layout], onnx=wanted.onnx)})

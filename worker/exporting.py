@@ -18,11 +18,11 @@ from worker.inputs import device_of
 from worker.journal import Journal
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_of, tokens_of
-from worker.packaging.verify import Opening, Verifier
+from worker.packaging.verify import Opening
 from worker.remaking import applied, stored
-from worker.scratch import scratch
 from worker.sources.opening import open_for
 from worker.trimming import Trimming
+from worker.workroom import workroom
 
 
 def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
@@ -31,7 +31,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     if order.module.startswith("job_"):
         export_class_set(spec, order, journal, settings)
         return
-    with scratch() as folder, Verifier(folder) as verifier, journal.shelf(spec) as shelf:
+    with workroom(settings) as (folder, verifier), journal.shelf(spec) as shelf:
         with journal.phase("resolving"):
             sources = open_for(settings, spec, shelf)
             (kept,) = stored(journal, [order.module])

@@ -25,12 +25,11 @@ from worker.families.anatomy import anatomy
 from worker.journal import Journal
 from worker.lease import CancelledError, Lease, LeaseLostError
 from worker.making import Maker
-from worker.packaging.verify import Verifier
 from worker.patience import patient
 from worker.run import DEAF
-from worker.scratch import scratch
 from worker.sharding import fetched, finish, take
 from worker.sources.opening import Sources, open_for
+from worker.workroom import workroom
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ def help_with(backend: Backend, job_id: str) -> None:
 
 
 def _help(spec: JobSpec, journal: HelpersJournal, settings: Settings) -> None:
-    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
         shelf = held.enter_context(journal.shelf(spec))
         sources = open_for(settings, spec, shelf)
         base = journal.base(sources)

@@ -21,18 +21,17 @@ from worker.export import Exporter
 from worker.families.anatomy import anatomy
 from worker.journal import Journal
 from worker.making import Maker
-from worker.packaging.verify import Verifier
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
-from worker.scratch import scratch
 from worker.sharding import shared_out
 from worker.sources.opening import open_for
+from worker.workroom import workroom
 
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     """Make every module the spec asks for. Raises MicrolithError for what a caller can mend."""
-    with scratch() as folder, Verifier(folder) as verifier, ExitStack() as held:
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
         with journal.phase("resolving"):
             shelf = held.enter_context(journal.shelf(spec))
             sources = open_for(settings, spec, shelf)

@@ -67,7 +67,7 @@ class Work:
 
     @property
     def memory(self) -> float:
-        """Bytes, at most, of the process that runs the job:
+        """Bytes, at most, of a fresh process that runs the job:
 
             700 MB                                                  the program itself
           + 4 · 4 · parameters                                      weights
@@ -78,8 +78,9 @@ class Work:
           + 16 · evaluated examples · classes                       answers
           + 128 MB                                                  where pads are included: what concerns share
 
-        The clean process that opens modules again takes the first two lines once more, beside it. What one concern
-        needs for a moment (similarity, the second moments of a refit) fits into the share of the activations.
+        One that has served other jobs may still hold up to 300 MB of theirs: at 1 GB it is replaced. The clean process
+        that opens modules again takes the first two lines once more, beside it. What one concern needs for a moment
+        (similarity, the second moments of a refit) fits into the share of the activations.
         """
         shapes = {layer.name: layer.shape for layer in self.model.layers}
         chosen = [shapes[name] for name in self.layers]

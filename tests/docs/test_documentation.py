@@ -27,7 +27,7 @@ FETCHED = re.compile(
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """One server for all pages."""
-    with running_service(jobs_per_child=100) as service:
+    with running_service() as service:
         yield service
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,11 @@ from safetensors.numpy import load_file
 from microlith import Client
 from microlith.contract import Job, Module
 from tests.parity.reference import FOLDER, arrays, numbers, present
-from tests.serving import Service, running_service
 
 pytestmark = present
 
 FEED_FORWARD = {"include": ["intermediate", "output"], "exclude": ["attention"]}
 ALLOWED_TIES = 4
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with running_service(jobs_per_child=100) as service:
-        yield service
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,27 @@ def started(**settings: Any) -> list[tuple[str, str, int]]:
     return [(name, seen.queues, seen.jobs_per_child) for name, seen in told.workers]
 
 
-def test_what_is_light_has_a_worker_of_its_own_whose_process_serves_many() -> None:
-    assert started() == [("worker", "gpu", 1), ("light-worker", "light", 100)]
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.house.GPU_DRIVERS", ())
+
+
+def test_what_is_light_has_a_worker_of_its_own_and_without_a_gpu_a_process_serves_many() -> None:
+    assert started() == [("worker", "gpu", 100), ("light-worker", "light", 100)]
 
 
 def test_one_worker_does_everything_where_memory_is_dear() -> None:
+    assert started(light_worker=False) == [("worker", "gpu,light", 100)]
+
+
+def test_where_there_may_be_a_gpu_its_memory_returns_with_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert started(device="cuda:1") == [("worker", "gpu", 1), ("light-worker", "light", 100)]
+    monkeypatch.setattr("app.house.GPU_DRIVERS", ("/nowhere", str(tmp_path)))
     assert started(light_worker=False) == [("worker", "gpu,light", 1)]
+    assert started(light_worker=False, device="cpu") == [("worker", "gpu,light", 100)]
+
+
+def test_how_many_jobs_a_process_serves_is_the_users_to_say() -> None:
+    assert started(jobs_per_child=3) == [("worker", "gpu", 3), ("light-worker", "light", 100)]

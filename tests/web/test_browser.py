@@ -41,7 +41,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     """Another than that of the end-to-end tests, whose jobs would be in the way."""
-    with running_service(jobs_per_child=100) as service:
+    with running_service() as service:
         yield service
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from microlith.contract import Combination, Job, Module, Results
 from tests.emptied import empty_backend, settings_in
 from worker.packaging.verify import Verifier
 from worker.run import run
+from worker.workroom import workroom
 
 
 @dataclass(frozen=True)
@@ -75,37 +75,28 @@ class Product:
         return target
 
 
-@pytest.fixture(scope="session")
-def warm_verifier() -> Iterator[Verifier]:
-    """The real clean process, started once for many jobs."""
-    with Verifier() as verifier:
+@pytest.fixture
+def warm_verifier(tmp_path: Path, postgres: str, broker: str) -> Iterator[Verifier]:
+    """The real clean process, which serves every test."""
+    with workroom(settings_in(tmp_path, postgres, broker)) as (_, verifier):
         yield verifier
 
 
 @pytest.fixture
-def product(
-    api: TestClient, backend: Backend, tmp_path: Path, warm_verifier: Verifier, monkeypatch: pytest.MonkeyPatch
-) -> Product:
-    _verify_by(warm_verifier, monkeypatch)
+def product(api: TestClient, backend: Backend, tmp_path: Path) -> Product:
     return Product(api, backend, tmp_path / "modules")
 
 
 @pytest.fixture(scope="module")
-def kept_product(
-    postgres: str, broker: str, tmp_path_factory: pytest.TempPathFactory, warm_verifier: Verifier
-) -> Iterator[Product]:
+def kept_product(postgres: str, broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """One for all tests of a file, so that what one of them has made need not be made again for the next.
 
     For files whose tests take nothing away from each other, and use neither `product` nor `backend`.
     """
     folder = tmp_path_factory.mktemp("kept")
     settings = settings_in(folder, postgres, broker)
-    with pytest.MonkeyPatch.context() as patch, empty_backend(settings) as backend:
-        _verify_by(warm_verifier, patch)
-        with TestClient(create_app(settings), base_url="http://127.0.0.1") as api:
-            yield Product(api, backend, folder / "modules")
-
-
-def _verify_by(verifier: Verifier, patch: pytest.MonkeyPatch) -> None:
-    for story in ("pipeline", "helping", "exporting", "combination"):
-        patch.setattr(f"worker.{story}.Verifier", lambda _folder: nullcontext(verifier))
+    with (
+        empty_backend(settings) as backend,
+        TestClient(create_app(settings), base_url="http://127.0.0.1") as api,
+    ):
+        yield Product(api, backend, folder / "modules")

@@ -77,6 +77,7 @@ class Verifier:
         self._timeout = timeout_seconds
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._ready = False
+        self._asked = False
 
     def __enter__(self) -> Verifier:
         with contextlib.ExitStack() as resources:
@@ -127,6 +128,11 @@ class Verifier:
         found = np.asarray(answer["logits"], dtype=np.float64)
         return _deviation(found, np.asarray(expected), archive.name, opening.tolerance)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it can be asked: it lives, and no answer is on its way that nobody waits for any more."""
+        return self._child.poll() is None and not self._asked
+
     def _stored(self, inputs: Inputs) -> str:
         """The inputs as a file: images as JSON would be many times their size."""
         file = Path(self._folder) / "inputs.safetensors"
@@ -169,6 +175,7 @@ class Verifier:
         self._lines.put(None)
 
     def _send(self, request: dict[str, Any]) -> None:
+        self._asked = True
         try:
             self._stdin.write(json.dumps(request) + "\n")
             self._stdin.flush()
@@ -189,6 +196,7 @@ class Verifier:
             answer = None
         if not isinstance(answer, dict):
             raise self._broken(f"answered what cannot be understood: {line[:200]!r}")
+        self._asked = False
         return answer
 
     def _broken(self, what: str) -> VerificationFailed:

@@ -1,0 +1,65 @@
+"""What a job works with, and what of it stays for the next job of the same process."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from worker import workroom as place
+from worker.packaging.verify import Verifier
+from worker.workroom import workroom
+
+HEEDS = "import sys; print('{}', flush=True); [print('{\"logits\": [[1]]}', flush=True) for _ in sys.stdin]"
+ONE, MANY = Settings(jobs_per_child=1), Settings(jobs_per_child=2)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clean processes that are there at once, and none that is kept already."""
+    monkeypatch.setattr(place, "Verifier", partial(Verifier, command=[sys.executable, "-I", "-c", HEEDS]))
+    monkeypatch.setattr(place, "_kept", place._Kept())
+
+
+def test_all_is_gone_with_the_job_of_a_process_that_serves_no_other() -> None:
+    with workroom(ONE) as (folder, verifier):
+        assert folder in Path(verifier._folder).parents
+        assert verifier.sound
+    assert not verifier.sound
+    assert not folder.exists()
+
+
+def test_the_clean_process_waits_for_the_next_job_and_the_folder_does_not() -> None:
+    with workroom(MANY) as (first, verifier):
+        pass
+    with workroom(MANY) as (second, again):
+        assert again is verifier
+        assert again.sound
+        assert not first.exists()
+        assert second.exists()
+
+
+def test_one_that_died_is_replaced() -> None:
+    with workroom(MANY) as (_, verifier):
+        verifier._child.kill()
+        verifier._child.wait()
+    with workroom(MANY) as (_, another):
+        assert another.sound
+    assert not Path(verifier._folder).exists()
+
+
+def test_one_whose_answer_nobody_waited_for_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancelled(_: Verifier) -> None:
+        raise KeyboardInterrupt
+
+    with workroom(MANY) as (folder, verifier):
+        verifier.check(folder / "a.zip", {}, [[1]])
+        assert verifier.sound
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Verifier, "_receive", cancelled)
+            verifier.check(folder / "b.zip", {}, [[1]])
+    with workroom(MANY) as (_, another):
+        assert another is not verifier
