@@ -69,7 +69,7 @@ docs-serve: $(DEV) ## Show the documentation at 127.0.0.1:8001 and follow its ch
 bench-sizes: $(DEV) ## File sizes and latency of every layout, of a BERT-base shape and of the assets (SIZES='--only bert-base')
 	$(BIN)/python -m benchmarks.sizes $(SIZES)
 
-bench-tries: $(DEV) ## How long somebody who tries a module waits for the answer (TRIES='--asked 50')
+bench-tries: $(DEV) ## How long somebody waits who tries a module, or one small job after another (TRIES='--asked 50')
 	$(BIN)/python -m benchmarks.tries $(TRIES)
 
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file

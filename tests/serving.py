@@ -34,14 +34,14 @@ class Service:
 
 
 @contextmanager
-def running_service() -> Iterator[Service]:
-    """`microlith-server serve`, as a user starts it, ended as a user ends it."""
+def running_service(**variables: str) -> Iterator[Service]:
+    """`microlith-server serve`, as a user starts it, ended as a user ends it; `variables` are its environment's."""
     with scratch_folder() as folder:
         port = free_port()
         program = str(Path(sys.executable).with_name("microlith-server"))
         command = [program, "serve", "--port", str(port), "--data-dir", str(folder)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MICROLITH_")}
-        environment |= {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"} | variables
         with (folder / "serve.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         url = f"http://127.0.0.1:{port}"
