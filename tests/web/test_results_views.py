@@ -65,6 +65,12 @@ def test_every_chart_has_its_data(chart: str) -> None:
     assert all(len(row) == len(sheet.columns) for row in sheet.rows)
 
 
+def test_masks_are_compared_by_name_before_their_modules_are_measured() -> None:
+    sheet = sheet_of(samples.results(THREE[:1]), View(), "overlap")
+    assert sheet is not None
+    assert [row[0] for row in sheet.rows] == ["act", "animal"]
+
+
 def test_there_is_no_chart_of_what_is_not_there() -> None:
     assert sheet_of(samples.results(THREE), View(), "curves") is None
     assert sheet_of(samples.results([]), View(), "results") is None

@@ -10,7 +10,7 @@ from statistics import fmean
 from app.web.views import words
 from app.web.views.heat import Heat, confusion, fractions
 from app.web.views.sheets import Sheet
-from microlith.contract import Concern, Module, Overlap, Report, Results
+from microlith.contract import ClassScore, Module, Overlap, Report, Results
 from microlith.display import figures
 
 
@@ -115,12 +115,12 @@ def layers(modules: Sequence[Module]) -> Matrix | None:
     )
 
 
-def overlap(found: Overlap | None, concerns: Sequence[Concern]) -> Matrix | None:
-    """How much of what two modules keep is the same; None for a single module."""
+def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> Matrix | None:
+    """How much of what two modules keep is the same, be they measured already or not; None for a single module."""
     if found is None or len(found.concerns) < 2:
         return None
-    known = {concern.id: concern.label for concern in concerns}
-    labels = [known.get(number, str(number)) for number in found.concerns]
+    labels_by_id = {row.id: row.label for row in classes}
+    labels = [labels_by_id[concern] for concern in found.concerns]
     pairs = [value for at, row in enumerate(found.jaccard) for value in row[:at]]
     low, high = min(pairs), max(pairs)
     reach = (high - low) or 1.0

@@ -123,7 +123,7 @@ def report(results: Results, view: View) -> Report | None:
         table=results_table(modules, view.sort, view.descending),
         layers=charts.layers(modules),
         sides=sides(modules),
-        overlap=charts.overlap(overlap, [module.concern for module in modules]),
+        overlap=charts.overlap(overlap, modules[0].report.classes),
         confusions=charts.confusions(base, chosen),
         curves=charts.curves(results),
         costs=charts.costs(modules),
