@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
+from tests.embedded.processes import wait_for
 from worker import workroom as place
 from worker.packaging.verify import Verifier
 from worker.workroom import workroom
@@ -63,3 +64,21 @@ def test_one_whose_answer_nobody_waited_for_is_replaced(monkeypatch: pytest.Monk
             verifier.check(folder / "b.zip", {}, [[1]])
     with workroom(MANY) as (_, another):
         assert another is not verifier
+
+
+def test_one_that_nobody_needs_for_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "IDLE_SECONDS", 0.1)
+    with workroom(MANY) as (_, verifier):
+        pass
+    wait_for(lambda: not verifier.sound)
+    with workroom(MANY) as (_, another):
+        assert another.sound
+
+
+def test_one_that_is_lent_again_in_time_is_not_ended() -> None:
+    with workroom(MANY) as (_, verifier):
+        pass
+    with workroom(MANY) as (_, again):
+        place._kept._end(turn=1)  # the first job is over for long
+        assert again is verifier
+        assert again.sound
