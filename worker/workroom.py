@@ -30,21 +30,23 @@ class _Kept:
         self._lock = threading.Lock()
         self._held = ExitStack()
         self._verifier: Verifier | None = None
-        self._turn = 0
+        self._idle: threading.Timer | None = None
         atexit.register(self._held.close)
 
     @contextmanager
     def lent(self) -> Iterator[Verifier]:
         """For one job; what it leaves unsound is not lent again."""
         with self._lock:
-            self._turn += 1
-            turn, verifier = self._turn, self._sound()
+            if self._idle is not None:
+                self._idle.cancel()
+                self._idle = None
+            verifier = self._sound()
         try:
             yield verifier
         finally:
-            idle = threading.Timer(IDLE_SECONDS, self._end, [turn])
-            idle.daemon = True
-            idle.start()
+            self._idle = threading.Timer(IDLE_SECONDS, self._end)
+            self._idle.daemon = True
+            self._idle.start()
 
     def _sound(self) -> Verifier:
         if self._verifier is None or not self._verifier.sound:
@@ -52,10 +54,10 @@ class _Kept:
             self._verifier = self._held.enter_context(Verifier(self._held.enter_context(scratch())))
         return self._verifier
 
-    def _end(self, turn: int) -> None:
-        """Unless it was lent again since that turn."""
+    def _end(self) -> None:
+        """Unless it was lent again at the last moment."""
         with self._lock:
-            if turn == self._turn:
+            if self._idle is not None:
                 self._held.close()
                 self._verifier = None
 

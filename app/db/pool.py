@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, Opera
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
 """What is raised when the database, or the way to it, is gone; the same may work a moment later."""
+
 TRUSTED_SECONDS = 1.0
 
 _trusting = ContextVar("trusting", default=False)

@@ -72,7 +72,7 @@ class Work:
             700 MB                                                  the program itself
           + 4 · 4 · parameters                                      weights
           + 400 · rows + 30 · bytes of the data's files             texts and tokens
-          + 2048 · widest layer · 4 · 16                            activations of a batch (or of one longer text)
+          + 2048 · widest layer · 4 · 16                            activations of a batch or one long text, on a CPU
           + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
           + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
           + 16 · evaluated examples · classes                       answers

@@ -8,9 +8,8 @@ import numpy as np
 
 from benchmarks.speed.machine import matmul_rate
 from benchmarks.speed.ours import tokens_of
+from worker.inputs import budget_on
 from worker.sources.opening import Sources
-
-BATCH_TOKENS = 2048
 
 
 def forward_flops(config: Any, lengths: np.ndarray) -> float:
@@ -35,5 +34,5 @@ def layer_rate(config: Any, device: str = "cpu") -> float:
     """FLOP/s of this machine at the shapes of the model's own layers, in the proportions that it uses them."""
     h, f = config.hidden_size, config.intermediate_size
     shares = {(h, h): 8 * h * h, (h, f): 2 * h * f, (f, h): 2 * h * f}
-    seconds = sum(flops / matmul_rate(BATCH_TOKENS, *shape, device) for shape, flops in shares.items())
+    seconds = sum(flops / matmul_rate(budget_on(device), *shape, device) for shape, flops in shares.items())
     return sum(shares.values()) / seconds

@@ -20,7 +20,7 @@ from microlith.contract import BaseResult, JobSpec
 from worker.bench import Bench, Measures
 from worker.drawing import draw
 from worker.families.anatomy import anatomy
-from worker.inputs import Order, budget_on, unwatched
+from worker.inputs import budget_on, run_batches, unwatched
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
@@ -107,13 +107,9 @@ def tokens_of(sources: Sources, role: str) -> npt.NDArray[np.int64]:
 
 def pads_of(sources: Sources, role: str, device: str) -> float:
     """The share of positions that are pads, in the batches that a split is run in on a device."""
-    order = Order.of(sources.encode(role, range(len(sources.labels(role)))))
-    start = positions = 0
-    while start < len(order.rows):
-        stop = order.end(start, budget_on(device))
-        positions += (stop - start) * int(order.lengths[stop - 1])
-        start = stop
-    return 1 - int(order.lengths.sum()) / positions
+    examples = sources.encode(role, range(len(sources.labels(role))))
+    batches = (batch for batch, _ in run_batches(len, examples, token_budget=budget_on(device)))
+    return 1 - int(tokens_of(sources, role).sum()) / sum(batch.inputs["input_ids"].numel() for batch in batches)
 
 
 def repeated(spec: JobSpec, sources: Sources, times: int) -> Outcome:

@@ -78,4 +78,4 @@ def test_a_job_in_bfloat16_says_so_of_every_model_and_measures_the_same(product:
         assert told is not None
         assert told.examples == 300
         assert (told.dtype == "bfloat16") is (told.agreement >= 0.999)
-    assert module.own.f1 == pytest.approx(plain.own.f1, abs=0.02)
+    assert module.own.f1 == plain.own.f1, "of so few examples all agree, or all are answered in float32"

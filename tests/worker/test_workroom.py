@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,13 @@ ONE, MANY = Settings(jobs_per_child=1), Settings(jobs_per_child=2)
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clean processes that are there at once, and none that is kept already."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clean processes that are there at once, none that is kept already, and none that is left."""
+    kept = place._Kept()
     monkeypatch.setattr(place, "Verifier", partial(Verifier, command=[sys.executable, "-I", "-c", HEEDS]))
-    monkeypatch.setattr(place, "_kept", place._Kept())
+    monkeypatch.setattr(place, "_kept", kept)
+    yield
+    kept._held.close()
 
 
 def test_all_is_gone_with_the_job_of_a_process_that_serves_no_other() -> None:
@@ -79,6 +83,6 @@ def test_one_that_is_lent_again_in_time_is_not_ended() -> None:
     with workroom(MANY) as (_, verifier):
         pass
     with workroom(MANY) as (_, again):
-        place._kept._end(turn=1)  # the first job is over for long
+        place._kept._end()  # the first job's time was up just when the second came
         assert again is verifier
         assert again.sound
