@@ -8,6 +8,7 @@
     │   ├── NotEnoughSamples           NOT_ENOUGH_SAMPLES     422
     │   ├── UnsupportedModel           UNSUPPORTED_MODEL      422
     │   ├── UnsafeModel                UNSAFE_MODEL           422
+    │   ├── ResourceLimit              RESOURCE_LIMIT         422
     │   └── IdempotencyMismatch        IDEMPOTENCY_MISMATCH   422
     ├── NotFound                       NOT_FOUND              404
     ├── Conflict                       CONFLICT               409
@@ -17,6 +18,7 @@
     ├── PayloadTooLarge                PAYLOAD_TOO_LARGE      413
     ├── SourceUnavailable              SOURCE_UNAVAILABLE     422
     ├── Unavailable                    SERVICE_UNAVAILABLE    503
+    ├── Overloaded                     OVERLOADED             503
     ├── ArtifactDamaged                ARTIFACT_DAMAGED       500
     ├── StorageUnavailable             STORAGE_UNAVAILABLE    500
     ├── OutOfMemory                    OUT_OF_MEMORY          500
@@ -116,6 +118,15 @@ class UnsafeModel(InvalidInput):
     code, title = "UNSAFE_MODEL", "This model would run code of its own"
 
 
+class ResourceLimit(InvalidInput):
+    """A file that you brought takes more than it may: memory, time, rows, names, tensors or bytes.
+
+    `detail` says which bound it passed. Make the file smaller: fewer columns, smaller row groups, shorter texts.
+    """
+
+    code, title = "RESOURCE_LIMIT", "The file asks for too much"
+
+
 class IdempotencyMismatch(InvalidInput):
     """An `Idempotency-Key` came again with another body.
 
@@ -195,6 +206,15 @@ class Unavailable(MicrolithError):
     """
 
     code, status, title = "SERVICE_UNAVAILABLE", 503, "A server that this one needs is away"
+
+
+class Overloaded(MicrolithError):
+    """More requests came at once than the server can answer soon; this one was not begun.
+
+    Send it again after `Retry-After` seconds, fewer at a time; the Python client does so by itself.
+    """
+
+    code, status, title = "OVERLOADED", 503, "Too many requests at once"
 
 
 class ArtifactDamaged(MicrolithError):
