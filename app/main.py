@@ -25,10 +25,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.backend = Backend.open(settings)
-        async with app.state.backend.feed.listening(), reaping(app.state.backend):
+        backend = Backend.open(settings)
+        app.state.backend = backend.for_requests()
+        async with backend.feed.listening(), reaping(backend):
             yield
         app.state.backend.close()
+        backend.close()
 
     app = FastAPI(
         title="Microlith",

@@ -5,7 +5,6 @@ What waits for nothing is `async`, so that it is done at once: anything else cos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -41,13 +40,12 @@ AnyBackend = Annotated[Backend, Depends(_backend)]
 Caller = Annotated[str, Depends(_caller)]
 
 
-def _unit(backend: AnyBackend) -> Iterator[Unit]:
-    with backend.database.unit() as unit:
-        yield unit
+async def _unit(backend: AnyBackend) -> Unit:
+    return backend.database.begun()
 
 
-RequestUnit = Annotated[Unit, Depends(_unit, scope="function")]
-"""Committed before the answer leaves, so that a GET right after finds what it says."""
+RequestUnit = Annotated[Unit, Depends(_unit)]
+"""Finished by the route's visit (app.api.visits), before the answer leaves: a GET right after finds what it says."""
 
 
 async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
