@@ -7,6 +7,8 @@ nobody reads.
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -26,8 +28,8 @@ SIZES = (60, 200, 500)
 JOBS, CLASSES, LAYERS = 24, 12, 12
 SLOW_CLIENTS = 20
 BYSTANDER_PAUSE = 0.02
-AFTER_SECONDS = 0.5
-"""The bystander goes on for so long after the last answer."""
+BEFORE_SECONDS, AFTER_SECONDS = 1.5, 0.5
+"""The bystander asks so long before the burst (it has to start) and after its last answer."""
 
 MOST_SECONDS = 60.0
 
@@ -127,29 +129,41 @@ async def _burst(port: int, name: str, paths: Sequence[str], job: str) -> Burst:
     found = Burst(name)
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(_raw(port)) for _ in paths]
-        over = asyncio.Event()
-        bystander = asyncio.create_task(_bystand(port, job, found, over))
-        await asyncio.sleep(0.2)
-        answers = [_ask(*streams, path) for streams, path in zip(opened, paths, strict=True)]
-        for status, seconds in await asyncio.gather(*answers):
-            found.statuses[status] += 1
-            found.seconds.append(seconds)
-        await asyncio.sleep(AFTER_SECONDS)
-        over.set()
-        await bystander
+        async with _bystander(port, job, found):
+            answers = [_ask(*streams, path) for streams, path in zip(opened, paths, strict=True)]
+            for status, seconds in await asyncio.gather(*answers):
+                found.statuses[status] += 1
+                found.seconds.append(seconds)
     return found
 
 
-async def _bystand(port: int, job: str, found: Burst, over: asyncio.Event) -> None:
-    """Small requests on connections of their own, one after another."""
+async def _bystand(port: int, job: str) -> None:
+    """Small requests on connections of their own, one after another, until standard input ends; then what they took."""
+    over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    answers = []
     for path in cycle(("/healthz", f"/v1/jobs/{job}", "/v1/methods")):
-        if over.is_set():
-            return
+        if over.done():
+            break
         async with _raw(port) as streams:
-            status, seconds = await _ask(*streams, path)
-        found.bystander.append(seconds)
-        found.bystander_refused += status != "200"
+            answers.append([path, *await _ask(*streams, path)])
         await asyncio.sleep(BYSTANDER_PAUSE)
+    print(json.dumps(answers))
+
+
+@asynccontextmanager
+async def _bystander(port: int, job: str, found: Burst) -> AsyncIterator[None]:
+    """In a process of its own: what the burst costs its senders is not what a bystander waits for."""
+    command = (sys.executable, "-m", "benchmarks.service_bursts", str(port), job)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=2**22)
+    await asyncio.sleep(BEFORE_SECONDS)
+    yield
+    await asyncio.sleep(AFTER_SECONDS)
+    said, _ = await process.communicate(b"")
+    answers = json.loads(said)
+    found.bystander = [seconds for _, _, seconds in answers]
+    found.bystander_refused = sum(status != "200" for _, status, _ in answers)
+    print(sorted([(round(1000 * x[2]), x[0][:14]) for x in answers])[-4:])
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> tuple[str, float]:
@@ -181,3 +195,7 @@ async def _raw(port: int, limit: int = 1 << 16) -> AsyncIterator[tuple[asyncio.S
         yield reader, writer
     finally:
         writer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_bystand(int(sys.argv[1]), sys.argv[2]))

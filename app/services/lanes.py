@@ -7,53 +7,99 @@ at once.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 
 from app.domain.errors import Overloaded
+from app.services.lines import Lines
 
 Answer = TypeVar("Answer")
 LaneName = Literal["reads", "bulk", "writes", "files"]
 
-RETRY_SECONDS = 1
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
 
 
 class Lane:
-    """So many threads, and a line of those who will have one within `patience` seconds, by what work took of late."""
+    """So many threads, and lines of those who will have one within `patience` seconds, by what work took of late."""
 
     def __init__(self, threads: int, patience: float) -> None:
         self.threads, self.patience = threads, patience
-        self.seconds = 0.0
+        self._seconds = 0.0
+        self._free = threads
+        self._lines = Lines()
+        self._coming: dict[Hashable, asyncio.Task[Any]] = {}
         self._limiter = CapacityLimiter(threads)
 
-    async def run(self, work: Callable[[], Answer]) -> Answer:
-        """What `work` gives, done in a thread of this lane. Raises Overloaded where the line is too long."""
-        if self.wait > self.patience:
+    async def run(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
+        """What `work` gives, done in a thread of this lane. Raises Overloaded where the line is too long.
+
+        Who asks `about` the same stands in one line.
+        """
+        await self._enter(about)
+        return await self._work(work)
+
+    async def share(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
+        """As `run`, once for all who ask about the same before the work begins: nobody is told what was true before.
+
+        A caller who goes away takes nobody's answer along.
+        """
+        task = self._coming.get(about)
+        if task is None:
+            task = self._coming[about] = asyncio.create_task(self._shared(about, work))
+            task.add_done_callback(_heard)
+        return cast(Answer, await asyncio.shield(task))
+
+    async def _shared(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
+        try:
+            await self._enter(about)
+        finally:
+            del self._coming[about]
+        return await self._work(work)
+
+    def wait(self, about: Hashable) -> float:
+        """Seconds until somebody who comes now has a thread."""
+        return 0.0 if self._free else (self._lines.ahead(about) + 1) * self._seconds / self.threads
+
+    async def _enter(self, about: Hashable) -> None:
+        if self.wait(about) > self.patience:
             raise Overloaded(
                 "The server has more to do than it can answer soon.",
-                hint=f"Ask again in {RETRY_SECONDS} s; nothing was begun.",
+                hint=f"Ask again in {Overloaded.retry_after} s; nothing was begun.",
             )
-        return await to_thread.run_sync(self._timed, work, limiter=self._limiter)
+        if self._free:
+            self._free -= 1
+            return
+        turn = self._lines.join(about)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
 
-    @property
-    def wait(self) -> float:
-        """Seconds until somebody who comes now has a thread."""
-        if not self._limiter.available_tokens:
-            return (self._limiter.statistics().tasks_waiting + 1) * self.seconds / self.threads
-        return 0.0
+    async def _work(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return await to_thread.run_sync(self._timed, work, limiter=self._limiter)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Whoever waits takes over."""
+        if not self._lines.call():
+            self._free += 1
 
     def _timed(self, work: Callable[[], Answer]) -> Answer:
         began = time.perf_counter()
         try:
             return work()
         finally:
-            self.seconds += SMOOTHING * (time.perf_counter() - began - self.seconds)
+            self._seconds += SMOOTHING * (time.perf_counter() - began - self._seconds)
 
 
 @dataclass(frozen=True)
@@ -64,8 +110,8 @@ class Lanes:
     the disk, the object store or a reader of strangers' files, each for its own caller.
     """
 
-    reads: Lane = field(default_factory=lambda: Lane(4, 1.0))
-    bulk: Lane = field(default_factory=lambda: Lane(2, 1.0))
+    reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
+    bulk: Lane = field(default_factory=lambda: Lane(2, 0.7))
     writes: Lane = field(default_factory=lambda: Lane(6, 10.0))
     files: Lane = field(default_factory=lambda: Lane(8, 30.0))
 
@@ -76,3 +122,9 @@ class Lanes:
     def threads(self) -> int:
         """Of all lanes together: as many connections may be in use at once."""
         return sum(lane.threads for lane in self)
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """An error that nobody is left to hear is no news to the event loop."""
+    if not task.cancelled():
+        task.exception()

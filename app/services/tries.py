@@ -27,7 +27,7 @@ class Tries:
 
     async def ask(self, module_id: str, wanted: PredictionRequest, seconds: float) -> Job:
         """The job once it is over, or as it is after so many seconds. No transaction is open while it is waited for."""
-        job = await self.backend.lanes.writes.run(lambda: self._order(module_id, wanted))
+        job = await self.backend.lanes.writes.run(("try", module_id), lambda: self._order(module_id, wanted))
         return await Watching(self.backend, self.owner).outcome(job.id, seconds) if seconds else job
 
     def _order(self, module_id: str, wanted: PredictionRequest) -> Job:

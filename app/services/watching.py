@@ -99,7 +99,7 @@ class Watching:
         )
 
     async def _shared(self, about: tuple[Hashable, ...], question: Callable[[Unit], Answer], lane: Lane) -> Answer:
-        return await self.backend.feed.reads.ask((self.owner, *about), lambda: lane.run(lambda: self._ask(question)))
+        return await lane.share((self.owner, *about), lambda: self._ask(question))
 
     def _ask(self, question: Callable[[Unit], Answer]) -> Answer:
         try:
