@@ -78,13 +78,15 @@ class Unit:
 class Database:
     """The connection pool and the only place transactions begin and end."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
-        """Up to twice as many connections as `pool_size`; a statement that takes longer than it may is an error."""
+    def __init__(
+        self, url: str, *, pool_size: int = 10, overflow: int = 10, statement_seconds: float | None = None
+    ) -> None:
+        """`overflow` more connections than are kept may be in use; a statement that takes too long is an error."""
         limit = {} if statement_seconds is None else {"options": f"-c statement_timeout={statement_seconds:g}s"}
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,
-            max_overflow=max(pool_size, 10),
+            max_overflow=overflow,
             connect_args=CONNECTION | limit,
             json_deserializer=from_json,
         )

@@ -46,7 +46,8 @@ class Backend:
     def for_requests(self) -> Backend:
         """The same with connections of its own: one for each thread of the lanes, each statement within a time."""
         url = _needed(self.settings.database_url, "MICROLITH_DATABASE_URL")
-        database = Database(url, pool_size=self.lanes.threads, statement_seconds=STATEMENT_SECONDS)
+        threads = self.lanes.threads
+        database = Database(url, pool_size=threads, overflow=threads, statement_seconds=STATEMENT_SECONDS)
         return replace(self, database=database)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, PageCursor
@@ -20,7 +20,12 @@ from app.web.views.report import View, sheet_of
 router = APIRouter(include_in_schema=False, route_class=Visit)
 
 
-async def _wanted(state: str = "", model: str = "", dataset: str = "", method: str = "", label: str = "") -> JobFilter:
+Sent = Annotated[str, Query(max_length=512)]
+
+
+async def _wanted(
+    state: Sent = "", model: Sent = "", dataset: Sent = "", method: Sent = "", label: Sent = ""
+) -> JobFilter:
     """A form sends empty fields too; a label is written KEY=VALUE."""
     key, _, value = label.partition("=")
     labels = {key.strip(): value.strip()} if key.strip() else {}
