@@ -33,6 +33,13 @@ BEFORE_SECONDS, AFTER_SECONDS = 1.5, 0.5
 
 MOST_SECONDS = 60.0
 
+ABOUT = (
+    f"Requests that come in one moment, all connections open before: equal ones (a job's results), modules of {JOBS} "
+    "jobs, and everything mixed (jobs, results, modules, lists, pages). A refused one is told at once to ask again a "
+    f"second later. {SLOW_CLIENTS} slow clients hold half a request, or never read their answer. The bystander, a "
+    "process of its own, asks for `/healthz`, a job and `/v1/methods` in turn, each on a new connection:"
+)
+
 
 @dataclass
 class Burst:
@@ -70,6 +77,13 @@ class Burst:
             "bystander p99, ms": round(self.bystander_p99, 1),
             "bystander refused": self.bystander_refused,
         }
+
+
+def table(told: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines of Markdown."""
+    head = f"| {' | '.join(told[0])} |"
+    rows = [f"| {' | '.join(str(value) for value in one.values())} |" for one in told]
+    return [ABOUT, "", head, "|---|" + "--:|" * (len(told[0]) - 1), *rows]
 
 
 async def bursts(port: int, jobs: Sequence[str]) -> list[Burst]:
@@ -163,7 +177,6 @@ async def _bystander(port: int, job: str, found: Burst) -> AsyncIterator[None]:
     answers = json.loads(said)
     found.bystander = [seconds for _, _, seconds in answers]
     found.bystander_refused = sum(status != "200" for _, status, _ in answers)
-    print(sorted([(round(1000 * x[2]), x[0][:14]) for x in answers])[-4:])
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> tuple[str, float]:
