@@ -15,14 +15,14 @@ from app.services.modules import Modules
 from app.web.asked import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
-from app.web.views.compare import compare_page
+from app.web.views.compare import MAX_COMPARED, compare_page
 from app.web.views.module import ModulePage, module_page
 from app.web.views.tries import try_page
 from microlith.contract import LayoutRequest
 
 router = APIRouter(include_in_schema=False, route_class=Visit)
 
-Chosen = Annotated[list[str], Query(alias="module")]
+Chosen = Annotated[list[str], Query(alias="module", max_length=MAX_COMPARED)]
 
 
 @router.get("/modules/{module_id}")
