@@ -11,6 +11,7 @@ from fastapi import FastAPI
 import microlith
 from app.api import catalog, health, jobs, modules, problems, uploads
 from app.api.guards import Guards
+from app.api.pacing import Pacing
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.reaper import reaping
@@ -25,10 +26,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.backend = Backend.open(settings)
-        async with app.state.backend.feed.listening(), reaping(app.state.backend):
+        backend = Backend.open(settings)
+        app.state.backend = backend.for_requests()
+        async with backend.feed.listening(), reaping(backend):
             yield
         app.state.backend.close()
+        backend.close()
 
     app = FastAPI(
         title="Microlith",
@@ -45,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     pages.install(app)
     _document_problems(app)
     app.add_middleware(Guards, settings=settings)
+    app.add_middleware(Pacing)
     return app
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from app.api.conditional import written
 from app.api.dependencies import CallersLibrary, PageCursor
 from app.api.problems import documented
+from app.api.visits import Visit, lane
 from app.domain.errors import Conflict, DatasetInvalid, NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel
 from app.services import catalog
 from microlith.contract import DatasetInfo, Methods, ModelInfo, Page, RegisterDataset, RegisterModel
 
-router = APIRouter(prefix="/v1", tags=["catalog"])
+router = APIRouter(prefix="/v1", tags=["catalog"], route_class=Visit)
 
 
-@router.get("/methods", responses=documented())
-def get_methods() -> Methods:
+@router.get("/methods", response_model=Methods, responses=documented())
+async def get_methods() -> Response:
     """Every method, structure and option, with its JSON Schema, its default and a sentence."""
-    return catalog.methods()
+    return written(catalog.methods())
 
 
 @router.post(
@@ -26,6 +28,7 @@ def get_methods() -> Methods:
     response_model=ModelInfo,
     responses=documented(Conflict, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
+@lane("files")
 def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
     """Give a model an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the hub."""
     model = library.register_model(wanted)
@@ -39,6 +42,7 @@ def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
 
 
 @router.get("/models/{ref:path}", responses=documented(NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel))
+@lane("files")
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     """A model by id or reference: its labels, and every layer that can be pruned."""
     return library.model(ref)
@@ -56,6 +60,7 @@ def delete_model(model_id: str, library: CallersLibrary) -> None:
     response_model=DatasetInfo,
     responses=documented(Conflict, SourceUnavailable, DatasetInvalid),
 )
+@lane("files")
 def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
     """Give a dataset an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a hub name."""
     dataset = library.register_dataset(wanted)
@@ -69,6 +74,7 @@ def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetIn
 
 
 @router.get("/datasets/{ref:path}", responses=documented(NotFound, SourceUnavailable, DatasetInvalid))
+@lane("files")
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     """A dataset by id or reference: its splits, columns and how many of each label."""
     return library.dataset(ref)

@@ -12,6 +12,11 @@ from pydantic import BaseModel
 MAX_WAIT_SECONDS = 60
 
 
+def as_json(content: bytes) -> Response:
+    """What was written out already."""
+    return Response(content, media_type="application/json")
+
+
 def written(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`model` as JSON, as it is: it was checked when it was made."""
     return Response(model.model_dump_json(), status, headers, media_type="application/json")

@@ -5,12 +5,12 @@ What waits for nothing is `async`, so that it is done at once: anything else cos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import AfterValidator, BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from app.api.pagination import MAX_LIMIT, Cursor
 from app.db.jobs import JobFilter
@@ -25,6 +25,9 @@ from app.services.tries import Tries
 from app.services.uploads import Uploads
 from app.services.watching import Watching
 from microlith.contract import Kind, State
+from microlith.contract.spec import Labels
+
+LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
 async def _backend(request: Request) -> Backend:
@@ -41,13 +44,12 @@ AnyBackend = Annotated[Backend, Depends(_backend)]
 Caller = Annotated[str, Depends(_caller)]
 
 
-def _unit(backend: AnyBackend) -> Iterator[Unit]:
-    with backend.database.unit() as unit:
-        yield unit
+async def _unit(backend: AnyBackend) -> Unit:
+    return backend.database.begun()
 
 
-RequestUnit = Annotated[Unit, Depends(_unit, scope="function")]
-"""Committed before the answer leaves, so that a GET right after finds what it says."""
+RequestUnit = Annotated[Unit, Depends(_unit)]
+"""Finished by the route's visit (app.api.visits), before the answer leaves: a GET right after finds what it says."""
 
 
 async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
@@ -86,21 +88,31 @@ Moment = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo els
 """A time; one that names no zone is UTC, as those that we answer are."""
 
 
+Named = Annotated[str, Field(max_length=512)]
+
+
 class JobQuery(BaseModel):
     """What the query of a list of jobs may say, besides `label.KEY=VALUE`."""
 
     kind: Kind | None = Field(None, description="Without it, jobs of every kind but `predict` are listed.")
     state: State | None = None
-    model: str | None = None
-    dataset: str | None = None
-    method: str | None = None
+    model: Named | None = None
+    dataset: Named | None = None
+    method: Named | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
 
 
 async def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> JobFilter:
-    """Every `label.KEY=VALUE` in the query must match."""
-    labels = {key[6:]: value for key, value in request.query_params.items() if key.startswith("label.")}
+    """Every `label.KEY=VALUE` in the query must match; there may be as many as a job may have."""
+    sent = {
+        key.removeprefix("label."): value for key, value in request.query_params.items() if key.startswith("label.")
+    }
+    try:
+        labels = LABELS.validate_python(sent)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("query", "label", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
     return JobFilter(**named.model_dump(), labels=labels)
 
 

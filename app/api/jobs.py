@@ -8,11 +8,10 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api import event_stream
-from app.api.conditional import answer, etag_of, matches, wait_preference, written
+from app.api.conditional import answer, as_json, etag_of, matches, wait_preference, written
 from app.api.dependencies import (
     AfterSeq,
     CallersJobs,
-    CallersModules,
     CallersWatching,
     IdempotencyKey,
     PageCursor,
@@ -20,6 +19,7 @@ from app.api.dependencies import (
     WantedJobs,
 )
 from app.api.problems import documented
+from app.api.visits import Visit, lane
 from app.domain.errors import (
     Conflict,
     DatasetInvalid,
@@ -38,7 +38,7 @@ from app.services.jobs import Submission
 from app.services.results_table import results_csv
 from microlith.contract import Event, Job, JobSpec, Module, Page, Plan, Results
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Visit)
 
 BAD_SPECS = (
     DatasetInvalid,
@@ -58,6 +58,7 @@ BAD_SPECS = (
     response_model=Job,
     responses=documented(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
 )
+@lane("files")
 def submit_job(
     spec: JobSpec, jobs: CallersJobs, validate_only: bool = False, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -134,16 +135,21 @@ async def job_events(
     return StreamingResponse(stream, media_type=event_stream.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/{job_id}/modules", responses=documented(NotFound))
-def job_modules(job_id: str, modules: CallersModules, cursor: PageCursor) -> Page[Module]:
+@router.get("/{job_id}/modules", response_model=Page[Module], responses=documented(NotFound))
+async def job_modules(job_id: str, watching: CallersWatching, cursor: PageCursor) -> Response:
     """The modules that are ready."""
-    return cursor.page(modules.page(job_id, cursor.before, cursor.limit))
+    return as_json(
+        await watching.modules(
+            ("modules", job_id, cursor),
+            lambda modules: cursor.page(modules.page(job_id, cursor.before, cursor.limit)),
+        )
+    )
 
 
-@router.get("/{job_id}/results", responses=documented(NotFound))
-def job_results(job_id: str, modules: CallersModules) -> Results:
+@router.get("/{job_id}/results", response_model=Results, responses=documented(NotFound))
+async def job_results(job_id: str, watching: CallersWatching) -> Response:
     """The base's report, every module that is ready, and how they compare."""
-    return modules.results(job_id)
+    return as_json(await watching.modules(("results", job_id), lambda modules: modules.results(job_id)))
 
 
 @router.get(
@@ -151,6 +157,7 @@ def job_results(job_id: str, modules: CallersModules) -> Results:
     response_class=Response,
     responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
 )
-def job_results_csv(job_id: str, modules: CallersModules) -> Response:
+async def job_results_csv(job_id: str, watching: CallersWatching) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""
-    return Response(results_csv(modules.results(job_id)), media_type="text/csv; charset=utf-8")
+    table = await watching.modules(("table", job_id), lambda modules: results_csv(modules.results(job_id)))
+    return Response(table, media_type="text/csv; charset=utf-8")

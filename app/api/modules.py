@@ -7,20 +7,21 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from app.api.conditional import wait_preference
+from app.api.conditional import as_json, wait_preference
 from app.api.content import content, head
-from app.api.dependencies import AnyBackend, CallersArtifacts, CallersModules, CallersOrders, CallersTries
+from app.api.dependencies import AnyBackend, CallersArtifacts, CallersOrders, CallersTries, CallersWatching
 from app.api.problems import documented
+from app.api.visits import Visit, lane
 from app.domain.errors import Conflict, NotFound, UnsupportedModel
 from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module, PredictionRequest
 
-router = APIRouter(prefix="/v1", responses=documented(NotFound))
+router = APIRouter(prefix="/v1", responses=documented(NotFound), route_class=Visit)
 
 
-@router.get("/modules/{module_id}", tags=["modules"])
-def get_module(module_id: str, modules: CallersModules) -> Module:
+@router.get("/modules/{module_id}", response_model=Module, tags=["modules"])
+async def get_module(module_id: str, watching: CallersWatching) -> Response:
     """A module with its measures beside the base's."""
-    return modules.get(module_id)
+    return as_json(await watching.modules(("module", module_id), lambda modules: modules.get(module_id)))
 
 
 @router.post(
@@ -73,6 +74,7 @@ def get_artifact(artifact_id: str, artifacts: CallersArtifacts) -> Artifact:
 
 
 @router.get("/artifacts/{artifact_id}/content", tags=["artifacts"], response_class=Response)
+@lane("files")
 def get_content(
     artifact_id: str,
     artifacts: CallersArtifacts,

@@ -14,8 +14,16 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
-from app.db.pool import DATABASE_AWAY
-from app.domain.errors import InvalidInput, MicrolithError, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
+from app.db.pool import DATABASE_AWAY, took_too_long
+from app.domain.errors import (
+    InvalidInput,
+    MicrolithError,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from microlith.contract import ErrorDetail, Problem
 from microlith.contract.references import REFERENCE_FORMS
 
@@ -43,9 +51,14 @@ def problem_of(error: MicrolithError, request_id: str | None) -> Problem:
     )
 
 
+def headers_of(error: MicrolithError) -> dict[str, str]:
+    """What the answer says besides its body."""
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+
+
 def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
-    return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable)
+    return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable, Overloaded)
 
 
 def entries(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
@@ -73,15 +86,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _answer(request: Request, error: MicrolithError) -> JSONResponse:
-    return render(problem_of(error, _request_id(request)))
-
-
-def _ours(request: Request, error: Exception) -> JSONResponse:
+async def _ours(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, cast(MicrolithError, error))
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     faults = details(cast(RequestValidationError, error))
     problem = Problem(
         title=InvalidInput.title,
@@ -95,19 +104,23 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     return render(problem)
 
 
-def _away(request: Request, error: Exception) -> JSONResponse:
+async def _away(request: Request, error: Exception) -> JSONResponse:
     """The database or the object store does not answer; the caller may ask again."""
     said = str(error).partition("\n")[0]
     log.warning("server_away", request_id=_request_id(request), path=request.url.path, error=said)
-    away = Unavailable("The database or the object store does not answer.", hint="Ask again shortly; nothing is lost.")
-    return render(problem_of(away, _request_id(request)), {"Retry-After": "2"})
+    if took_too_long(error):
+        return _answer(request, Overloaded("This takes the database longer than a request may.", hint="Ask for less."))
+    return _answer(
+        request,
+        Unavailable("The database or the object store does not answer.", hint="Ask again shortly; nothing is lost."),
+    )
 
 
-def _unstorable(request: Request, _error: Exception) -> JSONResponse:
+async def _unstorable(request: Request, _error: Exception) -> JSONResponse:
     return _answer(request, InvalidInput("A text holds a character that cannot be stored, such as NUL."))
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     """The framework's own refusals: an unknown path, a wrong method, a body that cannot be read."""
     refusal = cast(HTTPException, error)
     if refusal.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that is not even text
@@ -125,11 +138,15 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     return render(problem, refusal.headers)
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """Nothing of the fault but an id to find it by in the log."""
     log.error("request_failed", request_id=_request_id(request), path=request.url.path, exc_info=error)
     hint = "Its log has more under the request id."
     return _answer(request, MicrolithError("The server met an error it did not expect.", hint=hint))
+
+
+def _answer(request: Request, error: MicrolithError) -> JSONResponse:
+    return render(problem_of(error, _request_id(request)), headers_of(error))
 
 
 def _request_id(request: Request) -> str | None:

@@ -8,10 +8,11 @@ from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import CallersUploads, PageCursor
 from app.api.problems import documented
+from app.api.visits import Visit, lane
 from app.domain.errors import Conflict, DatasetInvalid, InvalidInput, NotFound, PayloadTooLarge
 from microlith.contract import BeginUpload, CompleteUpload, Page, Upload
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=Visit)
 
 ANY_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
@@ -49,6 +50,7 @@ async def put_content(upload_id: str, request: Request, uploads: CallersUploads)
 
 
 @router.post("/{upload_id}/complete", responses=documented(NotFound, Conflict, DatasetInvalid))
+@lane("files")
 def complete_upload(upload_id: str, sent: CompleteUpload, uploads: CallersUploads) -> Upload:
     """Have size and sha256 checked. A mismatch is refused, and the upload stays open."""
     return uploads.complete(upload_id, sent.sha256)

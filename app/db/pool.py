@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from psycopg.errors import QueryCanceled
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 
@@ -19,6 +20,12 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 """What is raised when the database, or the way to it, is gone; the same may work a moment later."""
 
 TRUSTED_SECONDS = 1.0
+
+
+def took_too_long(error: Exception) -> bool:
+    """Whether the database is there, and has ended a statement that took longer than it may."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, QueryCanceled)
+
 
 _trusting = ContextVar("trusting", default=False)
 

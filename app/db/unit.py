@@ -78,12 +78,16 @@ class Unit:
 class Database:
     """The connection pool and the only place transactions begin and end."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, overflow: int = 10, statement_seconds: float | None = None
+    ) -> None:
+        """`overflow` more connections than are kept may be in use; a statement that takes too long is an error."""
+        limit = {} if statement_seconds is None else {"options": f"-c statement_timeout={statement_seconds:g}s"}
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,
-            max_overflow=10,
-            connect_args=CONNECTION,
+            max_overflow=overflow,
+            connect_args=CONNECTION | limit,
             json_deserializer=from_json,
         )
         survive_restarts(self.engine)
@@ -91,9 +95,19 @@ class Database:
     @contextmanager
     def unit(self) -> Iterator[Unit]:
         """A unit of work: committed when the block ends, rolled back when it raises, then its follow-ups run."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            unit = Unit(session)
+        unit = self.begun()
+        with self.finishing(unit):
             yield unit
+
+    def begun(self) -> Unit:
+        """A unit of work that holds nothing yet: its first statement takes a connection. `finishing` ends it."""
+        return Unit(Session(self.engine, expire_on_commit=False))
+
+    @contextmanager
+    def finishing(self, unit: Unit) -> Iterator[None]:
+        """Commit when the block ends, roll back when it raises, and run the follow-ups without a connection."""
+        with unit.session as session, session.begin():
+            yield
         for follow_up in unit.follow_ups:
             follow_up()
 

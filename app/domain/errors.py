@@ -44,6 +44,8 @@ class MicrolithError(Exception):
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something broke on our side"
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the same request may fare better."""
 
     def __init__(self, detail: str, *, hint: str | None = None, pointer: str | None = None) -> None:
         super().__init__(detail)
@@ -206,6 +208,7 @@ class Unavailable(MicrolithError):
     """
 
     code, status, title = "SERVICE_UNAVAILABLE", 503, "A server that this one needs is away"
+    retry_after = 2
 
 
 class Overloaded(MicrolithError):
@@ -215,6 +218,7 @@ class Overloaded(MicrolithError):
     """
 
     code, status, title = "OVERLOADED", 503, "Too many requests at once"
+    retry_after = 1
 
 
 class ArtifactDamaged(MicrolithError):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from app.db.migrations import at_head
 from app.db.unit import Database
 from app.queue import Queue
 from app.services.feed import Feed
+from app.services.lanes import Lanes
 from app.settings import Settings
 from app.storage import ObjectStore, open_store
+
+STATEMENT_SECONDS = 5.0
+"""What a request may ask of the database at once."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Backend:
     objects: ObjectStore
     queue: Queue
     feed: Feed
+    lanes: Lanes = field(default_factory=Lanes)
 
     @classmethod
     def open(cls, settings: Settings, *, create_store: bool = True) -> Backend:
@@ -37,6 +42,13 @@ class Backend:
             queue=Queue(_needed(settings.broker_url, "MICROLITH_BROKER_URL")),
             feed=Feed(database_url),
         )
+
+    def for_requests(self) -> Backend:
+        """The same with connections of its own: one for each thread of the lanes, each statement within a time."""
+        url = _needed(self.settings.database_url, "MICROLITH_DATABASE_URL")
+        threads = self.lanes.threads
+        database = Database(url, pool_size=threads, overflow=threads, statement_seconds=STATEMENT_SECONDS)
+        return replace(self, database=database)
 
     def close(self) -> None:
         self.database.close()

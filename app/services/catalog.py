@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -70,6 +71,7 @@ STRUCTURES = {
 OPTIONS = tuple(name for name in JobSpec.model_fields if name not in ("model", "dataset", "method"))
 
 
+@cache
 def methods() -> Methods:
     """Every method, structure and option with its schema, its default and a sentence."""
     return Methods(

@@ -1,4 +1,4 @@
-"""Who waits for a job hears when something happened to it: one listener and one read for any number of waiters.
+"""Who waits for a job hears when something happened to it: one listener for any number of waiters.
 
 PostgreSQL announces a job's id when a transaction that touched it commits (app.db.events). The announcement says only
 that there is something to read; a waiter that misses one reads at its next time-out.
@@ -17,7 +17,6 @@ from psycopg.conninfo import make_conninfo
 
 from app.db.events import CHANNEL
 from app.db.unit import CONNECTION
-from app.services.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -25,13 +24,12 @@ RETRY_SECONDS = 1.0
 
 
 class Feed:
-    """The listener, the bells it rings, and the reads that those who heard one share."""
+    """The listener and the bells it rings."""
 
     def __init__(self, database_url: str) -> None:
         plain = database_url.replace("postgresql+psycopg://", "postgresql://")
         self.conninfo = make_conninfo(plain, **CONNECTION)  # a listener notices when nobody is at the other end
         self.bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self.reads = Sharing()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

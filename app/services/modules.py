@@ -32,21 +32,27 @@ class Modules:
     def page(self, job_id: str, after: str | None, limit: int) -> list[Module]:
         """Those that are ready, by ratio and concern; one more than `limit` tells that there is a next page."""
         self._job(job_id)
-        modules = self._show(self.unit.modules.of_job(job_id))
-        ids = [module.id for module in modules]
-        start = ids.index(after) + 1 if after in ids else 0
-        return modules[start : start + limit + 1]
+        return self._show(job_id, self.unit.modules.page(job_id, after, limit + 1))
 
     def get(self, module_id: str) -> Module:
         row = self.unit.modules.find(module_id, self.owner)
         if row is None:
-            raise NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
-        return next(module for module in self._show(self.unit.modules.of_job(row.job_id)) if module.id == module_id)
+            raise _no_module(module_id)
+        (shown,) = self._show(row.job_id, [row])
+        return shown
+
+    def jobs_of(self, module_ids: Sequence[str]) -> set[str]:
+        """The jobs that these modules are of. Raises NotFound where one is not there."""
+        found = self.unit.modules.jobs_of(module_ids, self.owner)
+        missing = [module_id for module_id in module_ids if module_id not in found]
+        if missing:
+            raise _no_module(missing[0])
+        return set(found.values())
 
     def results(self, job_id: str) -> Results:
         """The base, every module that is ready, and how the two compare at each ratio."""
         job = self._job(job_id)
-        modules = self._show(self.unit.modules.of_job(job_id))
+        modules = self._show(job_id, self.unit.modules.of_job(job_id))
         return Results(
             job_id=job_id,
             state=job.state,
@@ -64,7 +70,9 @@ class Modules:
             raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs (`microlith list`) lists yours.")
         return job
 
-    def _show(self, rows: Sequence[ModuleRow]) -> list[Module]:
+    def _show(self, job_id: str, rows: Sequence[ModuleRow]) -> list[Module]:
+        """Modules of one job as they travel."""
+        class_f1 = self.unit.modules.class_f1(job_id) if rows else {}
         stored: dict[str, list[ArtifactRow]] = {row.id: [] for row in rows}
         for artifact in self.unit.artifacts.of_modules(stored):
             if artifact.asked and artifact.module_id:
@@ -74,18 +82,21 @@ class Modules:
                 id=row.id,
                 job_id=row.job_id,
                 artifacts=artifacts.listed(stored[row.id]),
-                others_own=OthersOwn(f1=_others_own(row, rows)),
+                others_own=OthersOwn(f1=_others_own(row, class_f1[row.ratio])),
                 **row.facts,
             )
             for row in rows
         ]
 
 
-def _others_own(row: ModuleRow, rows: Iterable[ModuleRow]) -> float | None:
-    """Mean F1 on this row's class over the job's other modules at the same ratio."""
-    others = [other for other in rows if other.ratio == row.ratio and other.concern_id != row.concern_id]
-    scores = [other.facts["report"]["classes"][row.concern_id]["f1"] for other in others]
+def _others_own(row: ModuleRow, class_f1: dict[int, list[float]]) -> float | None:
+    """Mean F1 on this row's class over the job's other modules at the same ratio, whose scores by class these are."""
+    scores = [f1[row.concern_id] for concern_id, f1 in class_f1.items() if concern_id != row.concern_id]
     return fmean(scores) if scores else None
+
+
+def _no_module(module_id: str) -> NotFound:
+    return NotFound(f"There is no module {module_id}.", hint="GET /v1/jobs/{id}/modules lists a job's modules.")
 
 
 def _compare(ratio: float, modules: Iterable[Module]) -> Comparison:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
 from app.services.backend import Backend
 from app.services.orders import Orders
 from app.services.watching import Watching
-from microlith.contract import Job, PredictionRequest
+from microlith.contract import Job, Module, PredictionRequest
 
 
 @dataclass(frozen=True)
@@ -19,9 +17,17 @@ class Tries:
     backend: Backend
     owner: str
 
+    async def module(self, module_id: str) -> Module:
+        """The module to be tried."""
+        return Module.model_validate_json(
+            await Watching(self.backend, self.owner).modules(
+                ("module", module_id), lambda modules: modules.get(module_id)
+            )
+        )
+
     async def ask(self, module_id: str, wanted: PredictionRequest, seconds: float) -> Job:
         """The job once it is over, or as it is after so many seconds. No transaction is open while it is waited for."""
-        job = await run_in_threadpool(self._order, module_id, wanted)
+        job = await self.backend.lanes.writes.run(("try", module_id), lambda: self._order(module_id, wanted))
         return await Watching(self.backend, self.owner).outcome(job.id, seconds) if seconds else job
 
     def _order(self, module_id: str, wanted: PredictionRequest) -> Job:

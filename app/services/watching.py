@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel
 
 from app.db.jobs import JobFilter
-from app.db.pool import DATABASE_AWAY, trusting
+from app.db.pool import DATABASE_AWAY, took_too_long, trusting
+from app.db.unit import Unit
 from app.services.backend import Backend
 from app.services.jobs import Jobs
+from app.services.lanes import Lane
+from app.services.modules import Modules
 from microlith.contract import Event, Job, Page
 
 Answer = TypeVar("Answer")
@@ -43,7 +46,16 @@ class Watching:
 
     async def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Jobs as they are, newest first; one more than `limit` tells that there is a next page."""
-        return await run_in_threadpool(self._ask, lambda jobs: jobs.page(wanted, before, limit))
+        return await self._read(("page", str(wanted), before, limit), lambda jobs: jobs.page(wanted, before, limit))
+
+    async def modules(self, about: tuple[Hashable, ...], question: Callable[[Modules], BaseModel | str]) -> bytes:
+        """What is asked of modules, written out where it was read, and once for all who ask `about` the same."""
+
+        def written(unit: Unit) -> bytes:
+            found = question(Modules(unit, self.owner))
+            return (found if isinstance(found, str) else found.model_dump_json()).encode()
+
+        return await self._shared(about, written, self.backend.lanes.bulk)
 
     async def outcome(self, job_id: str, seconds: float) -> Job:
         """The job as soon as it is over, or as it is when `seconds` have passed."""
@@ -82,15 +94,22 @@ class Watching:
 
     async def _read(self, about: tuple[Hashable, ...], question: Callable[[Jobs], Answer]) -> Answer:
         """The answer to a question that is told by what it is about."""
-        return await self.backend.feed.reads.ask((self.owner, *about), lambda: run_in_threadpool(self._ask, question))
+        return await self._shared(
+            about, lambda unit: question(Jobs(unit, self.owner, self.backend)), self.backend.lanes.reads
+        )
 
-    def _ask(self, question: Callable[[Jobs], Answer]) -> Answer:
+    async def _shared(self, about: tuple[Hashable, ...], question: Callable[[Unit], Answer], lane: Lane) -> Answer:
+        return await lane.share((self.owner, *about), lambda: self._ask(question))
+
+    def _ask(self, question: Callable[[Unit], Answer]) -> Answer:
         try:
             with trusting():
                 return self._look(question)
-        except DATABASE_AWAY:  # or only a connection that was cut just now
+        except DATABASE_AWAY as error:  # or only a connection that was cut just now
+            if took_too_long(error):
+                raise
             return self._look(question)
 
-    def _look(self, question: Callable[[Jobs], Answer]) -> Answer:
+    def _look(self, question: Callable[[Unit], Answer]) -> Answer:
         with self.backend.database.glance() as unit:
-            return question(Jobs(unit, self.owner, self.backend))
+            return question(unit)

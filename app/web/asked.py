@@ -10,7 +10,6 @@ from fastapi import Depends, Request
 from app.api.dependencies import CallersJobs, CallersLibrary, CallersModules
 from app.web.drafting import Drafting
 from app.web.gallery import Gallery
-from microlith.contract import Module
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -18,19 +17,14 @@ async def _pairs(request: Request) -> list[tuple[str, str]]:
     return parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
 
 
-def _drafting(request: Request, jobs: CallersJobs, library: CallersLibrary) -> Drafting:
+async def _drafting(request: Request, jobs: CallersJobs, library: CallersLibrary) -> Drafting:
     return Drafting(jobs, library, str(request.base_url).rstrip("/"))
 
 
-def _module(module_id: str, modules: CallersModules) -> Module:
-    return modules.get(module_id)
-
-
-def _gallery(jobs: CallersJobs, modules: CallersModules) -> Gallery:
+async def _gallery(jobs: CallersJobs, modules: CallersModules) -> Gallery:
     return Gallery(jobs, modules)
 
 
-CallersModule = Annotated[Module, Depends(_module)]
 FormPairs = Annotated[list[tuple[str, str]], Depends(_pairs)]
 CallersDrafts = Annotated[Drafting, Depends(_drafting)]
 CallersGallery = Annotated[Gallery, Depends(_gallery)]

@@ -22,7 +22,7 @@ class Gallery:
 
     def jobs(self, chosen: Sequence[str]) -> list[tuple[Job, Sequence[Module]]]:
         """The newest jobs that succeeded, and those of the chosen modules, each with its modules."""
-        named = {self.modules.get(module_id).job_id for module_id in chosen}
+        named = self.modules.jobs_of(chosen)
         recent = [
             job for job in self.all_jobs.page(JobFilter(state="succeeded"), None, RECENT) if job.kind == "decompose"
         ]

@@ -22,6 +22,12 @@ MAX_WORKERS = 64
 BOOKKEEPING = ("priority", "workers", "deadline_seconds", "reuse", "labels")
 """What decides when and by whom a job is done, not what comes of it."""
 
+Labels = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]],
+    Field(max_length=32),
+]
+"""A caller's own marks."""
+
 
 class JobSpec(Request):
     """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
@@ -75,9 +81,7 @@ class JobSpec(Request):
         None, description="Seconds from submission within which the job must be done; null sets no limit."
     )
     reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
-    labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]] = (
-        Field(default={}, max_length=32, description="Your own marks, to filter lists by.")
-    )
+    labels: Labels = Field(default={}, description="Your own marks, to filter lists by.")
 
     @model_validator(mode="before")
     @classmethod

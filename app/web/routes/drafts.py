@@ -5,14 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from app.api.visits import Visit, lane
 from app.web.asked import CallersDrafts, FormPairs
 from app.web.rendering import page
 from app.web.views.form import FormPage
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Visit)
 
 
 @router.get("/jobs/new")
+@lane("files")
 def new_job(request: Request, drafts: CallersDrafts, model: str = "", dataset: str = "", again: str = "") -> Response:
     """The demo is the first choice, unless another model or an earlier job is named."""
     spec = {"model": model or "demo:bert-tiny-wordnet", "dataset": dataset or "demo:wordnet-supersense"}
@@ -20,11 +22,13 @@ def new_job(request: Request, drafts: CallersDrafts, model: str = "", dataset: s
 
 
 @router.post("/jobs/plan")
+@lane("files")
 def plan(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
     return page(request, "new.html", shown=drafts.planned(pairs))
 
 
 @router.post("/jobs")
+@lane("files")
 def submit(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
     made = drafts.submit(pairs)
     if isinstance(made, FormPage):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, PageCursor
+from app.api.visits import Visit, lane
 from app.db.jobs import JobFilter
 from app.domain.errors import NotFound
 from app.web.downloads import attached
@@ -16,10 +17,15 @@ from app.web.views.job import job_page
 from app.web.views.jobs import jobs_page
 from app.web.views.report import View, sheet_of
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Visit)
 
 
-def _wanted(state: str = "", model: str = "", dataset: str = "", method: str = "", label: str = "") -> JobFilter:
+Sent = Annotated[str, Query(max_length=512)]
+
+
+async def _wanted(
+    state: Sent = "", model: Sent = "", dataset: Sent = "", method: Sent = "", label: Sent = ""
+) -> JobFilter:
     """A form sends empty fields too; a label is written KEY=VALUE."""
     key, _, value = label.partition("=")
     labels = {key.strip(): value.strip()} if key.strip() else {}
@@ -28,7 +34,7 @@ def _wanted(state: str = "", model: str = "", dataset: str = "", method: str = "
     )
 
 
-def _view(sort: str = "", order: str = "", ratio: float | None = None, module: str | None = None) -> View:
+async def _view(sort: str = "", order: str = "", ratio: float | None = None, module: str | None = None) -> View:
     return View(sort, order == "desc", ratio, module)
 
 
@@ -43,12 +49,14 @@ def jobs(request: Request, jobs: CallersJobs, wanted: Wanted, cursor: PageCursor
 
 
 @router.get("/jobs/{job_id}")
+@lane("bulk")
 def job(request: Request, job_id: str, jobs: CallersJobs, modules: CallersModules, view: Looked) -> Response:
     shown = job_page(jobs.get(job_id), modules.results(job_id), jobs.milestones(job_id), view)
     return page(request, "job.html", shown=shown, view=view)
 
 
 @router.get("/jobs/{job_id}/charts/{name}.csv")
+@lane("bulk")
 def chart(job_id: str, name: str, modules: CallersModules, view: Looked) -> Response:
     """The data of a chart as the page shows it."""
     sheet = sheet_of(modules.results(job_id), view, name)

@@ -8,29 +8,32 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
+from app.api.visits import Visit, lane
 from app.domain.errors import NotFound
 from app.services.jobs import Jobs
 from app.services.modules import Modules
 from app.web.asked import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
-from app.web.views.compare import compare_page
+from app.web.views.compare import MAX_COMPARED, compare_page
 from app.web.views.module import ModulePage, module_page
 from app.web.views.tries import try_page
 from microlith.contract import LayoutRequest
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Visit)
 
-Chosen = Annotated[list[str], Query(alias="module")]
+Chosen = Annotated[list[str], Query(alias="module", max_length=MAX_COMPARED)]
 
 
 @router.get("/modules/{module_id}")
+@lane("bulk")
 def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
     shown = _shown(module_id, modules, jobs)
     return page(request, "module.html", shown=shown, tried=try_page(shown.module))
 
 
 @router.get("/modules/{module_id}/charts/{name}.csv")
+@lane("bulk")
 def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs) -> Response:
     """The data of a table of the page."""
     sheet = _shown(module_id, modules, jobs).sheet(name)
@@ -46,11 +49,13 @@ def order_layout(module_id: str, orders: CallersOrders, pairs: FormPairs) -> Res
 
 
 @router.get("/compare")
+@lane("bulk")
 def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006 - FastAPI copies
     return page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
 
 
 @router.get("/compare.csv")
+@lane("bulk")
 def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006
     sheet = compare_page(gallery.jobs(chosen), chosen).sheet
     if sheet is None:

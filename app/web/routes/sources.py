@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersLibrary
+from app.api.visits import Visit, lane
 from app.web.rendering import page
 from app.web.views.sources import datasets_page, models_page
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Visit)
 
 LISTED = 100
 
@@ -25,11 +26,13 @@ def datasets(request: Request, library: CallersLibrary) -> Response:
 
 
 @router.get("/models/{ref:path}")
+@lane("files")
 def model(request: Request, library: CallersLibrary, ref: str) -> Response:
     return page(request, "model.html", shown=library.model(ref))
 
 
 @router.get("/datasets/{ref:path}")
+@lane("files")
 def dataset(request: Request, library: CallersLibrary, ref: str) -> Response:
     found = library.dataset(ref)
     labels = sorted({label for split in found.splits.values() for label in split.labels})

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app.api.dependencies import CallersTries
-from app.web.asked import CallersModule, FormPairs
+from app.web.asked import FormPairs
 from app.web.rendering import page
 from app.web.views.tries import texts_of, try_page
 from microlith.contract import PredictionRequest
@@ -17,9 +17,9 @@ WAIT_SECONDS = 30
 
 
 @router.post("/modules/{module_id}/try")
-async def try_module(request: Request, module: CallersModule, tries: CallersTries, pairs: FormPairs) -> Response:
+async def try_module(request: Request, module_id: str, tries: CallersTries, pairs: FormPairs) -> Response:
     """The answer is waited for; a job that takes longer is led to."""
-    text = dict(pairs).get("text", "")
+    module, text = await tries.module(module_id), dict(pairs).get("text", "")
     try:
         wanted = PredictionRequest(inputs=texts_of(text))
     except ValidationError:
