@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from microlith.errors import MicrolithClientError, UnexpectedAnswer, Unreachable
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
+REPEATABLE = ("GET", "DELETE")
 NOT_MODIFIED = 304
 LOOPBACK = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """Never reached through a proxy, whatever the environment says about the others."""
@@ -63,12 +64,12 @@ class Connection:
     async def send(
         self, method: str, path: str, *, repeatable: bool | None = None, also: int | None = None, **options: Any
     ) -> httpx.Response:
-        """Ask and read the whole answer. `repeatable`: asking twice does no harm, which is so for GET.
+        """Ask and read the whole answer. `repeatable`: asking twice does no harm, which is so for GET and DELETE.
 
         An answer of the status `also` is no refusal here.
         """
         request = self._world.http.build_request(method, path, **options)
-        harmless = method == "GET" if repeatable is None else repeatable
+        harmless = method in REPEATABLE if repeatable is None else repeatable
         return await self._deliver(request, repeatable=harmless, fine=(NOT_MODIFIED, also))
 
     async def put_file(self, url: str, body: FileBody, silence: float) -> None:
@@ -118,6 +119,8 @@ class Connection:
             outcome = await self._once(request, stream)
             if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code in fine):
                 return outcome
+            if failures and _gone_already(outcome, request):
+                return outcome
             failures += 1
             attempts = self.retry.attempts if self._met else min(self.retry.first_contact, self.retry.attempts)
             if failures >= attempts or not worth_another_try(outcome, repeatable=repeatable):
@@ -141,6 +144,11 @@ class Connection:
 
     def _error(self, outcome: httpx.Response | httpx.TransportError) -> MicrolithClientError:
         return refusal(outcome) if isinstance(outcome, httpx.Response) else self.unreachable(outcome)
+
+
+def _gone_already(outcome: httpx.Response | httpx.TransportError, request: httpx.Request) -> TypeGuard[httpx.Response]:
+    """Whether an earlier try has deleted it, whose answer was lost."""
+    return request.method == "DELETE" and isinstance(outcome, httpx.Response) and outcome.status_code == 404
 
 
 def _elsewhere(request: httpx.Request) -> httpx.Request:

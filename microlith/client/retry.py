@@ -10,6 +10,12 @@ import httpx
 BUSY = frozenset({429, 502, 503, 504})
 """Statuses that say: not now."""
 
+UNBEGUN = b'"OVERLOADED"'
+"""The code of a 503 by which a server says that it has not begun."""
+
+SPREAD = 1.5
+"""A pause that a server asks for is drawn up to so many times longer: all whom it turned away would come at once."""
+
 
 @dataclass(frozen=True)
 class Retry:
@@ -25,10 +31,10 @@ class Retry:
     longest: float = 15.0
 
     def pause(self, failures: int, answer: httpx.Response | None = None) -> float:
-        """Seconds to wait after this many failures in a row; a server's Retry-After in seconds is honoured."""
+        """Seconds to wait after this many failures in a row; a server's Retry-After in seconds is the least."""
         asked = answer.headers.get("Retry-After", "") if answer is not None else ""
         if asked.isdecimal():
-            return min(float(asked), self.longest)
+            return min(float(asked) * random.uniform(1.0, SPREAD), self.longest)
         ceiling = min(self.first * 2.0 ** (failures - 1), self.longest)
         return ceiling * random.uniform(0.5, 1.0)
 
@@ -41,7 +47,8 @@ def worth_another_try(failure: httpx.Response | httpx.TransportError, *, repeata
     """
     if isinstance(failure, httpx.Response):
         in_flight = failure.status_code == 409 and b"IDEMPOTENCY_IN_FLIGHT" in failure.content
-        return failure.status_code == 429 or (repeatable and (failure.status_code in BUSY or in_flight))
+        unread = failure.status_code == 429 or (failure.status_code == 503 and UNBEGUN in failure.content)
+        return unread or (repeatable and (failure.status_code in BUSY or in_flight))
     never_left = isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout)
     hopeless = isinstance(failure, httpx.UnsupportedProtocol)
     return not hopeless and (repeatable or never_left)

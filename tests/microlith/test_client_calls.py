@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 import wire
 from small_service import QUICK, Reply, SmallService, answer, problem
@@ -99,6 +101,65 @@ def test_a_cancel_that_may_have_arrived_is_not_sent_twice(service: SmallService,
 def test_a_cancel_that_was_turned_away_unread_is_sent_again(service: SmallService, client: Client) -> None:
     service.on("POST /v1/jobs/job_1/cancel", problem(429, "RATE_LIMITED"), answer(wire.job("cancelling"), 202))
     assert client.cancel("job_1").state == "cancelling"
+
+
+SET = {"mode": "class_set", "modules": [f"mod_{n}" + "0" * 25 for n in "12"], "dataset": "demo:d"}
+OVERLOADED = Reply(problem(503, "OVERLOADED").body, 503, problem(503, "OVERLOADED").headers | {"Retry-After": "0"})
+
+
+@pytest.mark.parametrize(
+    ("call", "ask"),
+    [
+        ("GET /v1/jobs/job_1", lambda client: client.job("job_1")),
+        (JOBS, lambda client: client.submit(wire.SPEC)),
+        ("POST /v1/jobs/job_1/cancel", lambda client: client.cancel("job_1")),
+        ("POST /v1/jobs/job_1/retry", lambda client: client.retry("job_1")),
+        ("POST /v1/modules:combine", lambda client: client.combine(SET)),
+        ("POST /v1/modules/mod_1/artifacts", lambda client: client.order_layout("mod_1", "onnx")),
+        ("DELETE /v1/jobs/job_1", lambda client: client.delete("job_1")),
+    ],
+)
+def test_whatever_an_overloaded_server_has_not_begun_is_asked_again_and_not_for_ever(
+    service: SmallService, client: Client, call: str, ask: Callable[[Client], object]
+) -> None:
+    service.on(call, OVERLOADED, OVERLOADED, answer(wire.job("cancelling"), 202))
+    ask(client)
+    assert len(service.calls(call)) == 3
+    service.on(call, OVERLOADED)
+    with pytest.raises(ServerProblem) as caught:
+        ask(client)
+    assert caught.value.code == "OVERLOADED"
+    assert len(service.calls(call)) == 3 + QUICK.attempts
+
+
+def test_another_503_may_have_been_acted_upon_so_that_only_the_repeatable_is_sent_again(
+    service: SmallService, client: Client
+) -> None:
+    away = problem(503, "SERVICE_UNAVAILABLE")
+    service.on("POST /v1/jobs/job_1/cancel", away, answer(wire.job("cancelling"), 202))
+    with pytest.raises(ServerProblem):
+        client.cancel("job_1")
+    service.on(JOBS, away, answer(wire.job(), 202))
+    assert client.submit(wire.SPEC).id == "job_1"
+
+
+def test_a_delete_whose_answer_was_lost_is_sent_again_and_finds_it_gone(service: SmallService, client: Client) -> None:
+    service.on("DELETE /v1/jobs/job_1", Reply(cut=-1), problem(404, "NOT_FOUND"))
+    client.delete("job_1")
+    with pytest.raises(NotFoundProblem):
+        client.delete("job_1")
+
+
+def test_clients_that_were_turned_away_together_do_not_come_back_together() -> None:
+    busy = httpx.Response(503, headers={"Retry-After": "2"})
+    pauses = {Retry().pause(1, busy) for _ in range(50)}
+    assert len(pauses) > 40
+    assert 2 <= min(pauses) < max(pauses) <= 3
+    assert (
+        max(Retry().pause(failures, httpx.Response(503, headers={"Retry-After": "9" * 400})) for failures in (1, 8))
+        == 15
+    )
+    assert all(0 < Retry().pause(failures) <= 15 for failures in range(1, 9))
 
 
 def test_a_server_asks_for_patience_within_bounds(service: SmallService) -> None:
