@@ -7,7 +7,15 @@ from fastapi.responses import JSONResponse
 
 from app.api.dependencies import CallersLibrary, PageCursor
 from app.api.problems import documented
-from app.domain.errors import Conflict, DatasetInvalid, NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel
+from app.domain.errors import (
+    Conflict,
+    DatasetInvalid,
+    NotFound,
+    ResourceLimit,
+    SourceUnavailable,
+    UnsafeModel,
+    UnsupportedModel,
+)
 from app.services import catalog
 from microlith.contract import DatasetInfo, Methods, ModelInfo, Page, RegisterDataset, RegisterModel
 
@@ -24,7 +32,7 @@ def get_methods() -> Methods:
     "/models",
     status_code=201,
     response_model=ModelInfo,
-    responses=documented(Conflict, SourceUnavailable, UnsafeModel, UnsupportedModel),
+    responses=documented(Conflict, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
 def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
     """Give a model an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the hub."""
@@ -34,11 +42,14 @@ def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
 
 @router.get("/models", responses=documented())
 def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
-    """Your registered models, newest first, then those that come with the server."""
+    """Your registered models, newest first, then those that come with the server; without labels and layers."""
     return cursor.page(library.models(cursor.before, cursor.limit))
 
 
-@router.get("/models/{ref:path}", responses=documented(NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel))
+@router.get(
+    "/models/{ref:path}",
+    responses=documented(NotFound, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
+)
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     """A model by id or reference: its labels, and every layer that can be pruned."""
     return library.model(ref)
@@ -54,7 +65,7 @@ def delete_model(model_id: str, library: CallersLibrary) -> None:
     "/datasets",
     status_code=201,
     response_model=DatasetInfo,
-    responses=documented(Conflict, SourceUnavailable, DatasetInvalid),
+    responses=documented(Conflict, ResourceLimit, SourceUnavailable, DatasetInvalid),
 )
 def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
     """Give a dataset an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a hub name."""
@@ -64,11 +75,11 @@ def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Respon
 
 @router.get("/datasets", responses=documented())
 def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetInfo]:
-    """Your registered datasets, newest first, then those that come with the server."""
+    """Your registered datasets, newest first, then those that come with the server; without columns and labels."""
     return cursor.page(library.datasets(cursor.before, cursor.limit))
 
 
-@router.get("/datasets/{ref:path}", responses=documented(NotFound, SourceUnavailable, DatasetInvalid))
+@router.get("/datasets/{ref:path}", responses=documented(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     """A dataset by id or reference: its splits, columns and how many of each label."""
     return library.dataset(ref)
