@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ _LICENCE = re.compile(r"licen[sc]e:(.*)")
 _NAME = re.compile(r"[\w.+ -]{1,100}")
 _NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*")
 _MAX_README_BYTES = MAX_NOTICE_BYTES = 1024 * 1024
-MAX_NOTICES = 50
+MAX_NOTICES, MAX_NAME = 50, 200
 _SPDX = (
     *("AFL-3.0", "AGPL-3.0-only", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC-BY-NC-4.0"),
     *(
@@ -68,10 +69,11 @@ def _listed(licence: Licence) -> list[str]:
 def _notices(place: Path) -> tuple[Path, ...]:
     """The notices beside a source. ResourceLimit for more, or longer ones, than can travel with every module."""
     found = sorted(file for pattern in _NOTICES for file in place.glob(pattern) if file.is_file())
-    if len(found) > MAX_NOTICES or any(file.stat().st_size > MAX_NOTICE_BYTES for file in found):
+    long = any(file.stat().st_size > MAX_NOTICE_BYTES or len(os.fsencode(file.name)) > MAX_NAME for file in found)
+    if len(found) > MAX_NOTICES or long:
         raise ResourceLimit(
             f"The licences and notices beside it are more than {MAX_NOTICES} files, or one of them has more than "
-            f"{MAX_NOTICE_BYTES:,} bytes."
+            f"{MAX_NOTICE_BYTES:,} bytes, or a name of more than {MAX_NAME}."
         )
     return tuple(found)
 

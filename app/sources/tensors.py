@@ -33,6 +33,7 @@ def shapes_in(header: Mapping[str, Any], data_bytes: int) -> Shapes:
 
     ValueError unless each has a plain name and a known type, and all of them fill these bytes one after the other.
     """
+    _check_metadata(header.get("__metadata__", {}))
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
     if len(tensors) > MAX_TENSORS:
         raise ValueError(f"it has more than {MAX_TENSORS:,} tensors")
@@ -62,6 +63,11 @@ def _tensor(name: str, tensor: object) -> tuple[tuple[int, ...], tuple[int, int]
     if count > MOST or count * bits != 8 * (span[1] - span[0]):
         raise ValueError("the offsets do not fit the shape")
     return tuple(shape), (span[0], span[1])
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata are no texts")
 
 
 def _bits(dtype: object) -> int:

@@ -11,7 +11,7 @@ from app.web.views.plan import PlanView
 from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
 FIRST = ("structure", "ratio")
-BOXES = 1000
+BOXES = 400
 """Labels and layers that have a box of their own at most."""
 
 GROUPS = {
