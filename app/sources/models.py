@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import ResourceLimit
+from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config
@@ -38,6 +38,18 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
 
     Whatever the files say, it is bounded before anything of that size is made: ResourceLimit where it is beyond.
     """
+    try:
+        return _described(ref, folder)
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: OSError) -> UnsupportedModel:
+    """What a folder is that we may not read, or that vanishes; where it is is not told."""
+    return UnsupportedModel(f"The model's files cannot be read: {error.strerror}.", pointer=POINTER)
+
+
+def _described(ref: Reference, folder: Path) -> ModelInfo:
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
     family = family_of(model_type_of(config))

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.confined import Limits, Reading, run
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources import demo
-from app.sources.models import POINTER, describe_folder
+from app.sources.models import POINTER, describe_folder, unreadable
 from app.sources.places import Stamp, model_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.remembered import Remembered
@@ -64,10 +64,13 @@ def _look(folder: Path, files: list[Path]) -> str:
 
 def _files_of(folder: Path) -> list[Path]:
     """The files that a description may depend on, by name. ResourceLimit for a folder that holds too many."""
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as found:
+            names = [entry.name for _, entry in zip(range(MAX_FILES + 1), found, strict=False)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with os.scandir(folder) as found:
-        names = [entry.name for _, entry in zip(range(MAX_FILES + 1), found, strict=False)]
+    except OSError as error:
+        raise unreadable(error) from error
     if len(names) > MAX_FILES:
         raise ResourceLimit(f"The model's folder holds more than {MAX_FILES:,} files.", pointer=POINTER)
     return [folder / name for name in sorted(names) if any(fnmatch.fnmatchcase(name, kept) for kept in MODEL_FILES)]
