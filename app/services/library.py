@@ -111,7 +111,7 @@ class Library:
         if wanted.upload is not None:
             upload = self._upload(wanted.upload, "dataset")
             with _pointing_to_the_upload(), self._shelves.place(upload) as place:
-                info = _described(DatasetSpec(ref=row.id, **row.columns), place, upload.filename)
+                info = _described(DatasetSpec(ref=_stand_in(upload), **row.columns), place, upload.filename)
             row.facts = _facts(counted_dataset(info))
         return self._add(row)
 
@@ -184,6 +184,11 @@ def _described(source: DatasetSpec, place: Path, called: str) -> DatasetInfo:
     info = describe_dataset(source, roles_there(place), allow_paths=False, shelf=shelf)
     assert info is not None  # it is on this disk
     return info
+
+
+def _stand_in(upload: UploadRow) -> str:
+    """What a dataset is called while it is looked at: the same for all who register it, so that one look does."""
+    return f"{PREFIXES['dataset']}_{upload.id.partition('_')[2]}"
 
 
 def _columns(wanted: RegisterModel | RegisterDataset) -> dict[str, Any]:
