@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
+from app.db.tables import SourceRow
+from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.services.library import Library
 from microlith.contract import RegisterDataset, RegisterModel
@@ -15,6 +18,7 @@ from tests.archives import MODEL, files_of, register, upload, zipped
 
 CSV = b"text,label\na dog,animal\na chair,artifact\n"
 TIMES = 20
+WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
 
 def ids_of(backend: Backend, wanted: RegisterModel | RegisterDataset) -> set[str]:
@@ -50,6 +54,19 @@ def test_a_name_on_the_hub_that_many_register_at_once_is_one_source(backend: Bac
     library = Library(backend, "somebody")
     kind = library.register_model if isinstance(wanted, RegisterModel) else library.register_dataset
     assert kind(wanted).id not in ids_of(backend, wanted)
+
+
+def test_who_registers_a_name_waits_for_another_who_does(backend: Backend) -> None:
+    row = SourceRow(id=new_id("mdl"), owner="default", kind="model", hub="org/name", columns={})
+    with ThreadPoolExecutor(1) as other:
+        with backend.database.unit() as unit:
+            unit.sources.hold("default", "model", "org/name")
+            row.created_at = unit.jobs.now()
+            unit.sources.add(row)
+            found = other.submit(Library(backend, "default").register_model, RegisterModel(hub="org/name"))
+            while not (found.done() or unit.session.scalar(WAITING)):
+                pass
+        assert found.result().id == row.id
 
 
 def test_an_upload_is_registered_as_what_it_was_sent_for_alone(api: TestClient) -> None:
