@@ -19,6 +19,7 @@ from app.db.modules import ModuleStore
 from app.db.pool import survive_restarts
 from app.db.shards import ShardStore
 from app.db.sources import SourceStore
+from app.db.text import to_json
 from app.db.uploads import UploadStore
 
 CONNECTION: dict[str, str | int] = {
@@ -88,6 +89,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=overflow,
             connect_args=CONNECTION | limit,
+            json_serializer=to_json,
             json_deserializer=from_json,
         )
         survive_restarts(self.engine)

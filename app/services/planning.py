@@ -14,7 +14,7 @@ from app.domain.methods import check_method, check_widths
 from app.services.estimating import UNKNOWN, Work
 from app.sources.aside import describe_dataset
 from app.sources.labels import check, find_concerns
-from app.sources.models import describe_model
+from app.sources.models_aside import describe_model
 from app.sources.places import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import (

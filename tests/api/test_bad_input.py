@@ -104,6 +104,15 @@ def test_text_that_cannot_be_stored_is_refused(api: TestClient, text: str) -> No
         assert answer.status_code == 422, answer.text
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+def test_a_name_that_cannot_be_told_is_refused(api: TestClient, text: str) -> None:
+    for part in (f'"a{text}": 1', f'"labels": {{"a{text}": "b"}}', f'"sampling": {{"boundary": {{"{text}": []}}}}'):
+        body = f'{{"model": "{DEMO["model"]}", "dataset": "{DEMO["dataset"]}", {part}}}'
+        answer = api.post("/v1/jobs?validate_only=true", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+        assert "half a surrogate pair" in answer.json()["detail"]
+
+
 def test_a_body_that_is_not_text_is_a_validation_error(api: TestClient) -> None:
     answer = api.post("/v1/jobs", content=b"\xff\x07l\x81", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
