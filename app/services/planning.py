@@ -129,7 +129,7 @@ def boundary_file(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -
     ref = parse(spec.sampling.boundary.ref, pointer=pointer, allow_paths=allow_paths, shelf=shelf)
     file = ref.place or Path(ref.name).expanduser()
     if not file.is_file():
-        raise InvalidInput(f"{str(file)!r} is not a file.", pointer=pointer)
+        raise InvalidInput(f"{str(ref)!r} is not a file.", pointer=pointer)
     return file
 
 

@@ -46,7 +46,9 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
 
 def unreadable(error: OSError) -> UnsupportedModel:
     """What a folder is that we may not read, or that vanishes; where it is is not told."""
-    return UnsupportedModel(f"The model's files cannot be read: {error.strerror}.", pointer=POINTER)
+    return UnsupportedModel(
+        f"The model's files cannot be read: {error.strerror or type(error).__name__}.", pointer=POINTER
+    )
 
 
 def _described(ref: Reference, folder: Path) -> ModelInfo:
