@@ -59,13 +59,13 @@ class Library:
         """A model by id or by any other reference."""
         if is_registered(ref):
             return _model(self._find("model", ref))
-        return catalog.model(ref, allow_paths=self.backend.settings.allow_paths)
+        return catalog.model(ref, allow_paths=self.backend.settings.paths)
 
     def dataset(self, ref: str) -> DatasetInfo:
         """A dataset by id or by any other reference."""
         if is_registered(ref):
             return _dataset(self._find("dataset", ref))
-        return catalog.dataset(ref, allow_paths=self.backend.settings.allow_paths)
+        return catalog.dataset(ref, allow_paths=self.backend.settings.paths)
 
     def delete(self, kind: Kind, source_id: str) -> None:
         """Forget a registered source and its upload. Jobs that used it keep their results; one still queued fails."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources import demo
+from app.sources.allowed import Allowed
 from app.sources.config import architecture_of, labels_of, max_length, read_config
 from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
@@ -21,7 +22,7 @@ POINTER = "/model"
 _HEADS = ("classifier", "classifier.out_proj", "score")
 
 
-def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> ModelInfo | None:
+def describe_model(ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> ModelInfo | None:
     """The model behind a `demo:` or `path:` reference or an upload; None for `hub:`, which only the worker fetches.
 
     Raises InvalidInput for a bad reference, UnsupportedModel or UnsafeModel for a model that cannot be decomposed.
