@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -93,6 +94,21 @@ HEADERS = st.lists(
     ),
     max_size=6,
 )
+ASKED = (
+    "after",
+    "created_after",
+    "created_before",
+    "cursor",
+    "dataset",
+    "kind",
+    "label.a",
+    "limit",
+    "method",
+    "model",
+    "next",
+    "state",
+    "token",
+)
 QUERIES = st.lists(
     st.tuples(
         st.sampled_from(
@@ -163,7 +179,7 @@ def asked(api: TestClient, template: str, part: str, query: Any, headers: Any) -
     path = "/".join(part if piece.startswith("{") or "{" in piece else piece for piece in template.split("/"))
     sent = [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in headers]
     request = api.build_request("GET", "/", params=query, headers=[pair for pair in sent if b"\n" not in pair[1]])
-    request.url = request.url.copy_with(raw_path=path.encode() + b"?" + request.url.query)
+    request.url = request.url.copy_with(raw_path=quote(path, safe="/%:").encode() + b"?" + request.url.query)
     answer = api.send(request)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400 and not answer.headers["content-type"].startswith("text/html"):
