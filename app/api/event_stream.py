@@ -9,6 +9,11 @@ from microlith.contract import Event
 
 MEDIA_TYPE = "text/event-stream"
 
+MOST_EVENTS = 2**63 - 1
+"""No history has more: numbers in the database have eight bytes."""
+
+DIGITS = len(str(MOST_EVENTS))
+
 
 async def lines(events: AsyncIterator[Event | None]) -> AsyncIterator[str]:
     """Each event under its number, so that a client resumes after it; a comment where there is nothing to say."""
@@ -23,6 +28,6 @@ def resume_after(header: str | None, after: int) -> int:
     """Where to go on: the header a reconnecting client sends, or the query."""
     if header is None:
         return after
-    if not header.isdecimal():
+    if not (header.isascii() and header.isdecimal()) or len(header) > DIGITS or int(header) > MOST_EVENTS:
         raise InvalidInput("Last-Event-ID must be the number of an event.", pointer="/last-event-id")
     return int(header)

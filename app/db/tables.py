@@ -220,6 +220,16 @@ class SourceRow(Table):
     __table_args__ = (Index(None, "owner", "kind", "id"),)
 
 
+class EndedSessionRow(Table):
+    """A browser's session that was ended before its time; kept until that is over."""
+
+    __tablename__ = "ended_sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
 class IdempotencyRow(Table):
     """Which job a caller's idempotency key made, and from which body."""
 

@@ -17,6 +17,7 @@ from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
 from app.db.pool import survive_restarts
+from app.db.sessions import SessionStore
 from app.db.shards import ShardStore
 from app.db.sources import SourceStore
 from app.db.text import to_json
@@ -70,6 +71,10 @@ class Unit:
     @cached_property
     def sources(self) -> SourceStore:
         return SourceStore(self.session)
+
+    @cached_property
+    def sessions(self) -> SessionStore:
+        return SessionStore(self.session)
 
     @cached_property
     def idempotency(self) -> IdempotencyStore:

@@ -17,6 +17,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.domain.errors import Overloaded
 from app.services.lines import Lines
+from app.services.under_way import heard
 
 Answer = TypeVar("Answer")
 LaneName = Literal["reads", "bulk", "writes", "files"]
@@ -52,7 +53,7 @@ class Lane:
         task = self._coming.get(about)
         if task is None:
             task = self._coming[about] = asyncio.create_task(self._shared(about, work))
-            task.add_done_callback(_heard)
+            task.add_done_callback(heard)
         return cast(Answer, await asyncio.shield(task))
 
     async def _shared(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
@@ -122,9 +123,3 @@ class Lanes:
     def threads(self) -> int:
         """Of all lanes together: as many connections may be in use at once."""
         return sum(lane.threads for lane in self)
-
-
-def _heard(task: asyncio.Task[Any]) -> None:
-    """An error that nobody is left to hear is no news to the event loop."""
-    if not task.cancelled():
-        task.exception()

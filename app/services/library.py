@@ -75,13 +75,13 @@ class Library:
         """A model by id or by any other reference."""
         if is_registered(ref):
             return counted_model(model_of(self._find("model", ref)))
-        return counted_model(catalog.model(ref, allow_paths=self.backend.settings.allow_paths))
+        return counted_model(catalog.model(ref, allow_paths=self.backend.settings.paths))
 
     def dataset(self, ref: str) -> DatasetInfo:
         """A dataset by id or by any other reference."""
         if is_registered(ref):
             return counted_dataset(dataset_of(self._find("dataset", ref)))
-        return counted_dataset(catalog.dataset(ref, allow_paths=self.backend.settings.allow_paths))
+        return counted_dataset(catalog.dataset(ref, allow_paths=self.backend.settings.paths))
 
     def delete(self, kind: Kind, source_id: str) -> None:
         """Forget a registered source and its upload. Jobs that used it keep their results; one still queued fails."""

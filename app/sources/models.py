@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
+from app.sources.allowed import Allowed
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config
 from app.sources.images import image_shape, task_of
@@ -22,7 +23,7 @@ POINTER = "/model"
 MAX_LAYERS = 5_000
 
 
-def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> ModelInfo | None:
+def describe_model(ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> ModelInfo | None:
     """The model behind a `demo:` or `path:` reference or an upload; None for `hub:`, which only the worker fetches.
 
     Raises InvalidInput for a bad reference, UnsupportedModel or UnsafeModel for a model that cannot be decomposed.

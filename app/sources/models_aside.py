@@ -13,6 +13,7 @@ from pathlib import Path
 from app.confined import Limits, Reading, run
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources import demo
+from app.sources.allowed import Allowed
 from app.sources.models import POINTER, describe_folder, unreadable
 from app.sources.places import Stamp, model_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
@@ -27,7 +28,7 @@ LIMITS = Limits(cpu_seconds=300, wall_seconds=600.0)
 _models = Remembered()
 
 
-def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> ModelInfo | None:
+def describe_model(ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> ModelInfo | None:
     """What `models.describe_model` says, with the same errors, and ResourceLimit; at once for files known before."""
     known = parse(ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
     return None if known.kind == "hub" else describe_place(known, model_place(known, pointer=POINTER))

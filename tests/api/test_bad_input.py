@@ -135,7 +135,7 @@ def test_labels_that_do_not_match_the_dataset_are_listed(api: TestClient, tmp_pa
 def test_paths_are_refused_where_the_server_is_not_the_callers_own(backend: Backend, tmp_path: Path) -> None:
     from app.main import create_app
 
-    settings = backend.settings.model_copy(update={"allow_paths": False})
+    settings = backend.settings.model_copy(update={"allow_paths": ()})
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as api:
         problem = api.post("/v1/jobs", json=DEMO | {"model": f"path:{tmp_path}"}).json()
         assert problem["code"] == "VALIDATION_ERROR"
