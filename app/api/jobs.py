@@ -58,7 +58,7 @@ BAD_SPECS = (
     response_model=Job,
     responses=documented(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
 )
-@lane("files")
+@lane("plans")
 def submit_job(
     spec: JobSpec, jobs: CallersJobs, validate_only: bool = False, idempotency_key: IdempotencyKey = None
 ) -> Response:

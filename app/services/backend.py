@@ -47,7 +47,7 @@ class Backend:
         """The same with connections of its own: one for each thread of the lanes, each statement within a time."""
         url = _needed(self.settings.database_url, "MICROLITH_DATABASE_URL")
         threads = self.lanes.threads
-        database = Database(url, pool_size=threads, overflow=threads, statement_seconds=STATEMENT_SECONDS)
+        database = Database(url, pool_size=threads, overflow=threads // 2, statement_seconds=STATEMENT_SECONDS)
         return replace(self, database=database)
 
     def close(self) -> None:

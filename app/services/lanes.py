@@ -20,7 +20,7 @@ from app.services.lines import Lines
 from app.services.under_way import heard
 
 Answer = TypeVar("Answer")
-LaneName = Literal["reads", "bulk", "writes", "files"]
+LaneName = Literal["reads", "bulk", "writes", "plans", "downloads", "files"]
 
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
@@ -107,13 +107,16 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `files` wait for
-    the disk, the object store or a reader of strangers' files, each for its own caller.
+    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `plans` check a
+    spec against sources that most often are known; `downloads` ask the object store; `files` wait for a reader of
+    strangers' files, each for its own caller.
     """
 
     reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
     bulk: Lane = field(default_factory=lambda: Lane(2, 0.7))
     writes: Lane = field(default_factory=lambda: Lane(6, 10.0))
+    plans: Lane = field(default_factory=lambda: Lane(6, 10.0))
+    downloads: Lane = field(default_factory=lambda: Lane(4, 5.0))
     files: Lane = field(default_factory=lambda: Lane(8, 30.0))
 
     def __iter__(self) -> Iterator[Lane]:
