@@ -135,7 +135,7 @@ def test_a_silent_stream_gives_signs_of_life(url: str, backend: Backend, monkeyp
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1])
 def test_who_has_seen_more_than_there_is_has_seen_all(api: TestClient, backend: Backend, number: int) -> None:
-    job_id = work.submit(backend)
+    job_id = submit(backend)
     api.post(f"/v1/jobs/{job_id}/cancel")
     assert api.get(f"/v1/jobs/{job_id}/events", params={"after": number}).json()["data"] == []
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(number)}
