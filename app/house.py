@@ -128,7 +128,7 @@ def _may_use_gpu(device: str) -> bool:
 def _start_worker(services: EmbeddedServices, settings: Settings, name: str) -> None:
     about_callers = {f"MICROLITH_{name.upper()}" for name in DOOR}
     inherited = {name: value for name, value in os.environ.items() if name not in about_callers}
-    environment = inherited | settings.environment() | {"OMP_WAIT_POLICY": "passive"}
+    environment = inherited | settings.environment(leaving=DOOR) | {"OMP_WAIT_POLICY": "passive"}
     services.start_worker([sys.executable, "-m", "worker"], environment, name=name)
 
 

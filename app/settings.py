@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -169,9 +170,9 @@ class Settings(BaseSettings):
         """Where `path:` references may lead: nowhere into the data folder, whose files have owners of their own."""
         return Folders(self.allow_paths or (), (self.data_dir.expanduser().resolve(),))
 
-    def environment(self) -> dict[str, str]:
-        """The variables that make a worker read just these settings. Nothing about callers is among them."""
-        values = self.model_dump(exclude=set(DOOR))
+    def environment(self, leaving: Iterable[str] = ()) -> dict[str, str]:
+        """The variables that make a child process read just these settings, and the defaults of those left out."""
+        values = self.model_dump(exclude=set(leaving))
         return {f"MICROLITH_{name.upper()}": _plain(value) for name, value in values.items() if value is not None}
 
 

@@ -154,6 +154,22 @@ def test_a_body_over_a_megabyte_is_refused_announced_or_not(api: TestClient) -> 
     assert (chunked.status_code, chunked.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Host", "["),
+        ("Host", "a b"),
+        ("Content-Length", "-1"),
+        ("Content-Length", "5, 5"),
+        ("Last-Event-ID", str(2**63)),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_named(api: TestClient, name: str, value: str) -> None:
+    headers = {"Accept": "text/event-stream", name: value}
+    problem = api.get("/v1/jobs/job_x/events", headers=headers).json()
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("VALIDATION_ERROR", f"/{name.lower()}")
+
+
 def test_an_unknown_path_or_method_is_a_problem_too(api: TestClient) -> None:
     missing = api.get("/v2/nothing")
     assert (missing.status_code, missing.json()["code"]) == (404, "NOT_FOUND")

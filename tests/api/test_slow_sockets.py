@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from app import listening
 from app.api import bodies
 from app.house import serving
+from app.listening import PatientProtocol
 from app.services.backend import Backend
 
 SOON = 0.3
@@ -107,14 +111,28 @@ def test_a_body_that_dribbles_is_given_up(impatient: str, monkeypatch: pytest.Mo
     assert time.monotonic() - began < 5
 
 
-def test_who_does_not_read_an_answer_is_hung_up_on(impatient: str) -> None:
-    many = (HEAD.replace(b"/healthz", b"/openapi.json") + b"\r\n") * 200
+async def large(scope: Scope, _receive: Receive, send: Send) -> None:
+    """An application with more to say than sockets hold."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 50_000_000})
+
+
+def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "READ_SECONDS", SOON)
+    server = uvicorn.Server(uvicorn.Config(large, port=0, http=PatientProtocol, lifespan="off", log_config=None))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
     began = time.monotonic()
-    with connected(impatient) as line, pytest.raises(ConnectionError):
-        line.sendall(many)
-        while time.monotonic() - began < 10:
-            line.sendall(b"x")
-            time.sleep(SOON / 10)
+    with connected(f":{server.servers[0].sockets[0].getsockname()[1]}") as line:
+        line.sendall(HEAD + b"\r\n")
+        while not server.server_state.total_requests or server.server_state.connections:
+            assert time.monotonic() - began < 10
+            time.sleep(0.01)
+    server.should_exit = True
+    thread.join()
 
 
 def test_waiting_for_news_is_no_slowness(impatient: str) -> None:

@@ -20,6 +20,7 @@ from tests import work
 KEY = "a-key-of-some-length"
 EXAMPLES = int(os.environ.get("MICROLITH_FUZZ", "50"))
 
+JOB = "the id of a job that there is"
 DIGITS = st.sampled_from(
     ["0", "-1", "1", "9" * 18, "9" * 19, "9" * 30, "9" * 4401, "9" * 5000, "１", "²", "1e9", "0x1", ""]
 )
@@ -31,6 +32,7 @@ TEXTS = st.one_of(
     ),
 )
 PARTS = st.one_of(
+    st.just(JOB),
     st.sampled_from(
         ["%00", "%ED%A0%80", "%FF%FE", "job_01", "job_%00", "..%2f..", "x" * 3000, "%2F", "%", "%zz", "é", ":"]
     ),
@@ -140,10 +142,10 @@ QUERIES = st.lists(
 @pytest.fixture
 def quiet(backend: Backend) -> Iterator[TestClient]:
     """A service that answers faults as it does in life."""
-    work.submit(backend)
     with TestClient(
         create_app(backend.settings), base_url="http://127.0.0.1", raise_server_exceptions=False, follow_redirects=False
     ) as api:
+        api.job = _over(api, backend)  # type: ignore[attr-defined]
         yield api
 
 
@@ -154,7 +156,15 @@ def keyed(backend: Backend) -> Iterator[TestClient]:
     with TestClient(
         create_app(settings), base_url="http://127.0.0.1", raise_server_exceptions=False, follow_redirects=False
     ) as api:
+        api.job = "job_01"  # type: ignore[attr-defined]
         yield api
+
+
+def _over(api: TestClient, backend: Backend) -> str:
+    """A job whose stream of events ends."""
+    job_id = work.submit(backend)
+    assert api.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+    return job_id
 
 
 def routes(api: TestClient) -> list[str]:
@@ -176,7 +186,8 @@ def routes(api: TestClient) -> list[str]:
 
 def asked(api: TestClient, template: str, part: str, query: Any, headers: Any) -> None:
     """Ask, and look at the answer."""
-    path = "/".join(part if piece.startswith("{") or "{" in piece else piece for piece in template.split("/"))
+    part = api.job if part == JOB else part  # type: ignore[attr-defined]
+    path = "/".join(part if "{" in piece else piece for piece in template.split("/"))
     sent = [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in headers]
     request = api.build_request("GET", "/", params=query, headers=[pair for pair in sent if b"\n" not in pair[1]])
     request.url = request.url.copy_with(raw_path=quote(path, safe="/%:").encode() + b"?" + request.url.query)
@@ -210,4 +221,4 @@ def test_every_header_that_ever_broke_a_service_is_answered_by_every_route(
     quiet: TestClient, name: str, value: str
 ) -> None:
     for template in ("/v1/jobs", "/v1/jobs/{id}", "/v1/jobs/{id}/events", "/healthz", "/readyz", "/", "/static/{id}"):
-        asked(quiet, template, "job_1", [], [(name, value), ("accept", "text/event-stream")])
+        asked(quiet, template, JOB, [], [(name, value), ("accept", "text/event-stream")])
