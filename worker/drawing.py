@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.services.sweeping import BOUNDARY
 from app.sources.places import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from worker.evaluation.runner import Logits, evenly, predict
 from worker.examples import Examples
 from worker.inputs import Checkpoint
-from worker.patience import reached
+from worker.journal import Journal
+from worker.patience import patient, reached
+from worker.publishing import keep_samples
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
@@ -34,14 +37,14 @@ class Drawn:
     boundary: str | None = None
 
 
-def draw(spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, checkpoint: Checkpoint) -> Drawn:
+def draw(spec: JobSpec, sources: Sources, journal: Journal, scratch: Path) -> Drawn:
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, objects, scratch, checkpoint)
+        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, journal, scratch)
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
-    confused = _confusion(spec, sources, checkpoint) if spec.sampling.negatives == "confusers" else None
+    confused = _confusion(spec, sources, journal.alive) if spec.sampling.negatives == "confusers" else None
     samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confused) for c in concerns}
     return Drawn(samples, sources.encode(spec.sampling.split, rows_of(samples)))
 
@@ -61,20 +64,29 @@ def _brought(sources: Sources) -> tuple[str, BoundarySet]:
     return f"sha256:{sha256(stamp(sources.boundary))}", made
 
 
-def _kept(
-    spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, checkpoint: Checkpoint
-) -> tuple[str, BoundarySet]:
+def _kept(spec: JobSpec, sources: Sources, journal: Journal, scratch: Path) -> tuple[str, BoundarySet]:
     """The set under the key of what it is made from: found again by later jobs, or made now and kept for them."""
     plan = _plan(spec)
-    key = f"boundary/{_name(spec, sources, plan)}.safetensors"
+    key = f"{BOUNDARY}/{_name(spec, sources, plan)}.safetensors"
     file = scratch / "boundary.safetensors"
-    if reached(lambda: _fetched(objects, key, file), lambda: checkpoint(0)):
-        return key, load(file)
-    examples, logits = _answered(sources, spec.sampling.boundary.split, checkpoint)
-    made = generate(sources.model.model, examples, logits, plan, checkpoint=checkpoint)
-    save(made, file)
-    reached(lambda: objects.put_file(key, file, MEDIA_TYPE), lambda: checkpoint(0))
+    if reached(lambda: _fetched(journal.objects, key, file), journal.lease.checkpoint):
+        made = load(file)
+    else:
+        examples, logits = _answered(sources, spec.sampling.boundary.split, journal.alive)
+        made = generate(sources.model.model, examples, logits, plan, checkpoint=journal.alive)
+        save(made, file)
+    _keep(key, file, journal)
     return key, made
+
+
+@patient
+def _keep(key: str, file: Path, journal: Journal) -> None:
+    """Have the set in the store, also when it was swept away just now, and this job keep it there."""
+    lease = journal.lease
+    with lease.database.shielded([key]):
+        reached(lambda: journal.objects.put_file(key, file, MEDIA_TYPE), lease.checkpoint)
+        with lease.write() as (unit, job):
+            keep_samples(unit, job, key, file, MEDIA_TYPE)
 
 
 def _fetched(objects: ObjectStore, key: str, file: Path) -> bool:

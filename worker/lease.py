@@ -7,6 +7,7 @@ process, and a process that cannot even beat (some library holds Python's lock) 
 
 from __future__ import annotations
 
+import contextvars
 import faulthandler
 import threading
 import time
@@ -108,7 +109,8 @@ class Lease:
     def heartbeat(self, deaf: Callable[[Exception], None]) -> Iterator[None]:
         """Renew the lease while the block runs. `deaf` is called when it does not meet in time what was heard."""
         over = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(over, deaf), name="heartbeat", daemon=True)
+        beat = contextvars.copy_context().run  # so that its log lines name the job too
+        thread = threading.Thread(target=beat, args=(self._beat, over, deaf), name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -126,7 +128,7 @@ class Lease:
             try:
                 self._renew()
             except SQLAlchemyError as error:
-                log.warning("heartbeat_missed", job_id=self.job_id, error=str(error).splitlines()[0])
+                log.warning("heartbeat_missed", error=str(error).splitlines()[0])
             if self.stop and time.monotonic() - self.heard_at > self.settings.cancel_grace_seconds:
                 deaf(self.stop)
         faulthandler.cancel_dump_traceback_later()

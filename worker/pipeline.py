@@ -42,7 +42,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             done = journal.published()
 
         with journal.phase("sampling"):
-            drawn = draw(spec, sources, journal.objects, folder, journal.alive)
+            drawn = draw(spec, sources, journal, folder)
             bench = Bench.of(spec, sources, parts)
             left = len(concerns) * len(spec.ratios) - len(done)
             journal.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
 from app.domain.ids import new_id
+from app.sources.places import sha256, stamp
 from app.storage import ObjectStore, content_key
 from microlith.contract import Concern, Latency
 from worker.packaging.archive import MEDIA_TYPE, Archive
+
+SAMPLES = "samples"
+"""The layout of what is no module: the generated samples that a job's modules were made from."""
 
 
 def key_of(archive: Archive) -> str:
@@ -105,6 +110,15 @@ def put(
     _describe(artifact, archive)
     unit.artifacts.add(artifact)
     return artifact
+
+
+def keep_samples(unit: Unit, job: JobRow, key: str, file: Path, media_type: str) -> None:
+    """Write the row that keeps a generated set of samples for as long as the job is there; it is shown to nobody."""
+    there = {artifact.layout: artifact for artifact in unit.artifacts.of_job(job.id)}
+    kept = there.get(SAMPLES) or ArtifactRow(id=new_id("art"), job_id=job.id, asked=False, created_at=unit.jobs.now())
+    kept.layout, kept.media_type, kept.filename, kept.files = SAMPLES, media_type, file.name, []
+    kept.key, kept.size_bytes, kept.sha256 = key, file.stat().st_size, sha256(stamp(file))
+    unit.artifacts.add(kept)
 
 
 def _has_all(there: Iterable[ArtifactRow], archive: Archive) -> bool:

@@ -7,14 +7,14 @@ with the concerns that are left. A database or an object store that is away for 
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 
 import structlog
 
 from app.db.pool import DATABASE_AWAY
-from app.domain.errors import MicrolithError, OutOfMemory, StorageUnavailable
+from app.domain.disk import disk_fault
+from app.domain.errors import MicrolithError, OutOfMemory
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.settings import Settings
@@ -29,16 +29,18 @@ log = structlog.get_logger()
 
 Story = Callable[[JobSpec, Journal, Settings], None]
 
+THIS = "The worker"
+
 DEAF = 70
 """Exit code of a process that was ended because its compute did not listen."""
 
 
 def run(backend: Backend, job_id: str) -> None:
-    """Run a queued job to its end. Does nothing when the job is not there to be claimed."""
+    """Run a queued job to its end: the one named, or the next where that is over. Does nothing where none waits."""
     lease = Lease.claim(backend.database, backend.settings, job_id)
     if lease is None:
         return
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt):
+    with structlog.contextvars.bound_contextvars(job_id=lease.job_id, attempt=lease.attempt):
         log.info("job_started")
         try:
             _attempt(backend, lease)
@@ -56,7 +58,7 @@ def _attempt(backend: Backend, lease: Lease) -> None:
     except LeaseLostError:
         raise
     except MicrolithError as error:
-        _fail(lease, error)
+        _fail(lease, disk_fault(error, THIS) or error)
     except (SystemExit, KeyboardInterrupt):
         _give_back(backend, lease, lifecycle.STOPPED)
         raise
@@ -126,7 +128,7 @@ def _give_up(backend: Backend, lease: Lease) -> None:
 
 def _end_process(lease: Lease, heard: Exception) -> None:
     """The backstop: compute that meets no checkpoint ends with its process, and the job as it would have ended."""
-    log.error("compute_is_deaf", job_id=lease.job_id, heard=type(heard).__name__)
+    log.error("compute_is_deaf", heard=type(heard).__name__)
     try:
         if isinstance(heard, CancelledError):
             _stop(lease)
@@ -140,12 +142,7 @@ def _told(error: Exception) -> MicrolithError:
     """What a caller should know of an error that is not ours."""
     if out_of_memory(error):
         return _too_large()
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageUnavailable(
-            f"The worker's own disk is full: {error.strerror}.",
-            hint="Make room in its temporary folder and retry the job: finished concerns are kept.",
-        )
-    return _unexpected(error)
+    return disk_fault(error, THIS) or _unexpected(error)
 
 
 def _too_large() -> OutOfMemory:
@@ -158,5 +155,6 @@ def _too_large() -> OutOfMemory:
 def _unexpected(error: Exception) -> MicrolithError:
     log.error("job_broke", exc_info=error)
     return MicrolithError(
-        f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."
+        f"The worker met an error it did not expect ({type(error).__name__}).",
+        hint="Its log has the whole story under the job's id; please report it.",
     )

@@ -10,14 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.domain.errors import StorageUnavailable
+
 NAME = re.compile(r"microlith-job-(\d+)-.*")
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of this process, removed with all that is in it when the block ends."""
-    _remove_leftovers(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=f"microlith-job-{os.getpid()}-") as folder:
+    """A folder of this process, removed with all that is in it when the block ends.
+
+    Raises StorageUnavailable where the temporary folder is not there or cannot be written.
+    """
+    try:
+        _remove_leftovers(Path(tempfile.gettempdir()))
+        made = tempfile.TemporaryDirectory(prefix=f"microlith-job-{os.getpid()}-")
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The worker cannot make a folder for its work: {error.strerror or 'no temporary folder can be written'}.",
+            hint="Give it a temporary folder (TMPDIR) that is there and has room, then retry the job.",
+        ) from error
+    with made as folder:
         yield Path(folder)
 
 

@@ -15,12 +15,14 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
 from app.db.pool import DATABASE_AWAY, took_too_long
+from app.domain.disk import disk_fault
 from app.domain.errors import (
     InvalidInput,
     MicrolithError,
     NotFound,
     Overloaded,
     PayloadTooLarge,
+    StorageUnavailable,
     Unauthenticated,
     Unavailable,
 )
@@ -58,7 +60,7 @@ def headers_of(error: MicrolithError) -> dict[str, str]:
 
 def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
-    return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable, Overloaded)
+    return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable, StorageUnavailable, Overloaded)
 
 
 def entries(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
@@ -87,7 +89,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, cast(MicrolithError, error))
+    return _answer(request, _full(request, error) or cast(MicrolithError, error))
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -105,7 +107,9 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _away(request: Request, error: Exception) -> JSONResponse:
-    """The database or the object store does not answer; the caller may ask again."""
+    """The database or the object store does not answer, or a disk is full; the caller may ask again."""
+    if full := _full(request, error):
+        return _answer(request, full)
     said = str(error).partition("\n")[0]
     log.warning("server_away", request_id=_request_id(request), path=request.url.path, error=said)
     if took_too_long(error):
@@ -140,9 +144,19 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """Nothing of the fault but an id to find it by in the log."""
+    if full := _full(request, error):
+        return _answer(request, full)
     log.error("request_failed", request_id=_request_id(request), path=request.url.path, exc_info=error)
     hint = "Its log has more under the request id."
     return _answer(request, MicrolithError("The server met an error it did not expect.", hint=hint))
+
+
+def _full(request: Request, error: Exception) -> MicrolithError | None:
+    """What to say where our own disk is at fault."""
+    found = disk_fault(error, "The server")
+    if found:
+        log.error("disk_fault", request_id=_request_id(request), path=request.url.path, error=str(error))
+    return found
 
 
 def _answer(request: Request, error: MicrolithError) -> JSONResponse:

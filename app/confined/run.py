@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,10 +21,14 @@ import structlog
 
 from app.confined.child import PROGRAM
 from app.confined.limits import Limits
-from app.domain.errors import InvalidInput, ResourceLimit, of_code
+from app.domain.disk import disk_fault
+from app.domain.errors import InvalidInput, MicrolithError, ResourceLimit, of_code
 
 AT_A_TIME = 2
 LOOK_SECONDS = 0.1
+TOO_MANY_OPEN = os.strerror(errno.EMFILE)
+"""In there it is a limit of ours, which the files have met."""
+
 _KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
 _QUIET = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # others set memory aside that they may never use
@@ -112,8 +117,8 @@ def _answer(said: bytes, pointer: str | None) -> Any:
     return told["answer"]
 
 
-def _explained(code: int | None, complaint: str, reading: Reading) -> InvalidInput:
-    """What a process that gave no answer means for who sent the files."""
+def _explained(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
+    """What a process that gave no answer means for who sent the files, unless our own disk has ended it."""
     log.warning("reader_ended", module=reading.module, code=code, said=complaint)
     if code is None:
         return ResourceLimit("Reading it takes longer than it may.", pointer=reading.pointer)
@@ -121,6 +126,9 @@ def _explained(code: int | None, complaint: str, reading: Reading) -> InvalidInp
         return ResourceLimit("Reading it takes more work or memory than it may.", pointer=reading.pointer)
     if any(word in complaint for word in ("bad_alloc", "MemoryError", "memory allocation of")):
         return ResourceLimit("Reading it takes more memory than it may.", pointer=reading.pointer)
+    full = disk_fault(OSError(complaint), "The reader of files")
+    if full and TOO_MANY_OPEN not in complaint:
+        return full
     return reading.blames("The files end the process that reads them.", pointer=reading.pointer)
 
 

@@ -22,7 +22,7 @@
     ├── Overloaded                     OVERLOADED             503
     ├── SchemaMismatch                 SCHEMA_MISMATCH        503
     ├── ArtifactDamaged                ARTIFACT_DAMAGED       500
-    ├── StorageUnavailable             STORAGE_UNAVAILABLE    500
+    ├── StorageUnavailable             STORAGE_UNAVAILABLE    503
     ├── OutOfMemory                    OUT_OF_MEMORY          500
     ├── DeadlineExceeded               DEADLINE_EXCEEDED      504
     ├── WorkerLost                     WORKER_LOST            500
@@ -252,12 +252,14 @@ class ArtifactDamaged(MicrolithError):
 
 
 class StorageUnavailable(MicrolithError):
-    """The store was away for more than a minute, or a disk was full, while a job wanted to write.
+    """The store was away for more than a minute, or a disk was full or not to be written, when a file had to be kept.
 
-    Mend the store or make room, then retry the job: it goes on with the modules that are left.
+    Mend the store or make room, then send the request again, or retry the job: it goes on with the modules that are
+    left.
     """
 
-    code, title = "STORAGE_UNAVAILABLE", "The object store took no files"
+    code, status, title = "STORAGE_UNAVAILABLE", 503, "There is no room for files"
+    retry_after = 10
 
 
 class OutOfMemory(MicrolithError):

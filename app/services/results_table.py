@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from microlith.contract import Concern, Results
+from microlith.display.cells import Cell, table
 
 COLUMNS = ("class", "precision", "recall", "f1-score", "support")
 
 
-def results_csv(results: Results) -> str:
+def results_csv(results: Results, *, raw: bool = False) -> str:
     """The seed system's table, row i from module i; one block per ratio, with a leading column when there are several.
 
     A class without a name of its own (`LABEL_3`, as transformers fills in) is called by its id.
+    A name that a spreadsheet would run has an apostrophe in front, unless `raw`.
     """
     ratios = [comparison.ratio for comparison in results.comparison]
     sweep = len(ratios) > 1
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow((["ratio"] if sweep else []) + list(COLUMNS))
+    rows: list[list[Cell]] = [[*_leading("ratio", sweep), *COLUMNS]]
     for ratio in ratios:
         for module in results.modules:
             if module.ratio.requested == ratio:
                 own = module.own
-                row = [
+                row: list[Cell] = [
+                    *_leading(ratio, sweep),
                     _class_name(module.concern),
                     *(f"{v:.4f}" for v in (own.precision, own.recall, own.f1)),
                     own.support,
                 ]
-                writer.writerow(([ratio] if sweep else []) + row)
-    return table.getvalue()
+                rows.append(row)
+    return table(rows, raw=raw)
+
+
+def _leading(cell: Cell, sweep: bool) -> list[Cell]:
+    return [cell] if sweep else []
 
 
 def _class_name(concern: Concern) -> str | int:

@@ -16,18 +16,28 @@ from app.domain.queues import QUEUES
 from app.services import uploads
 from app.services.backend import Backend
 from app.services.discarding import discard
+from app.storage import ARTIFACTS
 from microlith.contract import TERMINAL_STATES, Kind
 
 log = structlog.get_logger()
 
-FOLDERS = ("artifacts", uploads.UPLOADS)
-"""Where every object has a row that names it."""
+BOUNDARY = "boundary"
+"""Where a set of samples generated at the decision boundary is, for as long as a job that was made from it."""
 
 BASES, BASES_DAYS = "bases", 30
 """Where workers remember what they measured of a base, and for how long; it is measured again after that."""
 
 SHARDS = "shards"
 """Where a worker leaves what others need to help it. It takes that away itself, unless it is lost."""
+
+KEEPERS = {
+    ARTIFACTS: "the artifact of a module or a job",
+    uploads.UPLOADS: "the upload",
+    BOUNDARY: "every job whose samples are of the set",
+    SHARDS: "the worker that shares its job out",
+    BASES: f"nobody: {BASES_DAYS} days",
+}
+"""Every folder of the store, and who keeps what is in it; what nobody keeps is swept."""
 
 BATCH = 500
 
@@ -68,7 +78,7 @@ def _remove_expired(backend: Backend, kind: Kind, over: Callable[[], bool]) -> N
 
 def _remove_orphans(backend: Backend, over: Callable[[], bool]) -> None:
     """Objects whose attempt or upload never came to name them, or was lost, and memories of bases that are old."""
-    hours = dict.fromkeys((*FOLDERS, SHARDS), backend.settings.orphan_hours) | {BASES: BASES_DAYS * 24}
+    hours = dict.fromkeys(KEEPERS, backend.settings.orphan_hours) | {BASES: BASES_DAYS * 24}
     for folder, kept in hours.items():
         old = backend.objects.list(folder, older_than=kept * 3600)
         while not over() and (keys := list(islice(old, BATCH))):

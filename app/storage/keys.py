@@ -8,9 +8,13 @@ MAX_KEY_BYTES = 1024
 """The limit of S3."""
 
 
+ARTIFACTS = "artifacts"
+"""The folder of artifacts."""
+
+
 def content_key(sha256: str, suffix: str) -> str:
     """The key of an artifact with this digest: equal content has one key, and a key never changes its content."""
-    return checked_key(f"artifacts/sha256/{sha256[:2]}/{sha256}{suffix}")
+    return checked_key(f"{ARTIFACTS}/sha256/{sha256[:2]}/{sha256}{suffix}")
 
 
 def checked_key(key: str) -> str:

@@ -36,6 +36,7 @@ Settings = Annotated[
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Only say what would be done.")]
 Watch = Annotated[bool, typer.Option(help="Stay until the job is over.")]
+Raw = Annotated[bool, typer.Option("--raw", help="With --csv: also names that a spreadsheet would run as they are.")]
 
 
 def submit(
@@ -146,11 +147,12 @@ def results(
     session: Session,
     job: JobId,
     csv: Annotated[bool, typer.Option("--csv", help="Print class,precision,recall,f1-score,support.")] = False,
+    raw: Raw = False,
 ) -> None:
     """Every module beside the base: precision, recall and F1 on its own class, ratio, sparsity, size."""
     with session.connect() as client:
         if csv:
-            typer.echo(client.results_csv(job), nl=False)
+            typer.echo(client.results_csv(job, raw=raw), nl=False)
         else:
             document = client.results(job)
             session.show(tables.results(document), document)
@@ -160,6 +162,7 @@ def compare(
     session: Session,
     jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Two or more, or one that is a sweep.")],
     csv: Annotated[bool, typer.Option("--csv", help="Print a row a concern, a column a job and ratio.")] = False,
+    raw: Raw = False,
 ) -> None:
     """Jobs beside one another: F1 of each concern, in a column for every job and ratio, and the base's.
 
@@ -168,7 +171,7 @@ def compare(
     with session.connect() as client:
         compared = beside.compare([(client.job(job), client.results(job)) for job in jobs])
     if csv:
-        typer.echo(beside.csv(compared), nl=False)
+        typer.echo(beside.csv(compared, raw=raw), nl=False)
     elif session.as_json:
         session.dump(beside.plain(compared))
     else:

@@ -99,9 +99,13 @@ class JobCalls(Calls):
         """The base's report, every module so far and the comparison of the two."""
         return await self._get(Results, path_of("jobs", job_id, "results"))
 
-    async def results_csv(self, job_id: str) -> str:
-        """The table `class,precision,recall,f1-score,support`: row i is module i on its own class."""
-        return (await self._server.send("GET", path_of("jobs", job_id, "results.csv"))).text
+    async def results_csv(self, job_id: str, *, raw: bool = False) -> str:
+        """The table `class,precision,recall,f1-score,support`: row i is module i on its own class.
+
+        A name that a spreadsheet would run (`=1+1`) has an apostrophe in front, unless `raw`.
+        """
+        params = {"raw": "true"} if raw else None
+        return (await self._server.send("GET", path_of("jobs", job_id, "results.csv"), params=params)).text
 
     async def _long_poll(self, job_id: str, seconds: float, etag: str | None = None) -> httpx.Response:
         if not seconds:

@@ -7,5 +7,6 @@ live.py      a running job, followed to its end
 pages.py     a job and its results as HTML
 notebook.py  the cell of a notebook
 frame.py     results as plain rows
+cells.py     tables of text for spreadsheets
 figures.py   numbers, sizes, times and states as people read them
 """

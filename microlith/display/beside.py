@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv as tabular
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from microlith.contract import Job, Results
-from microlith.display import figures, tables
+from microlith.display import cells, figures, tables
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,13 @@ def plain(columns: Sequence[Column]) -> list[dict[str, Any]]:
     ]
 
 
-def csv(columns: Sequence[Column]) -> str:
-    """For spreadsheets: a row a concern."""
-    written = io.StringIO()
-    writer = tabular.writer(written, lineterminator="\n")
-    writer.writerow(["concern", "base", *(f"{column.job.id} {column.ratio:g}" for column in columns)])
+def csv(columns: Sequence[Column], *, raw: bool = False) -> str:
+    """For spreadsheets: a row a concern; with `raw` also names that they would run."""
+    rows = [["concern", "base", *(f"{column.job.id} {column.ratio:g}" for column in columns)]]
     for concern in concerns(columns):
         values = [_base(columns, concern), *(column.f1.get(concern) for column in columns)]
-        writer.writerow([concern, *("" if value is None else f"{value:.4f}" for value in values)])
-    return written.getvalue()
+        rows.append([concern, *("" if value is None else f"{value:.4f}" for value in values)])
+    return cells.table(rows, raw=raw)
 
 
 def concerns(columns: Sequence[Column]) -> list[str]:

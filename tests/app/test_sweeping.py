@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -13,11 +14,14 @@ import pytest
 from app.services.backend import Backend
 from app.services.discarding import discard
 from app.services.jobs import Jobs
-from app.services.sweeping import BASES, sweep
-from app.storage import content_key
+from app.services.sweeping import BASES, BOUNDARY, KEEPERS, SHARDS, sweep
+from app.services.uploads import UPLOADS
+from app.storage import ARTIFACTS, content_key
 from tests.work import claim, finish, journal, publish, report, submit
+from worker.drawing import _keep
 
 DAY = 24 * 3600
+ROOT = Path(__file__).parents[2]
 
 
 def published(backend: Backend, folder: Path, concern: int = 0) -> str:
@@ -70,6 +74,53 @@ def test_what_was_measured_of_a_base_is_forgotten_after_a_month(backend: Backend
         make_old(backend, f"{BASES}/{name}.json", days * DAY)
     sweep(backend)
     assert list(backend.objects.list()) == [f"{BASES}/young.json"]
+
+
+def test_every_folder_of_the_store_has_a_keeper_and_what_it_does_not_keep_is_swept(
+    backend: Backend, tmp_path: Path
+) -> None:
+    (tmp_path / "left").write_bytes(b"left behind")
+    for folder in KEEPERS:
+        backend.objects.put_file(f"{folder}/left", tmp_path / "left", "application/octet-stream")
+        make_old(backend, f"{folder}/left", 31 * DAY)
+    sweep(backend)
+    assert list(backend.objects.list()) == []
+
+
+def test_every_line_that_writes_an_object_writes_to_a_folder_with_a_keeper() -> None:
+    writers = {
+        "app/services/uploads.py": UPLOADS,
+        "worker/base_memory.py": BASES,
+        "worker/drawing.py": BOUNDARY,
+        "worker/journal.py": ARTIFACTS,
+        "worker/sharding.py": SHARDS,
+    }
+    sources = [file for place in ("app", "worker") for file in (ROOT / place).rglob("*.py")]
+    writing = re.compile(r"objects\.(put_file|move|presign_put)\(")
+    found = {file.relative_to(ROOT).as_posix() for file in sources if writing.search(file.read_text(encoding="utf-8"))}
+    assert found == writers.keys(), "who writes somewhere else says here where, and KEEPERS who keeps it"
+    assert set(writers.values()) == KEEPERS.keys()
+    assert content_key("0" * 64, ".zip").startswith(f"{ARTIFACTS}/")
+
+
+def test_a_generated_set_stays_as_long_as_a_job_was_made_from_it(backend: Backend, tmp_path: Path) -> None:
+    (tmp_path / "set.safetensors").write_bytes(b"samples")
+    key, jobs = f"{BOUNDARY}/one.safetensors", [submit(backend), submit(backend, ratio=0.7)]
+    for job_id in jobs:
+        lease = claim(backend, job_id)
+        _keep(key, tmp_path / "set.safetensors", journal(backend, lease))
+        _keep(key, tmp_path / "set.safetensors", journal(backend, lease))  # by a second attempt
+        finish(backend, lease)
+        assert backend.objects.head(key) is not None
+    for job_id in jobs:
+        make_old(backend, key, 90 * DAY)
+        sweep(backend)
+        assert list(backend.objects.list()) == [key]
+        with backend.database.unit() as unit:
+            assert [kept.asked for kept in unit.artifacts.of_job(job_id)] == [False]
+            assert Jobs(unit, "default", backend).get(job_id).artifacts == []
+            Jobs(unit, "default", backend).delete(job_id)
+    assert list(backend.objects.list()) == []
 
 
 def test_an_object_whose_publisher_is_at_work_is_left_alone_however_old(backend: Backend, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from app.services.sweeping import BOUNDARY
 from microlith.contract import Job, JobSpec, Methods, Module
 from tests.worker.conftest import Product
 from worker.bench import Bench
@@ -143,6 +144,9 @@ def test_a_boundary_set_is_made_once_and_found_again(product: Product) -> None:
     again, _ = decompose(product, **CASES["boundary"], ratio=0.7)
     assert again.id != first.id
     assert again.timings["sampling"] < first.timings["sampling"]
+    with product.backend.database.unit() as unit:
+        kept = [unit.artifacts.of_job(job.id) for job in (first, again)]
+    assert [[artifact.key.partition("/")[0] for artifact in own] for own in kept] == [[BOUNDARY], [BOUNDARY]]
 
 
 def test_a_boundary_set_can_be_brought_along(product: Product, tmp_path: Path) -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import errno
+import tempfile
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import structlog
 import torch
+from safetensors import SafetensorError
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 import worker.run
-from app.domain.errors import NotEnoughSamples
+from app.domain.errors import NotEnoughSamples, VerificationFailed
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Job, JobSpec
 from tests.work import submit
 from worker.journal import Journal
-from worker.lease import LeaseLostError
+from worker.lease import Lease, LeaseLostError
+from worker.scratch import scratch
 
 Pipeline = Callable[[JobSpec, Journal, object], None]
 
@@ -67,11 +76,70 @@ def test_too_little_memory_names_what_to_lower(
     assert "per_concern" in (job.error.hint or "")
 
 
-def test_a_worker_whose_disk_is_full_says_so(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = outcome(backend, monkeypatch, raising(OSError(errno.ENOSPC, "No space left on device")))
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/srv/secret"),
+        OSError(errno.EROFS, "Read-only file system"),
+        OSError(errno.EMFILE, "Too many open files"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        VerificationFailed("module.zip does not open: OSError: [Errno 28] No space left on device: '/srv/secret'."),
+        FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/srv/secret']"),
+    ],
+)
+def test_a_worker_whose_disk_is_full_says_so(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    job = outcome(backend, monkeypatch, raising(error))
     assert job.error is not None
     assert job.error.code == "STORAGE_UNAVAILABLE"
-    assert "retry" in (job.error.hint or "")
+    assert "/srv" not in job.error.message
+    assert "again" in (job.error.hint or "")
+
+
+def test_a_worker_whose_temporary_folder_is_gone_says_so(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+        with scratch():
+            raise AssertionError("there is no folder to work in")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    job = outcome(backend, monkeypatch, pipeline)
+    assert job.error is not None
+    assert (job.error.code, str(tmp_path) in job.error.message) == ("STORAGE_UNAVAILABLE", False)
+
+
+def test_an_attempt_is_logged_under_the_job_that_was_claimed_not_the_one_of_the_message(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, waiting = submit(backend), submit(backend, ratio=0.7)
+    with backend.database.unit() as unit:
+        Jobs(unit, "default", backend).cancel(dead)
+    monkeypatch.setattr(worker.run, "decompose", raising(NotEnoughSamples("too few")))
+    with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        worker.run.run(backend, dead)
+    told = {line["event"]: line["job_id"] for line in lines}
+    assert told == {"job_started": waiting, "job_failed": waiting}
+
+
+def test_the_heartbeat_logs_under_the_name_of_the_job(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = replace(backend, settings=backend.settings.model_copy(update={"heartbeat_seconds": 0.01}))
+    beaten = threading.Event()
+
+    def missed(_lease: Lease) -> None:
+        beaten.set()
+        raise OperationalError("SELECT 1", {}, Exception("away"))
+
+    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+        assert beaten.wait(10)
+
+    monkeypatch.setattr(Lease, "_renew", missed)
+    monkeypatch.setattr(worker.run, "decompose", pipeline)
+    job_id = submit(quick)
+    with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        worker.run.run(quick, job_id)
+    assert {line["job_id"] for line in lines if line["event"] == "heartbeat_missed"} == {job_id}
 
 
 def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +147,7 @@ def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend, monkeyp
     assert job.state == "failed"
     assert job.error is not None
     assert job.error.code == "INTERNAL"
+    assert "oops" not in job.error.message, "what a library says may name a path, or hold what is another's"
 
 
 def test_a_cancel_ends_as_cancelled(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Value = str | int | float | None
+from microlith.display.cells import Cell, table
 
 
 @dataclass(frozen=True)
@@ -15,11 +13,8 @@ class Sheet:
     """Columns and rows; a number is written in full, None as nothing."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Value]]
+    rows: Sequence[Sequence[Cell]]
 
     def csv(self) -> str:
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return table.getvalue()
+        """The table as text; a name that a spreadsheet would run has an apostrophe in front."""
+        return table([self.columns, *self.rows])
