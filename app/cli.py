@@ -29,6 +29,10 @@ say = Console(stderr=True, highlight=False)
 
 Host = Annotated[str | None, typer.Option(help="Where to listen; outside loopback MICROLITH_API_KEY must be set.")]
 Port = Annotated[int | None, typer.Option(help="The port; 8000 unless MICROLITH_PORT says otherwise.")]
+AllowPath = Annotated[
+    list[Path] | None,
+    typer.Option(help="A folder that `path:` references may name; may be given again. Else the working directory."),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Where the embedded default keeps everything.")]
 
 
@@ -38,13 +42,21 @@ def serve(
     port: Port = None,
     data_dir: DataDir = None,
     worker: Annotated[bool, typer.Option(help="Run a worker beside the embedded broker.")] = True,
+    allow_path: AllowPath = None,
+    token: Annotated[
+        bool, typer.Option(help="Without a key, ask other users of this machine for the token that is printed.")
+    ] = True,
 ) -> None:
     """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
-    settings = _settings(host=host, port=port, data_dir=data_dir)
+    settings = _settings(
+        host=host, port=port, data_dir=data_dir, allow_paths=allow_path or None, ask_token=None if token else False
+    )
     logs.configure(as_json=settings.log_json)
     _end_in_order_at_sigterm()
     with _clearly(), house(settings, worker=worker) as complete:
-        say.print(f"Microlith on [bold]http://{complete.host}:{complete.port}[/] (docs: /docs, stop: Ctrl-C)")
+        shown = f"/?token={complete.token.get_secret_value()}" if complete.token else ""
+        url = f"http://{complete.host}:{complete.port}"
+        say.print(f"Microlith on [bold]{url}{shown}[/] (docs: /docs, stop: Ctrl-C)", soft_wrap=True)
         say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
         run_server(complete)
 
@@ -57,7 +69,8 @@ def demo(data_dir: DataDir = None) -> None:
     folder = settings.data_dir.expanduser().resolve() / "demo"
     with _clearly(), house(settings) as complete, serving(complete) as url:
         story = [sys.executable, "-m", "worker.demo", "--url", url, "--folder", str(folder)]
-        outcome = subprocess.run(story, check=False)  # in a process of its own: it opens modules with torch
+        key = {"MICROLITH_API_KEY": complete.secret} if complete.secret else {}
+        outcome = subprocess.run(story, env=os.environ | key, check=False)  # of its own: it opens modules with torch
     raise typer.Exit(outcome.returncode)
 
 

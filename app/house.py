@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from pydantic import SecretStr
 
 from app.db.migrations import migrate
 from app.db.unit import Database
 from app.domain.queues import GPU, LIGHT
 from app.embedded.services import EmbeddedServices
+from app.embedded.token import announce, startup_token
+from app.listening import PatientProtocol, room_for_connections
 from app.main import create_app
-from app.settings import Settings
+from app.settings import DOOR, Settings
 
 STOP_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
@@ -37,8 +40,11 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
     """The settings with nothing left to name: own servers where no URL was given, migrated, with workers beside them.
 
-    Workers come along with the broker; who names a broker runs workers of his own.
+    Workers come along with the broker; who names a broker runs workers of his own. What this process and its children
+    write from now on is their user's alone.
     """
+    os.umask(0o077)
+    settings = _with_token(settings)
     bring_database, bring_broker = settings.database_url is None, settings.broker_url is None
     if not (bring_database or bring_broker):
         yield _with_objects(settings)
@@ -49,7 +55,7 @@ def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
             update={
                 "database_url": services.database_url if bring_database else settings.database_url,
                 "broker_url": services.broker_url if bring_broker else settings.broker_url,
-                "allow_paths": bring_database and settings.loopback and settings.api_key is None,
+                "allow_paths": _readable(settings) if bring_database else settings.allow_paths,
             }
         )
         _migrate(complete)
@@ -60,6 +66,9 @@ def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
 
 def serve(settings: Settings) -> None:
     """Answer requests until told to stop."""
+    if settings.token:
+        url = f"http://{settings.host}:{settings.port}"
+        announce(settings.data_dir.expanduser(), url, settings.token.get_secret_value())
     _server(settings, settings.port).run()
 
 
@@ -83,10 +92,15 @@ def serving(settings: Settings) -> Iterator[str]:
 
 def _server(settings: Settings, port: int) -> uvicorn.Server:
     sys.setswitchinterval(SWITCH_SECONDS)
+    room_for_connections()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=port,
+        http=PatientProtocol,
+        ws="none",
+        proxy_headers=settings.api_key is not None,  # without one only who sits at this machine is served, by name
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         log_config=None,
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -112,8 +126,25 @@ def _may_use_gpu(device: str) -> bool:
 
 
 def _start_worker(services: EmbeddedServices, settings: Settings, name: str) -> None:
-    environment = os.environ | settings.environment() | {"OMP_WAIT_POLICY": "passive"}
+    about_callers = {f"MICROLITH_{name.upper()}" for name in DOOR}
+    inherited = {name: value for name, value in os.environ.items() if name not in about_callers}
+    environment = inherited | settings.environment(leaving=DOOR) | {"OMP_WAIT_POLICY": "passive"}
     services.start_worker([sys.executable, "-m", "worker"], environment, name=name)
+
+
+def _with_token(settings: Settings) -> Settings:
+    """What opens the server to others than its user, where no key does."""
+    if settings.token or not (settings.serves_its_user and settings.ask_token):
+        return settings
+    token = startup_token(settings.data_dir.expanduser())
+    return settings.model_copy(update={"token": SecretStr(token)})
+
+
+def _readable(settings: Settings) -> tuple[Path, ...]:
+    """The folders of `path:` references: those that were named, or where the server was started."""
+    if not settings.serves_its_user:
+        return ()
+    return (Path.cwd().resolve(),) if settings.allow_paths is None else settings.allow_paths
 
 
 def _with_objects(settings: Settings) -> Settings:

@@ -14,7 +14,9 @@ from app.api.guards import Guards
 from app.api.pacing import Pacing
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
+from app.services.readiness import Readiness
 from app.services.reaper import reaping
+from app.services.signing_out import SignedOut
 from app.settings import Settings
 from app.web import pages
 from microlith.contract import Problem
@@ -28,6 +30,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         backend = Backend.open(settings)
         app.state.backend = backend.for_requests()
+        app.state.readiness = Readiness.of(backend)
+        app.state.signed_out = SignedOut(app.state.backend.database)
         async with backend.feed.listening(), reaping(backend):
             yield
         app.state.backend.close()
@@ -64,14 +68,13 @@ def _document_problems(app: FastAPI) -> None:
         schemas["Problem"] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operation in _changing(document):
+        for operation in _operations(document):
             operation["responses"].update(problems.entries(ForeignPage))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _changing(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The operations that change something."""
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for path in document["paths"].values():
-        yield from (operation for method, operation in path.items() if method in ("post", "put", "patch", "delete"))
+        yield from path.values()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import cores_given
 from app.domain.queues import QUEUES
+from app.sources.allowed import Folders
 from microlith.contract import Kind
 
 TRY_DAYS = 1.0
 """How long what a module made of a few texts is kept at most: it is looked at once, and the texts are somebody's."""
+
+DOOR = ("api_key", "token", "ask_token", "forwarded_allow_ips", "host", "port")
+"""What is about callers alone: a worker, which has none, is not told."""
 
 
 class Settings(BaseSettings):
@@ -36,7 +43,22 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Where to listen; outside loopback a key is needed.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen at.")
     api_key: SecretStr | None = Field(None, description="The bearer key callers must send; required outside loopback.")
-    allow_paths: bool = Field(False, description="Accept `path:` references; the embedded default alone sets it.")
+    token: SecretStr | None = Field(
+        None, description="What opens a server without a key to other users of its machine; `serve` makes one."
+    )
+    ask_token: bool = Field(
+        True, description="Without a key, ask every user of the machine but the one who started the server for a token."
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1",
+        description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed, where there is a key: "
+        "addresses and networks, with commas between.",
+    )
+    allow_paths: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
+        None,
+        description="Folders that `path:` references may name, with colons between, on loopback without a key. The "
+        "embedded default takes its working directory.",
+    )
     max_body_bytes: int = Field(1_000_000, description="Of the body of any other request.")
     max_upload_bytes: int = Field(
         5_000_000_000, ge=1, le=5 * 1024**3, description="Of one uploaded file; S3 takes 5 GiB in one PUT."
@@ -78,7 +100,24 @@ class Settings(BaseSettings):
             )
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError("MICROLITH_API_KEY is too short to be a secret: give at least 16 characters")
+        if self.allow_paths and not self.serves_its_user:
+            raise ValueError("`path:` references are for a server on loopback without a key: leave the folders out")
         return self
+
+    @field_validator("allow_paths", mode="before")
+    @classmethod
+    def _folders(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("allow_paths")
+    @classmethod
+    def _resolved(cls, value: tuple[Path, ...] | None) -> tuple[Path, ...] | None:
+        if value is None:
+            return None
+        for folder in value:
+            if not folder.expanduser().is_dir():
+                raise ValueError(f"there is no folder {folder}")
+        return tuple(folder.expanduser().resolve() for folder in value)
 
     @field_validator("queues")
     @classmethod
@@ -115,8 +154,29 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
-    def environment(self) -> dict[str, str]:
-        """The variables that make a child process read just these settings."""
-        values = self.model_dump()
-        plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in values.items()}
-        return {f"MICROLITH_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
+    @property
+    def serves_its_user(self) -> bool:
+        """Whether it is there for who started it alone: on loopback, without a key."""
+        return self.loopback and self.api_key is None
+
+    @property
+    def secret(self) -> str | None:
+        """What callers show: the key, or else the token."""
+        shown = self.api_key or self.token
+        return shown.get_secret_value() if shown else None
+
+    @property
+    def paths(self) -> Folders:
+        """Where `path:` references may lead: nowhere into the data folder, whose files have owners of their own."""
+        return Folders(self.allow_paths or (), (self.data_dir.expanduser().resolve(),))
+
+    def environment(self, leaving: Iterable[str] = ()) -> dict[str, str]:
+        """The variables that make a child process read just these settings, and the defaults of those left out."""
+        values = self.model_dump(exclude=set(leaving))
+        return {f"MICROLITH_{name.upper()}": _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)

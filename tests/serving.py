@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from app.embedded.port import free_port
+from tests.emptied import READABLE
 from tests.servers import scratch_folder
 
 START_SECONDS = 60
@@ -41,7 +42,8 @@ def running_service(**variables: str) -> Iterator[Service]:
         program = str(Path(sys.executable).with_name("microlith-server"))
         command = [program, "serve", "--port", str(port), "--data-dir", str(folder)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MICROLITH_")}
-        environment |= {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"} | variables
+        environment |= {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"MICROLITH_ALLOW_PATHS": os.pathsep.join(map(str, READABLE))} | variables
         with (folder / "serve.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         url = f"http://127.0.0.1:{port}"

@@ -23,6 +23,7 @@ from microlith.contract import (
     TrimmedVocabulary,
 )
 from microlith.masks import Base
+from microlith.names import MOST_BYTES, safe_name
 from worker import device
 from worker.bench import Measures
 from worker.drawing import Drawn
@@ -179,9 +180,11 @@ def size_of(module: nn.Module, whole: BaseSize, trimming: Trimming | None) -> Si
 
 def name_of(facts: ModuleFacts, layout: str) -> str:
     """What a module's file is called in this layout."""
-    model = re.split(r"[:/@]", facts.spec.model.rstrip("/"))[-1]
-    words = f"{model}-{facts.concern.label}-{facts.ratio.requested:g}"
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.") or "module"
+    model, label = re.split(r"[:/@]", facts.spec.model.rstrip("/"))[-1], facts.concern.label
+    called = safe_name(label)
+    if not called or len(label.encode()) > MOST_BYTES:  # then it is not the only label that is called so
+        called = f"{called}-{facts.concern.id}"
+    name = re.sub("-{2,}", "-", f"{safe_name(model)}-{called}-{facts.ratio.requested:g}").strip("-.")
     return name if layout == "portable" else f"{name}-{layout}"
 
 

@@ -31,7 +31,7 @@ def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     order = PredictionOrder.model_validate(journal.lease.order)
     with scratch() as folder, journal.shelf(spec, model_only=True) as shelf:
         with journal.phase("resolving"):
-            loaded = load_model(spec.model, allow_paths=settings.allow_paths, shelf=shelf)
+            loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
             module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)

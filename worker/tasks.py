@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import closing
 from typing import Any
 
+import structlog
+from billiard import current_process
 from celery import Celery, signals
 
+from app.domain.errors import SchemaMismatch
 from app.queue import HELP_JOB, RUN_JOB
 from app.services.backend import Backend
 from app.settings import Settings
@@ -14,6 +19,9 @@ from worker.memory import for_good
 
 GROWN_KILOBYTES = 1_000_000
 """The peak of a child that is not given another job: torch and a small model take 600,000."""
+
+
+log = structlog.get_logger()
 
 
 def register(celery: Celery, settings: Settings) -> None:
@@ -45,11 +53,25 @@ def register(celery: Celery, settings: Settings) -> None:
         from worker.run import run
 
         with closing(Backend.open(settings, create_store=False)) as backend:
-            run(backend, job_id)
+            if _may_work_on(backend):
+                run(backend, job_id)
 
     @celery.task(name=HELP_JOB)
     def help_job(job_id: str) -> None:
         from worker.helping import help_with
 
         with closing(Backend.open(settings, create_store=False)) as backend:
-            help_with(backend, job_id)
+            if _may_work_on(backend):
+                help_with(backend, job_id)
+
+
+def _may_work_on(backend: Backend) -> bool:
+    """Whether the database is of this release. If it is not any more, the worker ends; what waits is rung for again."""
+    try:
+        backend.check_schema()
+    except SchemaMismatch as error:
+        log.error("schema_mismatch", detail=error.detail)
+        if current_process().daemon:  # a child of the pool
+            os.kill(os.getppid(), signal.SIGTERM)
+        return False
+    return True

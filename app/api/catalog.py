@@ -9,7 +9,15 @@ from app.api.conditional import written
 from app.api.dependencies import CallersLibrary, PageCursor
 from app.api.problems import documented
 from app.api.visits import Visit, lane
-from app.domain.errors import Conflict, DatasetInvalid, NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel
+from app.domain.errors import (
+    Conflict,
+    DatasetInvalid,
+    NotFound,
+    ResourceLimit,
+    SourceUnavailable,
+    UnsafeModel,
+    UnsupportedModel,
+)
 from app.services import catalog
 from microlith.contract import DatasetInfo, Methods, ModelInfo, Page, RegisterDataset, RegisterModel
 
@@ -26,7 +34,7 @@ async def get_methods() -> Response:
     "/models",
     status_code=201,
     response_model=ModelInfo,
-    responses=documented(Conflict, SourceUnavailable, UnsafeModel, UnsupportedModel),
+    responses=documented(Conflict, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
 @lane("files")
 def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
@@ -37,11 +45,14 @@ def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
 
 @router.get("/models", responses=documented())
 def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
-    """Your registered models, newest first, then those that come with the server."""
+    """Your registered models, newest first, then those that come with the server; without labels and layers."""
     return cursor.page(library.models(cursor.before, cursor.limit))
 
 
-@router.get("/models/{ref:path}", responses=documented(NotFound, SourceUnavailable, UnsafeModel, UnsupportedModel))
+@router.get(
+    "/models/{ref:path}",
+    responses=documented(NotFound, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
+)
 @lane("files")
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     """A model by id or reference: its labels, and every layer that can be pruned."""
@@ -58,7 +69,7 @@ def delete_model(model_id: str, library: CallersLibrary) -> None:
     "/datasets",
     status_code=201,
     response_model=DatasetInfo,
-    responses=documented(Conflict, SourceUnavailable, DatasetInvalid),
+    responses=documented(Conflict, ResourceLimit, SourceUnavailable, DatasetInvalid),
 )
 @lane("files")
 def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
@@ -69,11 +80,11 @@ def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Respon
 
 @router.get("/datasets", responses=documented())
 def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetInfo]:
-    """Your registered datasets, newest first, then those that come with the server."""
+    """Your registered datasets, newest first, then those that come with the server; without columns and labels."""
     return cursor.page(library.datasets(cursor.before, cursor.limit))
 
 
-@router.get("/datasets/{ref:path}", responses=documented(NotFound, SourceUnavailable, DatasetInvalid))
+@router.get("/datasets/{ref:path}", responses=documented(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
 @lane("files")
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     """A dataset by id or reference: its splits, columns and how many of each label."""

@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
+from app.api.event_stream import HIGHEST, LAST_EVENT
 from app.api.pagination import MAX_LIMIT, Cursor
 from app.db.jobs import JobFilter
 from app.db.unit import Unit
@@ -128,4 +129,8 @@ WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
 PageCursor = Annotated[Cursor, Depends(Cursor.from_query)]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 PageLimit = Annotated[int, Query(ge=1), AfterValidator(lambda limit: min(limit, MAX_LIMIT))]
-AfterSeq = Annotated[int, Query(ge=0, description="Only events numbered higher.")]
+AfterSeq = Annotated[
+    int,
+    Query(ge=0, le=HIGHEST, description="Only events numbered higher."),
+    AfterValidator(lambda after: min(after, LAST_EVENT)),
+]

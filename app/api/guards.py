@@ -5,18 +5,21 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
 
-import structlog
 from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import problem_of, render
-from app.api.sessions import COOKIE, is_foreign, is_valid
-from app.domain.errors import ForeignPage, MicrolithError, PayloadTooLarge, Unauthenticated
+from app.api import peers
+from app.api.bodies import limited
+from app.api.problems import headers_of, problem_of, render
+from app.api.sessions import COOKIE, give_session, is_foreign, session_in
+from app.api.wrong_keys import WrongKeys
+from app.domain.errors import ForeignPage, InvalidInput, MicrolithError, Unauthenticated
 from app.domain.ids import new_id
 from app.settings import Settings
 from app.web import failures
@@ -30,13 +33,15 @@ OPEN_TO_PEOPLE = ("/sign-in", "/static/")
 OWNER = "default"
 """The one caller there is while the key comes from the environment."""
 
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+"""Others are counted as one: whoever calls may make words up."""
+
 UPLOADED = re.compile(r"/v1/uploads/[^/]+/content")
 
+HOST = re.compile(r"([\w.-]{1,255}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
 LOOPBACK_HOSTS = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
 REQUESTS = Histogram("microlith_http_request_seconds", "Time to answer, by route", ["method", "route", "status"])
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Guards:
 
     app: ASGIApp
     settings: Settings
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,50 +58,104 @@ class Guards:
             return
         request_id = _request_id(Headers(scope=scope))
         keyed = self.settings.api_key is not None
-        scope.setdefault("state", {}).update(request_id=request_id, owner=OWNER, keyed=keyed)
-        watched = _Watched(scope, send, request_id)
+        state = {"request_id": request_id, "owner": OWNER, "keyed": keyed, "known": False}
+        scope.setdefault("state", {}).update(state, wrong_keys=self.wrong_keys)
+        watched, request = _Watched(scope, send, request_id), Request(scope)
         try:
-            self._check_caller(Request(scope))
-            limited = _limited(receive, Headers(scope=scope), self._most_bytes(scope))
-            await self.app(scope, limited, watched.send)
-        except MicrolithError as error:
-            if isinstance(error, Unauthenticated) and keyed and failures.wants_page(Request(scope)):
-                await failures.to_sign_in(Request(scope))(scope, receive, watched.send)
+            await self._check_caller(request)
+            if shown := _token_in(request, self.settings):
+                await _without_token(request, shown)(scope, receive, watched.send)
                 return
-            headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
-            await render(problem_of(error, request_id), headers)(scope, receive, watched.send)
+            await self.app(scope, limited(receive, request.headers, self._most_bytes(scope)), watched.send)
+        except MicrolithError as error:
+            lost = isinstance(error, Unauthenticated) and self.settings.secret
+            if lost and _has_good_host(request) and failures.wants_page(request):
+                await failures.to_sign_in(request)(scope, receive, watched.send)
+                return
+            await render(problem_of(error, request_id), _headers(error))(scope, receive, watched.send)
 
     def _most_bytes(self, scope: Scope) -> int:
         """Of a body; a file that is uploaded may be large, since it is never held in memory."""
         upload = scope["method"] == "PUT" and UPLOADED.fullmatch(scope["path"])
         return self.settings.max_upload_bytes if upload else self.settings.max_body_bytes
 
-    def _check_caller(self, request: Request) -> None:
+    async def _check_caller(self, request: Request) -> None:
         """With a key every call must carry it, or a session that began with it. Without one only this machine may
 
-        call, and not by a foreign name. In no case does a page of another site change anything.
+        call, not by a foreign name, and other users of it than ours only with the token. In no case does a page of
+        another site change anything, or have us work.
         """
+        if not _has_good_host(request):
+            raise InvalidInput("The Host header is no name or address.", pointer="/host")
         if is_foreign(request):
             raise ForeignPage("A page of another site may not send this.", hint="Send it from this server's own pages.")
-        if request.url.path in OPEN_PATHS:
-            return
-        if self.settings.api_key is None:
-            if not LOOPBACK_HOSTS.fullmatch(request.headers.get("host", "")):
+        path = request.scope["path"]
+        open_path = path in OPEN_PATHS
+        if self.settings.api_key is None and not LOOPBACK_HOSTS.fullmatch(request.headers.get("host", "")):
+            if not open_path:
                 raise Unauthenticated(
                     "Without a key this server answers to localhost only.", hint="Call it by 127.0.0.1."
                 )
             return
-        if request.url.path.startswith(OPEN_TO_PEOPLE):
+        request.state.known = await self._is_known(request)
+        if request.state.known or open_path or path.startswith(OPEN_TO_PEOPLE):
             return
-        if not _has_key(request, self.settings.api_key.get_secret_value()):
-            raise Unauthenticated("This server asks for a key.", hint="Send it as `Authorization: Bearer KEY`.")
+        if _bearer(request) is not None:
+            await self.wrong_keys.met(request)
+        raise self._unknown()
+
+    async def _is_known(self, request: Request) -> bool:
+        """Whether the caller has the key or token, a session, or started this server."""
+        secret = self.settings.secret
+        if secret is None or _same(_bearer(request), secret) or _token_in(request, self.settings):
+            return True
+        session = session_in(request.cookies.get(COOKIE, ""), secret)
+        if session is not None and not await request.app.state.signed_out.has(session.id):
+            return True
+        return self.settings.api_key is None and peers.is_own(request.scope)
+
+    def _unknown(self) -> Unauthenticated:
+        if self.settings.api_key is not None:
+            return Unauthenticated("This server asks for a key.", hint="Send it as `Authorization: Bearer KEY`.")
+        return Unauthenticated(
+            "This server was started by another user of this machine.",
+            hint="Open the address with the token that it printed, or send that as `Authorization: Bearer TOKEN`.",
+        )
 
 
-def _has_key(request: Request, known: str) -> bool:
-    """As a bearer, or by the session of a browser."""
+def _bearer(request: Request) -> str | None:
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
-    bearer = scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), known.encode())
-    return bearer or is_valid(request.cookies.get(COOKIE, ""), known)
+    return sent.strip() if scheme.lower() == "bearer" else None
+
+
+def _same(sent: str | None, secret: str) -> bool:
+    return sent is not None and hmac.compare_digest(sent.encode(), secret.encode())
+
+
+def _token_in(request: Request, settings: Settings) -> str | None:
+    """The start-up token, where the address holds it: a person opens what the server has printed."""
+    if settings.api_key or not settings.token or request.method != "GET":
+        return None
+    sent, token = request.query_params.get("token"), settings.token.get_secret_value()
+    return token if _same(sent, token) else None
+
+
+def _without_token(request: Request, token: str) -> RedirectResponse:
+    """On to the same place, with a session in the stead of the token, which no history or log should hold."""
+    rest = urlencode([pair for pair in parse_qsl(request.url.query, keep_blank_values=True) if pair[0] != "token"])
+    place = "/" + request.scope["raw_path"].decode("ascii", "replace").lstrip("/\\")
+    answer = RedirectResponse(f"{place}?{rest}" if rest else place, 303)
+    give_session(answer, request, token)
+    return answer
+
+
+def _has_good_host(request: Request) -> bool:
+    """Whether an address can be made of it; older clients send none."""
+    return HOST.fullmatch(request.headers.get("host", "none")) is not None
+
+
+def _headers(error: MicrolithError) -> dict[str, str]:
+    return headers_of(error) | ({"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {})
 
 
 class _Watched:
@@ -107,9 +167,12 @@ class _Watched:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["X-Request-Id"] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.request_id
+            headers["X-Content-Type-Options"] = "nosniff"
             route = getattr(self.scope.get("route"), "path", "none")
-            REQUESTS.labels(self.scope["method"], route, message["status"]).observe(time.perf_counter() - self.began)
+            method = self.scope["method"] if self.scope["method"] in METHODS else "other"
+            REQUESTS.labels(method, route, message["status"]).observe(time.perf_counter() - self.began)
         await self.onward(message)
 
 
@@ -117,21 +180,3 @@ def _request_id(headers: Headers) -> str:
     """The caller's own id where it sent a decent one."""
     sent = headers.get("x-request-id", "")
     return sent if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", sent) else new_id("req")
-
-
-def _limited(receive: Receive, headers: Headers, limit: int) -> Receive:
-    """`receive`, refusing a body over `limit` bytes by its announced length, or as soon as it has grown past it."""
-    too_large = f"A body may have {limit:,} bytes"
-    if int(headers.get("content-length") or 0) > limit:
-        raise PayloadTooLarge(f"{too_large}.")
-    seen = 0
-
-    async def limited() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise HTTPException(PayloadTooLarge.status, too_large)  # the one kind FastAPI lets pass from a body
-        return message
-
-    return limited

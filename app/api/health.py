@@ -1,32 +1,49 @@
-"""Routes an operator watches."""
+"""Routes an operator watches. They are answered by the event loop, so that they answer when nothing else does."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+import time
+
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import microlith
-from app.api.dependencies import AnyBackend
+from app.services.readiness import Readiness
 
 router = APIRouter(tags=["health"])
 
+MEASURED_SECONDS = 1.0
+"""How old metrics may be: writing them down is work that everybody else waits for."""
+
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
+async def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok", "version": microlith.__version__}
 
 
 @router.get("/readyz", responses={503: {"description": "A part this server needs is away"}})
-def readyz(backend: AnyBackend) -> JSONResponse:
-    """Database, migrations, broker and object store answer; 503 with each part's fault when one does not."""
-    checks = backend.check()
+async def readyz(request: Request) -> JSONResponse:
+    """Database, migrations, broker and object store answer, as of a second ago; 503 when one does not.
+
+    Who has the key is told of each part what is wrong with it.
+    """
+    readiness: Readiness = request.app.state.readiness
+    checks = await readiness.look()
     ready = all(state == "ok" for state in checks.values())
-    return JSONResponse({"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+    told: dict[str, object] = {"status": "ready" if ready else "not ready"}
+    if request.state.known:
+        told["checks"] = checks
+    return JSONResponse(told, 200 if ready else 503, {"Cache-Control": "no-store"})
 
 
 @router.get("/metrics", response_class=Response)
-def metrics() -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus metrics of this process."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    state = request.app.state
+    at, written = getattr(state, "measured", (float("-inf"), b""))
+    if time.monotonic() - at > MEASURED_SECONDS:
+        written = generate_latest()
+        state.measured = (time.monotonic(), written)
+    return Response(written, media_type=CONTENT_TYPE_LATEST)

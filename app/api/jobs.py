@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api import event_stream
@@ -40,6 +40,11 @@ from microlith.contract import Event, Job, JobSpec, Module, Page, Plan, Results
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Visit)
 
+Raw = Annotated[
+    bool,
+    Query(description="Names to the letter; otherwise one that a spreadsheet would run begins with an apostrophe."),
+]
+
 BAD_SPECS = (
     DatasetInvalid,
     IdempotencyMismatch,
@@ -58,7 +63,7 @@ BAD_SPECS = (
     response_model=Job,
     responses=documented(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
 )
-@lane("files")
+@lane("plans")
 def submit_job(
     spec: JobSpec, jobs: CallersJobs, validate_only: bool = False, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -157,7 +162,9 @@ async def job_results(job_id: str, watching: CallersWatching) -> Response:
     response_class=Response,
     responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
 )
-async def job_results_csv(job_id: str, watching: CallersWatching) -> Response:
+async def job_results_csv(job_id: str, watching: CallersWatching, raw: Raw = False) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""
-    table = await watching.modules(("table", job_id), lambda modules: results_csv(modules.results(job_id)))
+    table = await watching.modules(
+        ("table", job_id, raw), lambda modules: results_csv(modules.results(job_id), raw=raw)
+    )
     return Response(table, media_type="text/csv; charset=utf-8")

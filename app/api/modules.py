@@ -74,7 +74,7 @@ def get_artifact(artifact_id: str, artifacts: CallersArtifacts) -> Artifact:
 
 
 @router.get("/artifacts/{artifact_id}/content", tags=["artifacts"], response_class=Response)
-@lane("files")
+@lane("downloads")
 def get_content(
     artifact_id: str,
     artifacts: CallersArtifacts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, TypeVar
@@ -13,6 +14,9 @@ from app.domain.errors import InvalidInput
 from microlith.contract import Page
 
 MAX_LIMIT = 100
+
+_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)
+"""What an id of a row may look like, at most."""
 
 
 class Listed(Protocol):
@@ -53,8 +57,9 @@ def _encode(last_id: str) -> str:
 
 def _decode(cursor: str) -> str:
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        told = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except ValueError:
-        raise InvalidInput(
-            "This is no cursor of ours.", hint="Leave it out to start anew.", pointer="/cursor"
-        ) from None
+        told = ""
+    if not _ID.fullmatch(told):
+        raise InvalidInput("This is no cursor of ours.", hint="Leave it out to start anew.", pointer="/cursor")
+    return told

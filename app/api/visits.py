@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from copy import copy
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -21,6 +20,9 @@ from app.api.dependencies import AnyBackend, RequestUnit
 from app.services.lanes import Lane, LaneName
 
 Route = TypeVar("Route", bound=Callable[..., Any])
+
+SHARED: frozenset[LaneName] = frozenset({"reads", "bulk"})
+"""Lanes of routes that only look, and whose answers are bytes at hand."""
 
 
 def lane(name: LaneName) -> Callable[[Route], Route]:
@@ -56,7 +58,7 @@ def _visiting(endpoint: Callable[..., Any], name: LaneName, status: int) -> Call
                 return _answer(endpoint(**arguments), status)
 
         lane: Lane = getattr(visit_backend.lanes, name)
-        if request.method not in ("GET", "HEAD"):
+        if name not in SHARED:
             return await lane.run(_about(request), work)
         return _copied(await lane.share(_about(request), work))
 
@@ -85,6 +87,6 @@ def _answer(found: Any, status: int) -> Response:
 
 def _copied(shared: Response) -> Response:
     """An answer to one of several: what is written on its head on the way out is that one's."""
-    answer = copy(shared)
+    answer = Response(shared.body, shared.status_code)
     answer.raw_headers = list(shared.raw_headers)
     return answer

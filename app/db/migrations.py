@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -10,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from alembic import command
+from app.domain.errors import SchemaMismatch
 
 _PACKAGED = Path(__file__).parent / "alembic"
 _SOURCE = Path(__file__).parents[2] / "alembic"
@@ -26,11 +28,23 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def at_head(engine: Engine) -> bool:
-    """Whether the database has every migration this program knows."""
+def check_head(engine: Engine) -> None:
+    """Raises SchemaMismatch unless the database has every migration that this program knows, and no other."""
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_heads()
-    return set(current) == set(ScriptDirectory.from_config(_config()).get_heads())
+        current = set(MigrationContext.configure(connection).get_current_heads())
+    known, heads = _known()
+    if current == heads:
+        return
+    if current <= known:
+        raise SchemaMismatch("The database is older than this program: run `microlith-server migrate`.")
+    raise SchemaMismatch("The database is newer than this program: run the release that has migrated it.")
+
+
+@cache
+def _known() -> tuple[frozenset[str], frozenset[str]]:
+    """Every revision that the program has, and the newest."""
+    scripts = ScriptDirectory.from_config(_config())
+    return frozenset(script.revision for script in scripts.walk_revisions()), frozenset(scripts.get_heads())
 
 
 def _config() -> Config:

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from pydantic_core import from_json
+from sqlalchemy import ColumnElement, Text, case, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.db.tables import SourceRow
+
+HEAVY = ("labels", "layers", "columns", "class_names")
+"""Facts that a list does without."""
+
+ROLES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A registered source as a list, or a page of its own, tells it: `facts` are None while nothing is known.
+
+    They are not `readable` where the database holds what is no object, or numbers beyond all bounds.
+    """
+
+    id: str
+    upload_id: str | None
+    hub: str | None
+    columns: dict[str, Any]
+    created_at: datetime
+    facts: dict[str, Any] | None
+    readable: bool
 
 
 class SourceStore:
@@ -24,9 +50,19 @@ class SourceStore:
         self.session.delete(row)
         self.session.flush()
 
+    def hold(self, *names: str | None) -> None:
+        """Wait for anybody else who holds these names, and hold them until the transaction ends."""
+        name = "\n".join(("source", *(name or "" for name in names)))
+        self.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
     def find(self, source_id: str, owner: str, kind: str) -> SourceRow | None:
         query = select(SourceRow).where(SourceRow.id == source_id, SourceRow.owner == owner, SourceRow.kind == kind)
         return self.session.scalar(query)
+
+    def undescribed(self, source_id: str, owner: str, kind: str) -> SourceRow | None:
+        """The row, where nothing is known of it yet."""
+        query = select(SourceRow).where(SourceRow.id == source_id, SourceRow.owner == owner, SourceRow.kind == kind)
+        return self.session.scalar(query.where(_known().is_(False)))
 
     def of_ids(self, source_ids: Iterable[str], owner: str) -> Sequence[SourceRow]:
         query = select(SourceRow).where(SourceRow.id.in_(list(source_ids)), SourceRow.owner == owner)
@@ -39,9 +75,54 @@ class SourceStore:
         query = select(SourceRow).where(SourceRow.hub == hub, SourceRow.owner == owner, SourceRow.kind == kind)
         return self.session.scalars(query).all()
 
-    def page(self, owner: str, kind: str, before: str | None, limit: int) -> Sequence[SourceRow]:
-        """Newest first, from just below the id `before`."""
-        query = select(SourceRow).where(SourceRow.owner == owner, SourceRow.kind == kind)
+    def whole(self, source_id: str, owner: str, kind: str) -> Listed | None:
+        """One source with all its facts."""
+        query = select(*_IDENTITY, cast(SourceRow.facts, Text))
+        query = query.where(SourceRow.id == source_id, SourceRow.owner == owner, SourceRow.kind == kind)
+        row = self.session.execute(query).one_or_none()
+        return _listed(row) if row else None
+
+    def page(self, owner: str, kind: str, before: str | None, limit: int) -> Sequence[Listed]:
+        """Newest first, from just below the id `before`, with counts in the place of long facts."""
+        query = select(*_IDENTITY, cast(_light(), Text), _count("labels"), _count("layers"))
+        query = query.where(SourceRow.owner == owner, SourceRow.kind == kind)
         if before is not None:
             query = query.where(SourceRow.id < before)
-        return self.session.scalars(query.order_by(SourceRow.id.desc()).limit(limit)).all()
+        rows = self.session.execute(query.order_by(SourceRow.id.desc()).limit(limit))
+        return [_listed(row) for row in rows]
+
+
+_IDENTITY = (SourceRow.id, SourceRow.upload_id, SourceRow.hub, SourceRow.columns, SourceRow.created_at)
+
+
+def _listed(row: Sequence[Any]) -> Listed:
+    """The row, whatever its facts are like: one that cannot be read does not take the others with it."""
+    text, counts = row[5], dict(zip(("label_count", "layer_count"), row[6:], strict=False))
+    try:
+        facts = None if text is None else from_json(text, allow_inf_nan=False)
+        readable = facts is None or isinstance(facts, dict)
+    except ValueError:
+        facts, readable = None, False
+    if isinstance(facts, dict):
+        facts |= {name: count for name, count in counts.items() if count is not None}
+    return Listed(row[0], row[1], row[2], row[3], row[4], facts if readable else None, readable)
+
+
+def _known() -> ColumnElement[bool]:
+    return func.coalesce(func.jsonb_typeof(SourceRow.facts), "null") != "null"
+
+
+def _light() -> ColumnElement[Any]:
+    """Facts without what is long in them; what is of another shape than facts have stays as it is."""
+    facts = SourceRow.facts
+    light: ColumnElement[Any] = facts.op("-")(cast(list(HEAVY), ARRAY(Text)))
+    for role in ROLES:
+        light = light.op("#-")(cast(["splits", role, "labels"], ARRAY(Text)))
+    shaped = (func.jsonb_typeof(facts) == "object", func.coalesce(func.jsonb_typeof(facts["splits"]), "object"))
+    return case((shaped[0] & (shaped[1] == "object"), light), else_=facts)
+
+
+def _count(name: str) -> ColumnElement[Any]:
+    """How long a list among the facts is; null where there is none."""
+    found = SourceRow.facts[name]
+    return case((func.jsonb_typeof(found) == "array", func.jsonb_array_length(found)), else_=None)

@@ -201,7 +201,10 @@ class UploadRow(Table):
 
 
 class SourceRow(Table):
-    """A registered model or dataset: an upload, or a name on the hub; `facts` is its wire model, null while unknown."""
+    """A registered model or dataset: an upload, or a name on the hub; `facts` is its wire model, null while unknown.
+
+    They are long, and read by the queries that tell of sources alone.
+    """
 
     __tablename__ = "sources"
 
@@ -211,10 +214,20 @@ class SourceRow(Table):
     upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id"), index=True)
     hub: Mapped[str | None]
     columns: Mapped[dict[str, Any]]
-    facts: Mapped[dict[str, Any] | None]
+    facts: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "owner", "kind", "id"),)
+
+
+class EndedSessionRow(Table):
+    """A browser's session that was ended before its time; kept until that is over."""
+
+    __tablename__ = "ended_sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    expires_at: Mapped[datetime]
 
 
 class IdempotencyRow(Table):

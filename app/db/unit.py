@@ -17,8 +17,10 @@ from app.db.idempotency import IdempotencyStore
 from app.db.jobs import JobStore
 from app.db.modules import ModuleStore
 from app.db.pool import survive_restarts
+from app.db.sessions import SessionStore
 from app.db.shards import ShardStore
 from app.db.sources import SourceStore
+from app.db.text import to_json
 from app.db.uploads import UploadStore
 
 CONNECTION: dict[str, str | int] = {
@@ -71,6 +73,10 @@ class Unit:
         return SourceStore(self.session)
 
     @cached_property
+    def sessions(self) -> SessionStore:
+        return SessionStore(self.session)
+
+    @cached_property
     def idempotency(self) -> IdempotencyStore:
         return IdempotencyStore(self.session)
 
@@ -88,6 +94,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=overflow,
             connect_args=CONNECTION | limit,
+            json_serializer=to_json,
             json_deserializer=from_json,
         )
         survive_restarts(self.engine)

@@ -16,9 +16,11 @@
     ├── Unauthenticated                UNAUTHENTICATED        401
     ├── ForeignPage                    FOREIGN_PAGE           403
     ├── PayloadTooLarge                PAYLOAD_TOO_LARGE      413
+    ├── RateLimited                    RATE_LIMITED           429
     ├── SourceUnavailable              SOURCE_UNAVAILABLE     422
     ├── Unavailable                    SERVICE_UNAVAILABLE    503
     ├── Overloaded                     OVERLOADED             503
+    ├── SchemaMismatch                 SCHEMA_MISMATCH        503
     ├── ArtifactDamaged                ARTIFACT_DAMAGED       500
     ├── StorageUnavailable             STORAGE_UNAVAILABLE    503
     ├── OutOfMemory                    OUT_OF_MEMORY          500
@@ -192,6 +194,16 @@ class PayloadTooLarge(MicrolithError):
     code, status, title = "PAYLOAD_TOO_LARGE", 413, "The request body is too large"
 
 
+class RateLimited(MicrolithError):
+    """Many wrong keys came at once; this one was not waited for.
+
+    Send the right key, which is never kept waiting.
+    """
+
+    code, status, title = "RATE_LIMITED", 429, "Too many wrong keys"
+    retry_after = 2
+
+
 class SourceUnavailable(MicrolithError):
     """A `hub:` name does not exist, is not yours to read, or the hub cannot be reached.
 
@@ -219,6 +231,15 @@ class Overloaded(MicrolithError):
 
     code, status, title = "OVERLOADED", 503, "Too many requests at once"
     retry_after = 1
+
+
+class SchemaMismatch(MicrolithError):
+    """The database is of an older or a newer release than the program: a worker takes no jobs from it.
+
+    Run `microlith-server migrate` of the newest release, and that release everywhere.
+    """
+
+    code, status, title = "SCHEMA_MISMATCH", 503, "The database is of another release"
 
 
 class ArtifactDamaged(MicrolithError):

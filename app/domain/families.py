@@ -101,13 +101,15 @@ class Family:
             )
             for block in self._blocks(names)
         )
-        return [part for part in parts if set(part.layers) <= set(names)]
+        known = frozenset(names)
+        return [part for part in parts if known.issuperset(part.layers)]
 
     def attentions(self, linear_layers: Iterable[str]) -> list[Attention]:
         """The whole attention parts among `linear_layers`, first block first."""
         names = list(linear_layers)
-        parts = (self._attention(block, frozenset(names)) for block in self._blocks(names))
-        return [part for part in parts if set(part.layers) <= set(names)]
+        known = frozenset(names)
+        parts = (self._attention(block, known) for block in self._blocks(names))
+        return [part for part in parts if known.issuperset(part.layers)]
 
     def live_name(self, name: str) -> str:
         """What the live model calls a tensor that a file calls `name`."""

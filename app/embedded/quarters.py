@@ -21,6 +21,8 @@ from pathlib import Path
 from app.embedded.binaries import Binary
 
 SERVICE_ACCOUNTS = ("postgres", "nobody")
+KEPT = ("objects", "cache", "logs", "demo", "lock", "server.json", "*.password", "*.folder")
+"""What we put into a data folder, besides the folders of children."""
 OUTSIDE = (Path("/var/lib/microlith"), Path("/var/tmp/microlith"))
 
 
@@ -44,6 +46,29 @@ def child_account() -> Account | None:
     raise OSError(
         f"PostgreSQL does not run as root and there is no user {' or '.join(SERVICE_ACCOUNTS)} on this machine."
     )
+
+
+def closed_folder(data_dir: Path) -> Path:
+    """The data folder, made if missing, with what we keep in it closed to everybody else, whatever it was before.
+
+    The folder itself can be passed through, and not looked into, where children run as somebody else.
+    """
+    passable = 0o711 if child_account() else 0o700
+    if not data_dir.exists():
+        data_dir.mkdir(parents=True)
+        data_dir.chmod(passable)
+    _narrow(data_dir, passable)
+    for name in KEPT:
+        for entry in data_dir.glob(name):
+            _narrow(entry, 0o700)
+    return data_dir
+
+
+def _narrow(path: Path, most: int) -> None:
+    """Takes every right away that is not in `most`, where the file is ours and no link."""
+    found = path.lstat()
+    if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
+        path.chmod(stat.S_IMODE(found.st_mode) & most)
 
 
 def private_folder(data_dir: Path, name: str, account: Account | None) -> Path:

@@ -12,6 +12,7 @@ from typing import Self
 from app.embedded.child import Child, Command
 from app.embedded.lock import DataDirLock
 from app.embedded.postgres import Postgres
+from app.embedded.quarters import closed_folder
 from app.embedded.supervised import Supervised
 from app.embedded.valkey import Valkey
 
@@ -36,9 +37,8 @@ class EmbeddedServices:
         self._valkey: Valkey | None = None
 
     def __enter__(self) -> Self:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self._lock = DataDirLock(self.data_dir)
+            self._lock = DataDirLock(closed_folder(self.data_dir))
             stack.callback(self._lock.release)
             self._start_servers(stack)
             self._stack = stack.pop_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from app.db.migrations import at_head
+from app.db.migrations import check_head
 from app.db.unit import Database
 from app.queue import Queue
 from app.services.feed import Feed
@@ -47,24 +47,24 @@ class Backend:
         """The same with connections of its own: one for each thread of the lanes, each statement within a time."""
         url = _needed(self.settings.database_url, "MICROLITH_DATABASE_URL")
         threads = self.lanes.threads
-        database = Database(url, pool_size=threads, overflow=threads, statement_seconds=STATEMENT_SECONDS)
+        database = Database(url, pool_size=threads, overflow=threads // 2, statement_seconds=STATEMENT_SECONDS)
         return replace(self, database=database)
 
     def close(self) -> None:
         self.database.close()
 
-    def check(self) -> dict[str, str]:
-        """Each part's fault, or `ok`."""
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """How each part is asked whether it can be used; the question raises when it cannot."""
         return {
-            "database": _fault(self.database.check),
-            "migrations": _fault(self._check_migrations),
-            "broker": _fault(self.queue.check),
-            "objects": _fault(self.objects.check),
+            "database": self.database.check,
+            "migrations": self.check_schema,
+            "broker": self.queue.check,
+            "objects": self.objects.check,
         }
 
-    def _check_migrations(self) -> None:
-        if not at_head(self.database.engine):
-            raise RuntimeError("the database is not at head: run `microlith-server migrate`")
+    def check_schema(self) -> None:
+        """Raises SchemaMismatch unless the database is of this program's release."""
+        check_head(self.database.engine)
 
 
 def open_objects(settings: Settings, *, create: bool = True) -> ObjectStore:
@@ -85,11 +85,3 @@ def _needed(value: str | None, name: str) -> str:
     if value is None:
         raise RuntimeError(f"set {name}, or run `microlith-server serve`, which brings its own")
     return value
-
-
-def _fault(check: Callable[[], None]) -> str:
-    try:
-        check()
-    except Exception as error:  # whatever a part says, readiness reports it
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return "ok"

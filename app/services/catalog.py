@@ -12,8 +12,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.domain.errors import InvalidInput, NotFound, SourceUnavailable
 from app.domain.methods import structures_of
+from app.sources.allowed import Allowed
 from app.sources.aside import describe_dataset, known_datasets
-from app.sources.models import describe_model, known_models
+from app.sources.models_aside import describe_model, known_models
 from app.sources.splits import ROLES
 from microlith.contract import (
     CiMethod,
@@ -86,7 +87,7 @@ def models() -> list[ModelInfo]:
     return known_models()
 
 
-def model(ref: str, *, allow_paths: bool) -> ModelInfo:
+def model(ref: str, *, allow_paths: Allowed) -> ModelInfo:
     """A model by reference; a `hub:` one is only known to a worker."""
     with _named_in_the_path():
         return describe_model(ref, allow_paths=allow_paths) or _unseen(ref)
@@ -97,7 +98,7 @@ def datasets() -> list[DatasetInfo]:
     return known_datasets()
 
 
-def dataset(ref: str, *, allow_paths: bool) -> DatasetInfo:
+def dataset(ref: str, *, allow_paths: Allowed) -> DatasetInfo:
     """A dataset by reference; a `hub:` one is only known to a worker."""
     with _named_in_the_path():
         return describe_dataset(_source(ref), ROLES, allow_paths=allow_paths) or _unseen(ref)

@@ -79,7 +79,7 @@ class Jobs:
             replayed = self._replay(submission) if submission.key else None
             if replayed:
                 return self._show(replayed)
-            resolution = resolve(spec, allow_paths=self.backend.settings.allow_paths, shelf=shelf)
+            resolution = resolve(spec, allow_paths=self.backend.settings.paths, shelf=shelf)
         job = self._reuse(resolution) or self._create(resolution)
         if submission.key:
             self._remember(submission, job)
@@ -88,7 +88,7 @@ class Jobs:
     def plan(self, spec: JobSpec) -> Plan:
         """What `submit` would do."""
         with self._sources(spec) as (whole, shelf):
-            return plan(resolve(whole, allow_paths=self.backend.settings.allow_paths, shelf=shelf))
+            return plan(resolve(whole, allow_paths=self.backend.settings.paths, shelf=shelf))
 
     def get(self, job_id: str) -> Job:
         return self._show(self.unit.jobs.find(job_id, self.owner) or _missing(job_id))

@@ -17,9 +17,10 @@ from anyio import CapacityLimiter, to_thread
 
 from app.domain.errors import Overloaded
 from app.services.lines import Lines
+from app.services.under_way import heard
 
 Answer = TypeVar("Answer")
-LaneName = Literal["reads", "bulk", "writes", "files"]
+LaneName = Literal["reads", "bulk", "writes", "plans", "downloads", "files"]
 
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
@@ -52,7 +53,7 @@ class Lane:
         task = self._coming.get(about)
         if task is None:
             task = self._coming[about] = asyncio.create_task(self._shared(about, work))
-            task.add_done_callback(_heard)
+            task.add_done_callback(heard)
         return cast(Answer, await asyncio.shield(task))
 
     async def _shared(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
@@ -106,13 +107,16 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `files` wait for
-    the disk, the object store or a reader of strangers' files, each for its own caller.
+    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `plans` check a
+    spec against sources that most often are known; `downloads` ask the object store; `files` wait for a reader of
+    strangers' files, each for its own caller.
     """
 
     reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
     bulk: Lane = field(default_factory=lambda: Lane(2, 0.7))
     writes: Lane = field(default_factory=lambda: Lane(6, 10.0))
+    plans: Lane = field(default_factory=lambda: Lane(6, 10.0))
+    downloads: Lane = field(default_factory=lambda: Lane(4, 5.0))
     files: Lane = field(default_factory=lambda: Lane(8, 30.0))
 
     def __iter__(self) -> Iterator[Lane]:
@@ -122,9 +126,3 @@ class Lanes:
     def threads(self) -> int:
         """Of all lanes together: as many connections may be in use at once."""
         return sum(lane.threads for lane in self)
-
-
-def _heard(task: asyncio.Task[Any]) -> None:
-    """An error that nobody is left to hear is no news to the event loop."""
-    if not task.cancelled():
-        task.exception()

@@ -11,6 +11,7 @@ from app.db.unit import Unit
 from app.domain.errors import DeadlineExceeded, MicrolithError, WorkerLost
 from app.domain.ids import new_id
 from app.domain.states import HELD_STATES, Action, next_state
+from app.domain.telling import told
 from microlith.contract import TERMINAL_STATES, JobError, Kind, Progress
 
 STOPPED = "worker stopped"
@@ -63,8 +64,11 @@ def claim(unit: Unit, job_id: str, lease_seconds: float, kinds: Collection[Kind]
 
 
 def fail(unit: Unit, job: JobRow, error: MicrolithError) -> None:
-    """End a job with what went wrong and what to do next. A job being cancelled ends as cancelled."""
-    problem = JobError(code=error.code, message=error.detail, hint=error.hint)
+    """End a job with what went wrong and what to do next. A job being cancelled ends as cancelled.
+
+    Texts of libraries tell nothing of the machine's disk by then.
+    """
+    problem = JobError(code=error.code, message=told(error.detail), hint=error.hint and told(error.hint))
     if job.state != "cancelling":
         job.error = problem.model_dump()
     move(unit, job, "fail", **problem.model_dump())

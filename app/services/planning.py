@@ -12,9 +12,10 @@ from app.domain.layers import layers_touched
 from app.domain.layouts import check_export
 from app.domain.methods import check_method, check_widths
 from app.services.estimating import UNKNOWN, Work
+from app.sources.allowed import Allowed
 from app.sources.aside import describe_dataset
 from app.sources.labels import check, find_concerns
-from app.sources.models import describe_model
+from app.sources.models_aside import describe_model
 from app.sources.places import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import (
@@ -88,7 +89,7 @@ class Resolution:
         )
 
 
-def resolve(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Resolution:
+def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> Resolution:
     """Look at the sources and check the spec against them. Raises what is wrong, with the choices there are."""
     check_method(spec)
     check_export(spec.export)
@@ -121,7 +122,7 @@ def concerns_of(spec: JobSpec, labels: list[str]) -> list[Concern]:
     return concerns
 
 
-def boundary_file(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Path | None:
+def boundary_file(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> Path | None:
     """The file of boundary samples that a spec brings along, if it does."""
     if spec.sampling.source != "boundary" or spec.sampling.boundary.ref is None:
         return None
@@ -129,7 +130,7 @@ def boundary_file(spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING) -
     ref = parse(spec.sampling.boundary.ref, pointer=pointer, allow_paths=allow_paths, shelf=shelf)
     file = ref.place or Path(ref.name).expanduser()
     if not file.is_file():
-        raise InvalidInput(f"{str(file)!r} is not a file.", pointer=pointer)
+        raise InvalidInput(f"{str(ref)!r} is not a file.", pointer=pointer)
     return file
 
 

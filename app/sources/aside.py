@@ -18,6 +18,7 @@ import structlog
 
 from app.domain.errors import DatasetInvalid, of_code
 from app.sources import demo
+from app.sources.allowed import Allowed
 from app.sources.places import dataset_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, ROLES, split_files
@@ -33,7 +34,7 @@ def describe_dataset(
     roles: Iterable[str],
     *,
     model: ModelInfo | None = None,
-    allow_paths: bool,
+    allow_paths: Allowed,
     shelf: Shelf = NOTHING,
 ) -> DatasetInfo | None:
     """What `datasets.describe_dataset` says, with the same errors; at once for files that were looked at before."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from app.domain.errors import DatasetInvalid
+from app.sources.json_file import parse_object
 
 FORMAT = "microlith.boundary"
 """The entry of the header's metadata that says what the file is."""
@@ -14,8 +13,8 @@ def check_boundary(beginning: bytes) -> None:
     """DatasetInvalid unless a file that begins so says that it holds boundary samples. Its values a worker checks."""
     length = int.from_bytes(beginning[:8], "little")
     try:
-        stated = json.loads(beginning[8 : 8 + length])["__metadata__"][FORMAT]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        stated = parse_object(beginning[8 : 8 + length])["__metadata__"][FORMAT]
+    except (ValueError, KeyError, TypeError):
         stated = None
     if not isinstance(stated, str):
         raise DatasetInvalid(

@@ -1,8 +1,8 @@
-"""A model's `config.json` and `tokenizer_config.json`: what can be decomposed, its labels and its longest input."""
+"""A model's `config.json` and `tokenizer_config.json`: what can be decomposed, and its longest input."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 from app.domain.errors import UnsafeModel, UnsupportedModel
 from app.domain.families import family_of
 from app.sources.images import task_of
+from app.sources.json_file import is_count, read_object, shown
 
-MAX_CONFIG_BYTES = 16 * 1024 * 1024
+MAX_CONFIG_BYTES = 8 * 1024 * 1024
+MAX_POSITIONS = 10_000_000
+"""Tokens: a longest input beyond it is nobody's, and means that none is known."""
+
 VOCABULARIES = (
     *("tokenizer.json", "vocab.txt", "vocab.json"),
     *("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
@@ -22,6 +26,7 @@ _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
 _IMAGES = frozenset({"ViTForImageClassification"})
+_CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
@@ -45,32 +50,22 @@ def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
     return config
 
 
-def labels_of(config: Mapping[str, Any], *, pointer: str) -> list[str]:
-    """Label names in the order of class ids; `LABEL_n` where the config names none. At least two, all different."""
-    names = config.get("id2label")
-    if not names:
-        count = config.get("num_labels", 2)  # transformers leaves out what equals its default
-        names = {str(n): f"LABEL_{n}" for n in range(count if isinstance(count, int) else 0)}
-    try:
-        labels = [str(names[str(n)]) for n in range(len(names))]
-    except (KeyError, TypeError, IndexError) as error:
-        raise UnsupportedModel("id2label does not name the classes 0 to n-1.", pointer=pointer) from error
-    if len(labels) < 2:
-        raise UnsupportedModel("The model has fewer than two labels; there is nothing to separate.", pointer=pointer)
-    if len(set(labels)) != len(labels):
-        raise UnsupportedModel("Two classes of the model have the same label.", pointer=pointer)
-    return labels
-
-
 def max_length(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     """The longest input in tokens: what positions allow, or what the tokenizer says where that is less."""
-    tables = [shape[0] for name, shape in shapes.items() if name.endswith(".position_embeddings.weight")]
-    positions = config.get("max_position_embeddings") or (tables[0] if tables else None)
-    if positions and config.get("model_type") in _OFFSET_POSITIONS:
-        positions -= config.get("pad_token_id", 1) + 1
+    tables = [s[0] for name, s in shapes.items() if name.endswith(".position_embeddings.weight") and s]
+    positions = _lengths(config.get("max_position_embeddings"), *tables[:1])
+    longest = min(positions, default=None)
+    if longest is not None and model_type_of(config) in _OFFSET_POSITIONS:
+        pad = config.get("pad_token_id", 1)
+        longest -= (pad if is_count(pad) else 1) + 1
     stated = (_read_json(folder / "tokenizer_config.json", "") or {}).get("model_max_length")
-    bounds = [int(bound) for bound in (positions, stated) if isinstance(bound, int | float) and 0 < bound < 1e9]
-    return min(bounds, default=None)
+    return min(_lengths(longest, stated), default=None)
+
+
+def _lengths(*stated: object) -> list[int]:
+    """Those that can be the length of an input."""
+    numbers = [value for value in stated if isinstance(value, int | float) and not isinstance(value, bool)]
+    return [int(value) for value in numbers if 1 <= value <= MAX_POSITIONS]
 
 
 def _refuse_code(config: Mapping[str, Any], tokenizer: Mapping[str, Any], pointer: str) -> None:
@@ -105,10 +100,11 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
             hint=f"Its architecture must end in {_TASK}, or be {' or '.join(sorted(_IMAGES))}.",
             pointer=pointer,
         )
-    if config.get("model_type") in _CONV1D:
+    kind = model_type_of(config)
+    if kind in _CONV1D:
         raise UnsupportedModel(f"{architecture} has Conv1D layers in place of linear ones.", pointer=pointer)
-    family = family_of(config.get("model_type"))
-    if family and family.decoder and not isinstance(config.get("pad_token_id"), int):
+    family = family_of(kind)
+    if family and family.decoder and not is_count(config.get("pad_token_id")):
         raise UnsupportedModel(
             f"{architecture} answers at the last token before the pads, and config.json has no pad_token_id.",
             hint="Set pad_token_id to the id that the model was fine-tuned with and save the config.",
@@ -116,13 +112,22 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
         )
     task = config.get("problem_type")
     if task not in (None, "single_label_classification"):
-        raise UnsupportedModel(f"The model's task is {task}; each input must have exactly one class.", pointer=pointer)
+        raise UnsupportedModel(
+            f"The model's task is {shown(task)}; each input must have exactly one class.", pointer=pointer
+        )
 
 
 def architecture_of(config: Mapping[str, Any]) -> str | None:
-    """The class that `from_pretrained` makes of the config."""
+    """The class that `from_pretrained` makes of the config; None where it names no class."""
     names = config.get("architectures")
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+    first = names[0] if isinstance(names, list) and names else None
+    return first if isinstance(first, str) and _CLASS_NAME.fullmatch(first) else None
+
+
+def model_type_of(config: Mapping[str, Any]) -> str | None:
+    """What the config calls its kind of model."""
+    kind = config.get("model_type")
+    return kind if isinstance(kind, str) else None
 
 
 def _read_json(file: Path, pointer: str) -> dict[str, Any] | None:
@@ -130,11 +135,6 @@ def _read_json(file: Path, pointer: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        if file.stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(file.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as error:
+        return read_object(file, MAX_CONFIG_BYTES)
+    except ValueError as error:
         raise UnsupportedModel(f"{file.name} cannot be read: {error}.", pointer=pointer) from error
-    return content

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
+from app.sources.allowed import Allowed
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.licences import licence_of
 from app.sources.places import Stamp, dataset_place, stamp
@@ -55,7 +56,7 @@ def describe_dataset(
     roles: Iterable[str],
     *,
     model: ModelInfo | None = None,
-    allow_paths: bool,
+    allow_paths: Allowed,
     shelf: Shelf = NOTHING,
 ) -> DatasetInfo | None:
     """The dataset behind a `demo:` or `path:` reference or an upload, with the splits of `roles`; None for `hub:`.
@@ -92,7 +93,7 @@ def open_dataset(
     roles: Iterable[str],
     *,
     model: ModelInfo | None = None,
-    allow_paths: bool,
+    allow_paths: Allowed,
     shelf: Shelf = NOTHING,
 ) -> LocalDataset | None:
     """The files and columns of a dataset on this disk, checked by their schemas alone; None for `hub:`."""

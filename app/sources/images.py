@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsafeModel, UnsupportedModel
+from app.sources.json_file import is_count, listed, read_object
 from microlith.contract.catalog import Task
 
 PREPROCESSOR = "preprocessor_config.json"
 _ARCHITECTURE = "ForImageClassification"
+MAX_BYTES = 1024 * 1024
+MAX_CHANNELS, MAX_SIDE, MAX_NUMBERS = 64, 4096, 2**24
+"""Of an image that a model reads; the last is all its numbers."""
+
 _CHANNELS, _SIDE = 3, 224
 """What transformers takes where neither file says anything."""
 
@@ -30,8 +35,14 @@ def image_shape(folder: Path, config: Mapping[str, Any], *, pointer: str) -> lis
     sizes = (config.get("image_size"), preprocessor.get("crop_size"), preprocessor.get("size"))
     height, width = next((sides for size in sizes if (sides := _sides(size))), (_SIDE, _SIDE))
     shape = [config.get("num_channels", _CHANNELS), height, width]
-    if not all(isinstance(side, int) and side > 0 for side in shape):
-        raise UnsupportedModel(f"The model's images would be {shape}, channels by height by width.", pointer=pointer)
+    most = (MAX_CHANNELS, MAX_SIDE, MAX_SIDE)
+    fits = all(is_count(side, 1, bound) for side, bound in zip(shape, most, strict=True))
+    if not fits or math.prod(shape) > MAX_NUMBERS:
+        raise UnsupportedModel(
+            f"The model's images would be [{listed(shape)}], channels by height by width; at most {MAX_CHANNELS} by "
+            f"{MAX_SIDE} by {MAX_SIDE}, and {MAX_NUMBERS:,} numbers, can be read.",
+            pointer=pointer,
+        )
     return shape
 
 
@@ -52,10 +63,8 @@ def _preprocessor(folder: Path, pointer: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_object(file, MAX_BYTES)
+    except ValueError as error:
         raise UnsupportedModel(f"{PREPROCESSOR} cannot be read: {error}.", pointer=pointer) from error
     if "auto_map" in content:
         raise UnsafeModel(

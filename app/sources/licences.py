@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
+from app.domain.errors import ResourceLimit
 from app.sources import demo
 from app.sources.demo import Licence
 from app.sources.references import Reference
 
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
-_LICENCE = re.compile(r"^licen[sc]e:\s*['\"]?([\w.+ -]{1,100}?)['\"]?\s*$", re.MULTILINE)
+_LICENCE = re.compile(r"licen[sc]e:(.*)")
+_NAME = re.compile(r"[\w.+ -]{1,100}")
 _NOTICES = ("LICENSE*", "LICENCE*", "NOTICE*")
-_MAX_README_BYTES = 1024 * 1024
+_MAX_README_BYTES = MAX_NOTICE_BYTES = 1024 * 1024
+MAX_NOTICES, MAX_NAME = 50, 200
 _SPDX = (
     *("AFL-3.0", "AGPL-3.0-only", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC-BY-NC-4.0"),
     *(
@@ -37,7 +40,7 @@ def licence_of(ref: Reference, place: Path) -> Licence | None:
         return demo.MODELS.get(ref.name) or demo.DATASETS.get(ref.name)
     if not place.is_dir():
         return None
-    files = tuple(sorted(file for pattern in _NOTICES for file in place.glob(pattern) if file.is_file()))
+    files = _notices(place)
     name = _stated(place / "README.md") or ("other" if files else None)
     return Licence(name, f"As stated by {ref}.", files) if name else None
 
@@ -63,9 +66,32 @@ def _listed(licence: Licence) -> list[str]:
     return [known[word] for word in licence.name.lower().split() if word in known]
 
 
+def _notices(place: Path) -> tuple[Path, ...]:
+    """The notices beside a source. ResourceLimit for more, or longer ones, than can travel with every module."""
+    found = sorted(file for pattern in _NOTICES for file in place.glob(pattern) if file.is_file())
+    long = any(file.stat().st_size > MAX_NOTICE_BYTES or len(os.fsencode(file.name)) > MAX_NAME for file in found)
+    if len(found) > MAX_NOTICES or long:
+        raise ResourceLimit(
+            f"The licences and notices beside it are more than {MAX_NOTICES} files, or one of them has more than "
+            f"{MAX_NOTICE_BYTES:,} bytes, or a name of more than {MAX_NAME}."
+        )
+    return tuple(found)
+
+
 def _stated(readme: Path) -> str | None:
-    if not readme.is_file() or readme.stat().st_size > _MAX_README_BYTES:
+    """The licence in the README's front matter: the lines between two of `---`, the first of which begins the file."""
+    if not readme.is_file():
         return None
-    front = _FRONT_MATTER.match(readme.read_text(encoding="utf-8", errors="replace"))
-    found = _LICENCE.search(front[1]) if front else None
-    return found[1] if found else None
+    with readme.open("rb") as stream:
+        first, *lines = stream.read(_MAX_README_BYTES).decode(errors="replace").split("\n")
+    if first.rstrip() != "---":
+        return None
+    stated, closed = None, False
+    for line in lines:
+        if line.rstrip() == "---":
+            closed = True
+            break
+        if stated is None and (found := _LICENCE.fullmatch(line.rstrip())):
+            name = found[1].strip().strip("'\"")
+            stated = name if _NAME.fullmatch(name) else None
+    return stated if closed else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from app.domain.errors import UnsupportedModel
+from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
-from app.sources import demo
-from app.sources.config import architecture_of, labels_of, max_length, read_config
+from app.sources.allowed import Allowed
+from app.sources.classes import labels_of
+from app.sources.config import architecture_of, max_length, model_type_of, read_config
 from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
 from app.sources.linear import linear_shapes
@@ -18,10 +20,10 @@ from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
 
 POINTER = "/model"
-_HEADS = ("classifier", "classifier.out_proj", "score")
+MAX_LAYERS = 5_000
 
 
-def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> ModelInfo | None:
+def describe_model(ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> ModelInfo | None:
     """The model behind a `demo:` or `path:` reference or an upload; None for `hub:`, which only the worker fetches.
 
     Raises InvalidInput for a bad reference, UnsupportedModel or UnsafeModel for a model that cannot be decomposed.
@@ -33,13 +35,33 @@ def describe_model(ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING) -> Mo
 
 
 def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
-    """The model in a folder of the Hugging Face layout, under the name of `ref`."""
+    """The model in a folder of the Hugging Face layout, under the name of `ref`.
+
+    Whatever the files say, it is bounded before anything of that size is made: ResourceLimit where it is beyond.
+    """
+    try:
+        return _described(ref, folder)
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: OSError) -> UnsupportedModel:
+    """What a folder is that we may not read, or that vanishes; where it is is not told."""
+    return UnsupportedModel(
+        f"The model's files cannot be read: {error.strerror or type(error).__name__}.", pointer=POINTER
+    )
+
+
+def _described(ref: Reference, folder: Path) -> ModelInfo:
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
-    labels = labels_of(config, pointer=POINTER)
-    family = family_of(config.get("model_type"))
+    family = family_of(model_type_of(config))
     linear = linear_shapes(weights.shapes, family)
-    _check_head(linear, labels)
+    if len(linear) > MAX_LAYERS:
+        raise ResourceLimit(
+            f"The model has {len(linear):,} linear layers; there may be {MAX_LAYERS:,}.", pointer=POINTER
+        )
+    labels = labels_of(config, linear, pointer=POINTER)
     licence = licence_of(ref, folder)
     architecture = architecture_of(config)
     task = task_of(architecture)
@@ -52,20 +74,22 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
         family=family.name if family else None,
         task=task,
         labels=labels,
+        label_count=len(labels),
         max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
         image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,
         parameters=weights.parameters,
         size_bytes=weights.size_bytes,
         layers=_layers(linear, family),
+        layer_count=len(linear),
         structures=structures_of(linear, family),
         licence=licence.name if licence else None,
     )
 
 
-def known_models() -> list[ModelInfo]:
-    """The models anyone may name: the demo's."""
-    found = (describe_model(f"demo:{name}", allow_paths=False) for name in sorted(demo.MODELS))
-    return [info for info in found if info]
+def answer(folder: str) -> dict[str, Any]:
+    """`describe_folder` for a process that asks another one; what the model is called is not asked."""
+    place = Path(folder)
+    return describe_folder(Reference("path", folder, place=place), place).model_dump(mode="json")
 
 
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:
@@ -81,11 +105,3 @@ def _layers(linear: dict[str, tuple[int, int]], family: Family | None) -> list[L
     parts = family.feed_forwards(linear) if family else []
     members = {name for part in parts for name in part.layers}
     return [LayerInfo(name=name, shape=list(shape), feed_forward=name in members) for name, shape in linear.items()]
-
-
-def _check_head(linear: dict[str, tuple[int, int]], labels: list[str]) -> None:
-    outputs = next((linear[name][0] for name in _HEADS if name in linear), None)
-    if outputs is not None and outputs != len(labels):
-        raise UnsupportedModel(
-            f"The classifier has {outputs} outputs and config.json names {len(labels)} labels.", pointer=POINTER
-        )

@@ -46,4 +46,5 @@ def dataset_place(ref: Reference, *, pointer: str) -> Path:
 def _place(ref: Reference, known: dict[str, demo.Licence], what: str, pointer: str) -> Path:
     if ref.kind == "demo":
         return demo.FOLDER / among(ref.name, known, what=what, pointer=pointer)
-    return ref.place or Path(ref.name).expanduser().absolute()
+    assert ref.place is not None, "only a place on this disk is asked for"
+    return ref.place

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from app.domain.errors import InvalidInput
+from app.sources.allowed import Allowed, real_place
 
 Kind = Literal["demo", "hub", "path", "upload"]
 
@@ -26,8 +27,8 @@ _HUB_NAME = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}(?:@[\w./-]{1,128})?", re
 class Reference:
     """A parsed reference: `name` is the demo's name, the hub id, the path or the id; only `hub:` has a revision.
 
-    What was uploaded has its `place` on this disk, for as long as the shelf it stands on is held, and what it was
-    `called` when it came.
+    A path has its real `place` on this disk. So has what was uploaded, for as long as the shelf it stands on is held,
+    and what it was `called` when it came.
     """
 
     kind: Kind
@@ -60,8 +61,8 @@ def is_registered(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-def parse(text: str, *, pointer: str, allow_paths: bool, shelf: Shelf = NOTHING) -> Reference:
-    """The reference in `text`; InvalidInput at `pointer` when it is malformed, or a path where paths are not served.
+def parse(text: str, *, pointer: str, allow_paths: Allowed, shelf: Shelf = NOTHING) -> Reference:
+    """The reference in `text`; InvalidInput at `pointer` when it is malformed, or a path that is not allowed.
 
     An id must stand on the `shelf`.
     """
@@ -108,17 +109,11 @@ def _is_hub_name(name: str) -> bool:
     return bool(_HUB_NAME.fullmatch(name)) and ".." not in name and "--" not in name.partition("@")[0]
 
 
-def _path(name: str, pointer: str, allow_paths: bool) -> Reference:
+def _path(name: str, pointer: str, allow_paths: Allowed) -> Reference:
     if not allow_paths:
         raise InvalidInput(
             "path: references are not served here.",
             hint="They name files on the server's own disk, which only the embedded default reads. Use demo: or hub:.",
             pointer=pointer,
         )
-    try:
-        there = Path(name).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user's home, out of our reach
-        there = False
-    if not there:
-        raise InvalidInput(f"There is nothing at {name!r} on the server.", pointer=pointer)
-    return Reference("path", name)
+    return Reference("path", name, place=real_place(name, allow_paths, pointer=pointer))

@@ -6,18 +6,21 @@ Format: 8 bytes little-endian length, that many bytes of JSON, then the tensors 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from app.domain.errors import UnsafeModel, UnsupportedModel
-from app.sources.places import Stamp, sha256, stamp
+from app.domain.errors import ResourceLimit, UnsafeModel, UnsupportedModel
+from app.sources.json_file import is_count, listed, parse_object, read_object
+from app.sources.places import sha256, stamp
+from app.sources.tensors import MAX_TENSORS, Shapes, shapes_in
 
-MAX_HEADER_BYTES = 100 * 1024 * 1024
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+"""Of all the headers of a model together; a large real model's are a hundredth of it."""
+
+MAX_INDEX_BYTES = 16 * 1024 * 1024
 MAX_SHARDS = 1000
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
@@ -27,7 +30,7 @@ _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 class Weights:
     """All tensors of a model, by name, and the identity of the files that hold them."""
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: Shapes
     size_bytes: int
     sha256: str
 
@@ -40,12 +43,18 @@ class Weights:
 def read_weights(folder: Path, *, pointer: str) -> Weights:
     """The weights of a model folder; several shards are one identity, the sha256 of their digests in order.
 
-    Raises UnsafeModel where only pickles are found, UnsupportedModel where there is nothing or nothing readable.
+    Raises UnsafeModel where only pickles are found, UnsupportedModel where there is nothing or nothing readable, and
+    ResourceLimit for headers, or a number of tensors, beyond the bounds.
     """
     files = weight_files(folder, pointer=pointer)
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Shapes = {}
+    left = MAX_HEADER_BYTES
     for file in files:
-        shapes |= _read(file, pointer)
+        header = _header(file, left, pointer)
+        left -= len(header)
+        shapes |= _shapes(file, header, pointer)
+        if len(shapes) > MAX_TENSORS:
+            raise ResourceLimit(f"The model has more than {MAX_TENSORS:,} tensors.", pointer=pointer)
     digests = [sha256(stamp(file)) for file in files]
     whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return Weights(shapes, sum(file.stat().st_size for file in files), whole)
@@ -74,38 +83,53 @@ def refuse_pickles(names: Iterable[str], *, pointer: str) -> None:
 
 def _shards(folder: Path, pointer: str) -> list[Path]:
     try:
-        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        named = read_object(folder / INDEX, MAX_INDEX_BYTES).get("weight_map")
+    except ValueError as error:
         raise UnsupportedModel(f"{INDEX} cannot be read: {error}.", pointer=pointer) from error
-    strange = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+    files: list[Any] = list(named.values()) if isinstance(named, dict) else []
+    strange = [name for name in files if not _is_shard(name)]
+    names = [] if strange else sorted(set(files))
     missing = [name for name in names if not (folder / name).is_file()]
     if strange or missing or not 0 < len(names) <= MAX_SHARDS:
-        faults = f"no safetensors files: {strange}" if strange else f"missing: {missing}" if missing else "no shards"
-        raise UnsupportedModel(f"{INDEX} names files that cannot be used ({faults}).", pointer=pointer)
+        faults = f"no safetensors files: {listed(strange)}" if strange else f"missing: {listed(missing)}"
+        count = f"{len(names):,} shards" if len(names) > MAX_SHARDS else "no shards"
+        raise UnsupportedModel(
+            f"{INDEX} names files that cannot be used ({faults if strange or missing else count}).", pointer=pointer
+        )
     return [folder / name for name in names]
 
 
-def _read(file: Path, pointer: str) -> dict[str, tuple[int, ...]]:
-    try:
-        return _header(stamp(file))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnsupportedModel(
-            f"{file.name} is not a whole safetensors file: {error}.",
-            hint="It may be cut short, or a Git LFS pointer instead of the weights.",
-            pointer=pointer,
-        ) from error
+def _is_shard(name: object) -> bool:
+    """Whether it is the plain name of a safetensors file."""
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > 255:
+        return False
+    return PurePath(name).name == name and "\\" not in name and name.endswith(".safetensors")
 
 
-@lru_cache(maxsize=256)
-def _header(file: Stamp) -> dict[str, tuple[int, ...]]:
-    """Name to shape. ValueError when lengths and offsets do not fit the file."""
-    with file.path.open("rb") as stream:
+def _header(file: Path, most: int, pointer: str) -> bytes:
+    """The header's JSON; UnsupportedModel where the file is shorter than it says, ResourceLimit beyond `most` bytes."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if file.size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, file.size - 8):
-            raise ValueError("its header is longer than it may be")
-        tensors: dict[str, Any] = json.loads(stream.read(length))
-    tensors.pop("__metadata__", None)
-    ends = [int(tensor["data_offsets"][1]) for tensor in tensors.values()]
-    if 8 + length + max(ends, default=0) != file.size:
-        raise ValueError(f"it should have {8 + length + max(ends, default=0)} bytes and has {file.size}")
-    return {name: tuple(int(side) for side in tensor["shape"]) for name, tensor in tensors.items()}
+        if size < 8 or not is_count(length, 2, size - 8):
+            raise _not_whole(file, ValueError("its header is longer than the file, or there is none"), pointer)
+        if length > most:
+            raise ResourceLimit(
+                f"The headers of the weights have more than {MAX_HEADER_BYTES:,} bytes.", pointer=pointer
+            )
+        return stream.read(length)
+
+
+def _shapes(file: Path, header: bytes, pointer: str) -> Shapes:
+    try:
+        return shapes_in(parse_object(header), file.stat().st_size - 8 - len(header))
+    except ValueError as error:
+        raise _not_whole(file, error, pointer) from error
+
+
+def _not_whole(file: Path, error: ValueError, pointer: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{file.name} is not a whole safetensors file: {error}.",
+        hint="It may be cut short, or a Git LFS pointer instead of the weights.",
+        pointer=pointer,
+    )

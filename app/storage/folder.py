@@ -27,13 +27,15 @@ class FolderStore(ObjectStore):
     """Objects as files below `root`, which is made if missing; not without `create`.
 
     A folder that has gone (a disk that is not mounted) must not be begun anew in its place: it is an OSError to write.
+    One that we make is for our user alone, and a file in it is open to nobody else than its folder is.
     """
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root = Path(os.path.realpath(root))
         self._incoming = self.root / INCOMING
         if create:
-            self._incoming.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._incoming.mkdir(exist_ok=True)
             self._sweep()
 
     def head(self, key: str) -> int | None:
@@ -91,7 +93,7 @@ class FolderStore(ObjectStore):
         if not self._incoming.is_dir():
             raise OSError(f"The object folder {self.root} is not there.")
         try:
-            _copy_synced(path, incoming)
+            _copy_synced(path, incoming, self.root.stat().st_mode & 0o666)
             target.parent.mkdir(parents=True, exist_ok=True)
             incoming.replace(target)
             _sync_folder(target.parent)
@@ -107,8 +109,9 @@ class FolderStore(ObjectStore):
                     left.unlink()
 
 
-def _copy_synced(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("xb") as writer:
+def _copy_synced(source: Path, target: Path, mode: int) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as writer, source.open("rb") as reader:
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)
         writer.flush()
         os.fsync(writer.fileno())

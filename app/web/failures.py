@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable
 from typing import cast
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -19,7 +20,7 @@ Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
 def wants_page(request: Request) -> bool:
     """Whether a person looks at the answer: a browser asks, for none of the API's paths."""
     asks = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
-    return asks and not request.url.path.startswith("/v1")
+    return asks and not request.scope["path"].startswith("/v1")
 
 
 def install(app: FastAPI) -> None:
@@ -30,7 +31,7 @@ def install(app: FastAPI) -> None:
 
 def to_sign_in(request: Request) -> Response:
     """Where a caller without a key goes, to come back to the page that was asked for."""
-    place = "/sign-in" if request.url.path == "/" else f"/sign-in?next={request.url.path}"
+    place = "/sign-in" if request.scope["path"] == "/" else f"/sign-in?next={quote(request.scope['path'])}"
     if "hx-request" in request.headers:
         return Response(status_code=204, headers={"HX-Redirect": place})
     return RedirectResponse(place, 303)

@@ -14,6 +14,7 @@ from microlith.client.handles import AsyncJobHandle
 from microlith.client.jobs import LONGEST_WAIT, JobCalls
 from microlith.client.modules import ModuleCalls
 from microlith.client.options import Dataset, Source, SpecOptions, spec_of
+from microlith.client.own_server import token_for
 from microlith.client.retry import Retry
 from microlith.client.transport import Suspending
 from microlith.contract import Job, Module, Prediction
@@ -45,7 +46,7 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
         `opener` is how it waits; Client waits by holding the thread.
         """
         url = base_url or os.environ.get("MICROLITH_URL") or DEFAULT_URL
-        key = api_key or os.environ.get("MICROLITH_API_KEY")
+        key = api_key or os.environ.get("MICROLITH_API_KEY") or token_for(url)
         super().__init__(Connection(opener, url, key, timeout, retry or Retry()))
 
     async def decompose(self, model: Source, dataset: Dataset, **options: Unpack[SpecOptions]) -> AsyncJobHandle:
@@ -100,8 +101,9 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
         return await self._facts("/healthz", "status")
 
     async def readiness(self) -> dict[str, str]:
-        """`ok`, or what is wrong, for each part that the server needs."""
-        parts: dict[str, str] = (await self._facts("/readyz", "checks", also=503))["checks"]
+        """`ok`, or what is wrong, for each part that the server needs; without the key, for all of them as one."""
+        told = await self._facts("/readyz", "status", also=503)
+        parts: dict[str, str] = told.get("checks") or {"all": "ok" if told["status"] == "ready" else told["status"]}
         return parts
 
     async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from microlith.client.transport import Blocking
 class Client(Facade[AsyncClient]):
     """A connection to one server.
 
-    Without arguments it reads MICROLITH_URL and MICROLITH_API_KEY and falls back to a server on this machine.
+    Without arguments it reads MICROLITH_URL and MICROLITH_API_KEY and falls back to a server on this machine. One that
+    you have started without a key left its token in its data folder, where it is found.
     Requests that can be repeated without harm are, with growing pauses; a submission carries an idempotency key, so
     that it makes one job however often it had to be sent. What the server refuses is raised as a ProblemError.
 

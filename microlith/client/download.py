@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import httpx
 from microlith.client.connection import Connection
 from microlith.contract import Artifact, Module
 from microlith.errors import DigestMismatch, NoSuchLayout, TargetOccupied, UnexpectedAnswer
+from microlith.names import WORDS, safe_name
 
 OnBytes = Callable[[int, int], object]
 """Hears how many bytes are there, of how many."""
@@ -50,7 +50,7 @@ def layout_of(module: Module, layout: str) -> Artifact:
 def module_name(module: Module, layout: str) -> str:
     """A file name that tells concern and ratio, e.g. `animal-0.5`; an odd label is tamed and followed by its id."""
     label = module.concern.label
-    tame = re.sub(r"[^\w-]+", "_", label).strip("_")[:80]
+    tame = safe_name(label, WORDS, "_")
     name = label if label and tame == label else f"{tame}-{module.concern.id}".lstrip("-")
     return f"{name}-{module.ratio.requested:g}" + ("" if layout == "portable" else f"-{layout}")
 

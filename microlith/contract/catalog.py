@@ -75,12 +75,14 @@ class ModelInfo(Answer):
     architecture: str | None
     family: str | None
     task: Task = Field("text", description="What the model reads.")
-    labels: list[str]
+    labels: list[str] = Field(description="In the order of class ids; left out of lists.")
+    label_count: int | None = None
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of an image it reads.")
     parameters: int | None
     size_bytes: int | None
-    layers: list[LayerInfo]
+    layers: list[LayerInfo] = Field(description="Every linear layer; left out of lists.")
+    layer_count: int | None = None
     structures: list[str]
     licence: str | None = None
 
@@ -89,7 +91,7 @@ class SplitInfo(Answer):
     """One split: rows, and how many of each label."""
 
     rows: int
-    labels: dict[str, int]
+    labels: dict[str, int] = Field(description="Left out of lists.")
 
 
 class DatasetInfo(Answer):
@@ -104,11 +106,15 @@ class DatasetInfo(Answer):
     created_at: datetime | None = None
     revision: str | None
     sha256: str | None = None
-    columns: dict[str, str]
+    columns: dict[str, str] = Field(description="Name to type; left out of lists.")
+    column_count: int | None = None
+    label_count: int | None = Field(None, description="Different labels in all splits together.")
     text_column: str | None = None
     image_column: str | None = None
     label_column: str | None
-    class_names: list[str] | None = Field(None, description="What the data itself calls the label column's ids.")
+    class_names: list[str] | None = Field(
+        None, description="What the data itself calls the label column's ids; left out of lists."
+    )
     splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None
     licence: str | None = None

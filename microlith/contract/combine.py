@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
-from microlith.contract.base import Answer, Request
+from microlith.contract.base import Answer, Body, Request
 from microlith.contract.footprint import Latency, Size
 from microlith.contract.options import Export
 from microlith.contract.references import DatasetReference, DatasetSpec
@@ -41,7 +41,7 @@ class CombineEvaluation(Request):
     bootstrap: Bootstrap = Bootstrap()
 
 
-class CombineSpec(Request):
+class CombineSpec(Body):
     """Which modules become one classifier, and how. Each brings its own concern; a concern can come once only."""
 
     mode: Literal["class_set", "recompose"] = Field(

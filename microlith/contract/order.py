@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from microlith.contract.base import Request
+from microlith.contract.base import Body
 from microlith.contract.options import Layout, OnnxOptions
 
 
-class LayoutRequest(Request):
+class LayoutRequest(Body):
     """One more layout of a module or of a class set."""
 
     layout: Layout = Field(description="As in `export.layouts`.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from microlith.contract.base import Answer, Request
+from microlith.contract.base import Answer, Body
 
 MAX_INPUTS = 32
 MAX_CHARACTERS = 10_000
@@ -14,7 +14,7 @@ MAX_CHARACTERS = 10_000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
 
 
-class PredictionRequest(Request):
+class PredictionRequest(Body):
     """Texts to try a module on."""
 
     inputs: list[Text] = Field(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, field_validator, model_validator
 
-from microlith.contract.base import Request
+from microlith.contract.base import Body
 from microlith.contract.methods import CiMethod, Method, RatioRule, Scope, Structure
 from microlith.contract.options import Calibration, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.references import DatasetReference, DatasetSpec, Fraction, ModelReference, Name
@@ -29,7 +29,7 @@ Labels = Annotated[
 """A caller's own marks."""
 
 
-class JobSpec(Request):
+class JobSpec(Body):
     """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
 
     model: ModelReference = Field(

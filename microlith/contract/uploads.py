@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from microlith.contract.base import Answer, Request
+from microlith.contract.base import Answer, Body
 
 MODEL_FILES = (
     *("config.json", "*.safetensors", "model.safetensors.index.json", "preprocessor_config.json"),
@@ -26,7 +26,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f.][^/\\
 Column = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class BeginUpload(Request):
+class BeginUpload(Body):
     """What is about to be sent, so that it can be refused before it travels."""
 
     kind: UploadKind = Field(description="What it holds: a model folder, data, or samples at a decision boundary.")
@@ -37,7 +37,7 @@ class BeginUpload(Request):
     )
 
 
-class CompleteUpload(Request):
+class CompleteUpload(Body):
     """The digest of what was sent."""
 
     sha256: Sha256
@@ -75,7 +75,7 @@ class Upload(Answer):
     urls: UploadUrls
 
 
-class _Registration(Request):
+class _Registration(Body):
     upload: Annotated[str, StringConstraints(max_length=64)] | None = Field(None, description="A complete upload.")
     hub: Annotated[str, StringConstraints(max_length=512)] | None = Field(
         None, description="`ORG/NAME[@REVISION]` on the Hugging Face hub; a worker fetches it when a job needs it."

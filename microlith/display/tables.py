@@ -157,7 +157,8 @@ def models(found: Iterable[ModelInfo]) -> Table:
     numbers = ("labels", "parameters", "size")
     table = plain("reference", "name", "architecture", *numbers, "licence", right=numbers)
     for model in found:
-        facts = (str(len(model.labels)), figures.quantity(model.parameters), figures.size(model.size_bytes))
+        labels = len(model.labels) if model.label_count is None else model.label_count
+        facts = (str(labels), figures.quantity(model.parameters), figures.size(model.size_bytes))
         row(table, model.id, model.name or "", model.architecture or figures.NOTHING, *facts, model.licence or "")
     return table
 

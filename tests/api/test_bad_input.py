@@ -104,6 +104,15 @@ def test_text_that_cannot_be_stored_is_refused(api: TestClient, text: str) -> No
         assert answer.status_code == 422, answer.text
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+def test_a_name_that_cannot_be_told_is_refused(api: TestClient, text: str) -> None:
+    for part in (f'"a{text}": 1', f'"labels": {{"a{text}": "b"}}', f'"sampling": {{"boundary": {{"{text}": []}}}}'):
+        body = f'{{"model": "{DEMO["model"]}", "dataset": "{DEMO["dataset"]}", {part}}}'
+        answer = api.post("/v1/jobs?validate_only=true", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+        assert "half a surrogate pair" in answer.json()["detail"]
+
+
 def test_a_body_that_is_not_text_is_a_validation_error(api: TestClient) -> None:
     answer = api.post("/v1/jobs", content=b"\xff\x07l\x81", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
@@ -126,7 +135,7 @@ def test_labels_that_do_not_match_the_dataset_are_listed(api: TestClient, tmp_pa
 def test_paths_are_refused_where_the_server_is_not_the_callers_own(backend: Backend, tmp_path: Path) -> None:
     from app.main import create_app
 
-    settings = backend.settings.model_copy(update={"allow_paths": False})
+    settings = backend.settings.model_copy(update={"allow_paths": ()})
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as api:
         problem = api.post("/v1/jobs", json=DEMO | {"model": f"path:{tmp_path}"}).json()
         assert problem["code"] == "VALIDATION_ERROR"
@@ -143,6 +152,22 @@ def test_a_body_over_a_megabyte_is_refused_announced_or_not(api: TestClient) -> 
         "/v1/jobs", content=iter([body[:600_000], body[600_000:]]), headers={"Content-Type": "application/json"}
     )
     assert (chunked.status_code, chunked.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Host", "["),
+        ("Host", "a b"),
+        ("Content-Length", "-1"),
+        ("Content-Length", "5, 5"),
+        ("Last-Event-ID", str(2**63)),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_named(api: TestClient, name: str, value: str) -> None:
+    headers = {"Accept": "text/event-stream", name: value}
+    problem = api.get("/v1/jobs/job_x/events", headers=headers).json()
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("VALIDATION_ERROR", f"/{name.lower()}")
 
 
 def test_an_unknown_path_or_method_is_a_problem_too(api: TestClient) -> None:

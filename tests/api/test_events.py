@@ -131,3 +131,14 @@ def test_a_silent_stream_gives_signs_of_life(url: str, backend: Backend, monkeyp
             if line.startswith(":"):
                 return
     pytest.fail("the stream ended without a sign of life")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63 - 1])
+def test_who_has_seen_more_than_there_is_has_seen_all(api: TestClient, backend: Backend, number: int) -> None:
+    job_id = submit(backend)
+    api.post(f"/v1/jobs/{job_id}/cancel")
+    assert api.get(f"/v1/jobs/{job_id}/events", params={"after": number}).json()["data"] == []
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(number)}
+    assert api.get(f"/v1/jobs/{job_id}/events", headers=headers).text == ""
+    too_many = api.get(f"/v1/jobs/{job_id}/events", params={"after": 2**63})
+    assert (too_many.status_code, too_many.json()["code"]) == (422, "VALIDATION_ERROR")

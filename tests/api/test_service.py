@@ -102,20 +102,25 @@ def test_methods_tells_every_option_with_schema_default_and_sentence(api: TestCl
     assert set(OPTIONS) == {option["name"] for option in answer["options"]}
 
 
-def test_the_demo_model_and_dataset_are_listed_with_their_facts(api: TestClient) -> None:
-    model = api.get("/v1/models").json()["data"][0]
+def test_the_demo_model_and_dataset_are_listed_with_counts_and_told_singly_with_their_facts(api: TestClient) -> None:
+    listed = api.get("/v1/models").json()["data"][0]
+    model = api.get(f"/v1/models/{listed['id']}").json()
     assert model["id"] == "demo:bert-tiny-wordnet"
     assert model["labels"][:2] == ["act", "animal"]
     assert (model["parameters"], model["max_length"]) == (2_147_084, 128)
     feed_forward = [layer["name"] for layer in model["layers"] if layer["feed_forward"]]
     assert len(feed_forward) == 4
-    assert api.get(f"/v1/models/{model['id']}").json() == model
+    assert (model["label_count"], model["layer_count"]) == (12, len(model["layers"]))
+    assert listed == model | {"labels": [], "layers": []}
 
-    dataset = api.get("/v1/datasets").json()["data"][0]
+    listed = api.get("/v1/datasets").json()["data"][0]
+    dataset = api.get(f"/v1/datasets/{listed['id']}").json()
     assert dataset["id"] == "demo:wordnet-supersense"
     assert dataset["splits"]["test"]["rows"] == 3445
     assert sum(dataset["splits"]["test"]["labels"].values()) == 3445
-    assert api.get(f"/v1/datasets/{dataset['id']}").json() == dataset
+    assert (dataset["label_count"], dataset["column_count"]) == (12, len(dataset["columns"]))
+    rows = {role: split | {"labels": {}} for role, split in dataset["splits"].items()}
+    assert listed == dataset | {"columns": {}, "class_names": None, "splits": rows}
 
 
 @pytest.mark.parametrize("path", ["models/demo:nobody", "datasets/demo:nothing", "models/xyz", "datasets/xyz"])

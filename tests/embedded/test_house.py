@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 
 from app.embedded.services import EmbeddedServices
 from app.house import _start_workers
@@ -18,12 +19,24 @@ class Told:
 
     def __init__(self) -> None:
         self.workers: list[tuple[str, Settings]] = []
+        self.environments: list[Mapping[str, str]] = []
 
     def start_worker(self, command: Sequence[str | Path], env: Mapping[str, str], *, name: str = "worker") -> None:
+        self.environments.append(env)
         with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MICROLITH_API_KEY", raising=False)
             for variable, value in env.items():
                 patch.setenv(variable, value)
             self.workers.append((name, Settings()))
+
+
+def test_no_worker_is_told_the_key_or_anything_else_about_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROLITH_API_KEY", "k" * 16)
+    told = Told()
+    _start_workers(cast(EmbeddedServices, told), Settings(host="0.0.0.0", token=SecretStr("t" * 16), port=8001))
+    for environment in told.environments:
+        assert not any(secret in value for secret in ("k" * 16, "t" * 16) for value in environment.values())
+        assert not {"MICROLITH_API_KEY", "MICROLITH_TOKEN", "MICROLITH_HOST"} & environment.keys()
 
 
 def started(**settings: Any) -> list[tuple[str, str, int]]:

@@ -244,7 +244,14 @@ def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "name"),
-    [("animal", "animal-0.5"), ("../up", "up-1-0.5"), ("a/b", "a_b-1-0.5"), ("", "1-0.5"), ("größe", "größe-0.5")],
+    [
+        ("animal", "animal-0.5"),
+        ("../up", "up-1-0.5"),
+        ("a/b", "a_b-1-0.5"),
+        ("", "1-0.5"),
+        ("größe", "größe-0.5"),
+        ("模" * 80, "模" * 26 + "-1-0.5"),
+    ],
 )
 def test_a_label_becomes_a_harmless_file_name(label: str, name: str) -> None:
     assert module_name(Module.model_validate(wire.module(label)), "portable") == name

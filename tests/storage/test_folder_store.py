@@ -33,6 +33,14 @@ def test_the_local_path_is_the_file_itself(store: FolderStore, tmp_path: Path) -
     assert store.presign("a/b", filename="b", media_type=ZIP, seconds=60) is None
 
 
+def test_a_folder_that_it_makes_and_the_files_in_it_are_for_their_owner_alone(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_bytes(b"x")
+    store.put_file("a/b", tmp_path / "in", ZIP)
+    assert [path.stat().st_mode & 0o777 for path in (store.root, store.root / "a" / "b")] == [0o700, 0o600]
+
+
 def test_a_linked_file_is_refused(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
     (store.root / "link").symlink_to(tmp_path / "secret")

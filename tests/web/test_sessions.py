@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.api import sessions
+from app.house import serving
 from app.main import create_app
+from app.services import signing_out
 from app.services.backend import Backend
 from tests import work
 
@@ -64,7 +68,7 @@ def test_a_wrong_key_is_said_to_be_wrong(guarded: TestClient) -> None:
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("session", ["", "x", "99999999999.", "99999999999.00", f"99999999999.{'a' * 64}"])
+@pytest.mark.parametrize("session", ["", "x", "99999999999.", "99999999999.00", f"99999999999.00.{'a' * 64}", ".."])
 def test_a_forged_session_opens_nothing(guarded: TestClient, session: str) -> None:
     guarded.cookies.set(sessions.COOKIE, session)
     assert guarded.get("/v1/jobs").status_code == 401
@@ -72,17 +76,53 @@ def test_a_forged_session_opens_nothing(guarded: TestClient, session: str) -> No
 
 def test_a_session_ends_with_its_time_and_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     session = sessions.new_session(KEY)
-    assert sessions.is_valid(session, KEY)
-    assert not sessions.is_valid(session, "another-key-of-length")
+    assert sessions.session_in(session, KEY)
+    assert not sessions.session_in(session, "another-key-of-length")
     later = sessions.time.time() + sessions.SESSION_SECONDS + 1
     monkeypatch.setattr(sessions.time, "time", lambda: later)
-    assert not sessions.is_valid(session, KEY)
+    assert not sessions.session_in(session, KEY)
 
 
 def test_signing_out_ends_the_session_of_this_browser(guarded: TestClient) -> None:
     sign_in(guarded)
     assert guarded.post("/sign-out", headers=PERSON).headers["location"] == "/sign-in"
     assert guarded.get("/v1/jobs").status_code == 401
+
+
+def test_a_session_that_was_ended_opens_nothing_to_who_has_kept_its_cookie(
+    guarded: TestClient, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither here nor in another process of the service, once it has looked."""
+    monkeypatch.setattr(signing_out, "FRESH_SECONDS", 0.0)
+    sign_in(guarded)
+    kept = {"Cookie": f"{sessions.COOKIE}={guarded.cookies[sessions.COOKIE]}"}
+    settings = backend.settings.model_copy(update={"api_key": SecretStr(KEY)})
+    with TestClient(create_app(settings), base_url="https://example.org") as elsewhere:
+        assert elsewhere.get("/v1/jobs", headers=kept).status_code == 200
+        guarded.post("/sign-out", headers=PERSON)
+        assert guarded.get("/v1/jobs", headers=kept).status_code == 401
+        assert elsewhere.get("/v1/jobs", headers=kept).status_code == 401
+        sign_in(guarded)
+        assert guarded.get("/v1/jobs").status_code == 200
+
+
+def test_an_ended_session_is_kept_until_its_time_is_over(backend: Backend) -> None:
+    now = datetime.now(UTC)
+    with backend.database.unit() as unit:
+        unit.sessions.end("old", now - timedelta(seconds=1), "default")
+        unit.sessions.end("new", now + timedelta(hours=1), "default")
+        unit.sessions.end("new", now + timedelta(hours=1), "default")
+    with backend.database.glance() as unit:
+        assert unit.sessions.ended() == {"new"}
+
+
+@pytest.mark.parametrize(("proxy", "secure"), [("127.0.0.1", True), ("10.0.0.0/8", False)])
+def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(backend: Backend, proxy: str, secure: bool) -> None:
+    update = {"api_key": SecretStr(KEY), "forwarded_allow_ips": proxy}
+    with serving(backend.settings.model_copy(update=update)) as url:
+        headers = {**FORM, "X-Forwarded-Proto": "https"}
+        answer = httpx.post(f"{url}/sign-in", content=f"key={KEY}", headers=headers)
+    assert ("Secure" in answer.headers["set-cookie"]) == secure
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x"])
@@ -103,6 +143,30 @@ def test_a_page_of_another_site_changes_nothing_on_this_machine(
         answer = api.post(place, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_PAGE")
     assert api.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
+
+
+ASKED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+FOLLOWED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+FRAMED = FOLLOWED | {"Sec-Fetch-Dest": "iframe"}
+
+
+@pytest.mark.parametrize("headers", [ASKED, FRAMED, {"Origin": "https://evil.example"}, {"Origin": "http://["}])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/methods", "/compare", "/metrics", "/readyz"])
+def test_a_page_of_another_site_does_not_have_us_work(api: TestClient, headers: dict[str, str], path: str) -> None:
+    answer = api.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_PAGE")
+
+
+def test_a_link_on_another_site_leads_here(api: TestClient) -> None:
+    assert api.get("/", headers=FOLLOWED | PERSON).status_code == 200
+    assert api.post("/v1/jobs/job_x/cancel", headers=FOLLOWED).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/jobs/job_x", "/healthz", "/", "/static/icon.svg", "/v1/no", "/openapi.json"]
+)
+def test_no_answer_is_taken_for_another_type_than_it_says(api: TestClient, path: str) -> None:
+    assert api.get(path).headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("headers", FOREIGN)

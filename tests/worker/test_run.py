@@ -203,3 +203,14 @@ def test_a_message_for_a_job_that_is_over_does_nothing(backend: Backend, monkeyp
     worker.run.run(backend, job.id)
     worker.run.run(backend, "job_unknown")
     assert ran == []
+
+
+def test_a_fault_that_quotes_a_file_ends_the_job_at_the_first_attempt_and_tells_no_path(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "File name too long: '/tmp/microlith-job-1-x/a\0b\ud800.zip'"
+    job = outcome(backend, monkeypatch, raising(OSError(errno.ENAMETOOLONG, said)))
+    assert (job.state, job.attempts) == ("failed", 1)
+    assert job.error is not None
+    assert "a\ufffdb\ufffd.zip" in job.error.message
+    assert "/tmp" not in job.error.message

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from app.domain.errors import DatasetInvalid
+from app.sources.allowed import Allowed
 from app.sources.columns import Columns, check_types, choose_columns, refuse_missing
 from app.sources.datasets import LocalDataset, open_dataset
 from app.sources.demo import Licence
@@ -57,7 +58,7 @@ class _Source:
 
 
 def load_dataset(
-    source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: bool, shelf: Shelf = NOTHING
+    source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: Allowed, shelf: Shelf = NOTHING
 ) -> LoadedDataset:
     """The data behind any reference, for `roles`, with the inputs that the model reads.
 

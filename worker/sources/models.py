@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family, family_of
+from app.sources.allowed import Allowed
 from app.sources.demo import Licence
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
@@ -61,7 +62,7 @@ class LoadedModel:
 
 
 def load_model(
-    ref: str, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device | str = "cpu"
+    ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING, device: torch.device | str = "cpu"
 ) -> LoadedModel:
     """The model behind any reference. Raises what `describe_model` raises, and SourceUnavailable for the hub.
 

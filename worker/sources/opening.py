@@ -12,6 +12,7 @@ import torch
 from app.domain.layers import layers_touched, select_layers
 from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
+from app.sources.allowed import Allowed
 from app.sources.cache import Cache
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
@@ -70,7 +71,7 @@ class Sources:
 
 
 def open_sources(
-    spec: JobSpec, *, allow_paths: bool, shelf: Shelf = NOTHING, device: torch.device, cache: Cache | None = None
+    spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING, device: torch.device, cache: Cache | None = None
 ) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows."""
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device)
@@ -94,7 +95,7 @@ def open_sources(
 def open_for(settings: Settings, spec: JobSpec, shelf: Shelf) -> Sources:
     """The same as a worker with these settings does it: on its device, with its cache."""
     cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
-    return open_sources(spec, allow_paths=settings.allow_paths, shelf=shelf, device=on, cache=cache)
+    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache)
 
 
 def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:

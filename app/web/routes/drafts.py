@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False, route_class=Visit)
 
 
 @router.get("/jobs/new")
-@lane("files")
+@lane("plans")
 def new_job(request: Request, drafts: CallersDrafts, model: str = "", dataset: str = "", again: str = "") -> Response:
     """The demo is the first choice, unless another model or an earlier job is named."""
     spec = {"model": model or "demo:bert-tiny-wordnet", "dataset": dataset or "demo:wordnet-supersense"}
@@ -22,13 +22,13 @@ def new_job(request: Request, drafts: CallersDrafts, model: str = "", dataset: s
 
 
 @router.post("/jobs/plan")
-@lane("files")
+@lane("plans")
 def plan(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
     return page(request, "new.html", shown=drafts.planned(pairs))
 
 
 @router.post("/jobs")
-@lane("files")
+@lane("plans")
 def submit(request: Request, drafts: CallersDrafts, pairs: FormPairs) -> Response:
     made = drafts.submit(pairs)
     if isinstance(made, FormPage):

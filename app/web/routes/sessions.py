@@ -7,9 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
 
-from app.api.dependencies import AnyBackend
-from app.api.sessions import COOKIE, SESSION_SECONDS, new_session
+from app.api.dependencies import AnyBackend, Caller
+from app.api.sessions import COOKIE, give_session, session_in
+from app.services.signing_out import SignedOut
 from app.web.asked import FormPairs
 from app.web.rendering import page
 
@@ -24,21 +26,23 @@ def sign_in_page(request: Request, place: Next = "/") -> Response:
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, backend: AnyBackend, pairs: FormPairs, place: Next = "/") -> Response:
+async def sign_in(request: Request, backend: AnyBackend, pairs: FormPairs, place: Next = "/") -> Response:
     """The key comes in the body, once, and no address ever holds it."""
-    known, sent = backend.settings.api_key, dict(pairs).get("key", "").strip()
-    if known is None or not hmac.compare_digest(sent.encode(), known.get_secret_value().encode()):
+    known, sent = backend.settings.secret, dict(pairs).get("key", "").strip()
+    if known is None or not hmac.compare_digest(sent.encode(), known.encode()):
+        await request.state.wrong_keys.met(request)
         return page(request, "sign-in.html", 401, next=_own(place), wrong=True)
-    answer = RedirectResponse(_own(place), 303)
-    session, secure = new_session(sent), request.url.scheme == "https"
-    answer.set_cookie(
-        COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure, path="/"
-    )
-    return answer
+    return give_session(RedirectResponse(_own(place), 303), request, sent)
 
 
 @router.post("/sign-out")
-def sign_out() -> Response:
+async def sign_out(request: Request, backend: AnyBackend, caller: Caller) -> Response:
+    """The session is over, in whatever browser it is."""
+    secret = backend.settings.secret
+    session = session_in(request.cookies.get(COOKIE, ""), secret) if secret else None
+    if session is not None:
+        signed_out: SignedOut = request.app.state.signed_out
+        await run_in_threadpool(signed_out.end, session.id, session.expires_at, caller)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return answer

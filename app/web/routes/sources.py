@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from app.api.dependencies import CallersLibrary
 from app.api.visits import Visit, lane
 from app.web.rendering import page
-from app.web.views.sources import datasets_page, models_page
+from app.web.views.sources import dataset_page, datasets_page, model_page, models_page
 
 router = APIRouter(include_in_schema=False, route_class=Visit)
 
@@ -28,15 +28,13 @@ def datasets(request: Request, library: CallersLibrary) -> Response:
 @router.get("/models/{ref:path}")
 @lane("files")
 def model(request: Request, library: CallersLibrary, ref: str) -> Response:
-    return page(request, "model.html", shown=library.model(ref))
+    return page(request, "model.html", shown=model_page(library.model(ref)))
 
 
 @router.get("/datasets/{ref:path}")
 @lane("files")
 def dataset(request: Request, library: CallersLibrary, ref: str) -> Response:
-    found = library.dataset(ref)
-    labels = sorted({label for split in found.splits.values() for label in split.labels})
-    return page(request, "dataset.html", shown=found, labels=labels)
+    return page(request, "dataset.html", shown=dataset_page(library.dataset(ref)))
 
 
 @router.post("/models/{model_id}/delete")

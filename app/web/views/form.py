@@ -11,6 +11,9 @@ from app.web.views.plan import PlanView
 from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
 FIRST = ("structure", "ratio")
+BOXES = 400
+"""Labels and layers that have a box of their own at most."""
+
 GROUPS = {
     "Samples": ("sampling", "calibration"),
     "Evaluation": ("evaluation",),
@@ -167,10 +170,10 @@ def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
 
 
 def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Field:
-    """The labels of the model to choose from; a line of names where they are not known."""
+    """The labels of the model to choose from; a line of names where they are not known, or too many for boxes."""
     held = spec.get("concerns", MISSING)
     values = () if held == "all" else texts(held)
-    if model is None or not model.labels:
+    if model is None or not 0 < len(model.labels) <= BOXES:
         return Field("/concerns", "Concerns", "list", says, values)
     choices = [Choice(label, label) for label in model.labels]
     names = tuple(model.labels[int(v)] if v.isdecimal() and int(v) < len(model.labels) else v for v in values)
@@ -189,11 +192,11 @@ def _layers(model: ModelInfo | None, spec: Mapping[str, Any]) -> list[Layer]:
     included = texts(look_up(spec, "/layers/include"))
     return [
         Layer(layer.name, " × ".join(map(str, layer.shape)), layer.feed_forward, layer.name in included)
-        for layer in (model.layers if model else [])
+        for layer in (model.layers[:BOXES] if model else [])
     ]
 
 
 def _patterns(fields: Sequence[Field], model: ModelInfo | None) -> list[Field]:
     """Include and exclude, without those names that have a box of their own."""
-    names = {layer.name for layer in model.layers} if model else set()
+    names = {layer.name for layer in model.layers[:BOXES]} if model else set()
     return [replace(field, values=tuple(v for v in field.values if v not in names)) for field in fields]

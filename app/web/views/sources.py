@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from app.web.views import words
 from microlith.contract import DatasetInfo, ModelInfo
+from microlith.contract.catalog import LayerInfo
 from microlith.display import figures
+
+LABELS, LAYERS = 100, 200
+"""How many a page shows."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,38 @@ class SourcesPage:
     lines: list[SourceLine]
 
 
+@dataclass(frozen=True)
+class ModelPage:
+    """A model with the first of its labels and layers, and how many more there are."""
+
+    model: ModelInfo
+    labels: list[str]
+    more_labels: int
+    layers: list[LayerInfo]
+    more_layers: int
+
+
+@dataclass(frozen=True)
+class DatasetPage:
+    """A dataset with the first of its labels, and how many more there are."""
+
+    dataset: DatasetInfo
+    labels: list[str]
+    more_labels: int
+
+
+def model_page(model: ModelInfo) -> ModelPage:
+    labels, layers = model.labels, model.layers
+    return ModelPage(
+        model, labels[:LABELS], max(len(labels) - LABELS, 0), layers[:LAYERS], max(len(layers) - LAYERS, 0)
+    )
+
+
+def dataset_page(dataset: DatasetInfo) -> DatasetPage:
+    labels = sorted({label for split in dataset.splits.values() for label in split.labels})
+    return DatasetPage(dataset, labels[:LABELS], max(len(labels) - LABELS, 0))
+
+
 def models_page(models: Sequence[ModelInfo]) -> SourcesPage:
     return SourcesPage("model", [_model(model) for model in models])
 
@@ -41,7 +77,7 @@ def datasets_page(datasets: Sequence[DatasetInfo]) -> SourcesPage:
 def _model(model: ModelInfo) -> SourceLine:
     facts = [
         model.architecture,
-        words.count(len(model.labels), "label") if model.labels else None,
+        words.count(model.label_count, "label") if model.label_count else None,
         f"{figures.quantity(model.parameters)} parameters" if model.parameters else None,
     ]
     return SourceLine(
