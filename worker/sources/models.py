@@ -19,10 +19,10 @@ from app.sources.demo import Licence
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
 from app.sources.places import model_place
-from app.sources.references import NOTHING, Shelf, parse
+from app.sources.references import NOTHING, Reference, Shelf, parse
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
-from worker.sources.hub import fetch
+from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 
 DEFAULT_LENGTH = 512
@@ -68,7 +68,7 @@ def load_model(
     Weights that are missing or of another shape are an error, never silently made up.
     """
     known = parse(ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
-    folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
+    folder, commit = _place(known)
     info = describe_folder(known, folder)
     model = _load_weights(folder, info)
     facts = ModelFacts(
@@ -91,6 +91,14 @@ def load_model(
         max_length=info.max_length or DEFAULT_LENGTH,
         licence=licence_of(known, folder),
     )
+
+
+def _place(ref: Reference) -> tuple[Path, str | None]:
+    """The folder, and the commit of what came from the hub."""
+    if ref.kind != "hub":
+        return model_place(ref, pointer=POINTER), None
+    snapshot = fetch(ref, "model", model_files)
+    return snapshot.folder, snapshot.commit
 
 
 def _load_weights(folder: Path, info: ModelInfo) -> Any:
