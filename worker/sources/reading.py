@@ -17,12 +17,12 @@ from typing import Any
 import pyarrow as pa
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.domain.telling import told
 from app.sources.columns import Columns, check_types, choose_columns
 from app.sources.datasets import MAX_LABELS
 from app.sources.splits import POINTER
 from app.sources.tables import read_rows, read_schema
 from microlith.contract import DatasetSpec, ModelInfo
+from worker.sources.foreign import first_line
 
 MAX_ROWS = 20_000_000
 MAX_BYTES = 2_000_000_000
@@ -123,8 +123,7 @@ def _tabular(file: Path, into: Path, number: int) -> Path:
     except MemoryError:
         raise
     except Exception as error:  # of whatever kind: it is the file's
-        cause = error.__cause__ or error
-        said = told((str(cause).strip() or type(cause).__name__).splitlines()[0])
+        said = first_line(error.__cause__ or error)
         raise DatasetInvalid(f"{file.name} cannot be read: {said}", pointer=POINTER) from error
     return rows
 
