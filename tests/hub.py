@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from huggingface_hub import constants
@@ -33,12 +34,15 @@ class Repository:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Serves `files` as the repository some/model at COMMIT, whatever revision is asked for; remembers every path.
+    """Serves `files` as the repository some/model at COMMIT and `data` as the dataset some/data, whatever revision is
+    asked for; remembers every path. `sizes` are told in the place of true ones.
 
     Who brings `token` may write: repositories, and large files by their digest, are kept too.
     """
 
     files: dict[str, bytes] = {}
+    data: dict[str, bytes] = {}
+    sizes: dict[str, int] = {}
     refusal: tuple[int, str] | None = None
     asked: list[str] = []
     token: str | None = None
@@ -75,15 +79,19 @@ class Hub(BaseHTTPRequestHandler):
     def _read(self, path: str, _sent: bytes) -> Answer:
         if self.refusal:
             return _refused(*self.refusal)
-        if path.startswith("/api/models/some/model/tree/"):
-            return _json([_entry(name, content) for name, content in self.files.items()])
-        if path.startswith("/api/models/some/model"):
-            siblings = [{"rfilename": name} for name in self.files]
-            return _json({"id": "some/model", "sha": COMMIT, "siblings": siblings})
-        name = path.removeprefix(f"/some/model/resolve/{COMMIT}/")
-        if name in self.files:
-            etag = hashlib.sha1(self.files[name]).hexdigest()
-            return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}, self.files[name]
+        for kind, name, there, files in (
+            ("models", "some/model", "", self.files),
+            ("datasets", "some/data", "/datasets", self.data),
+        ):
+            if path.startswith(f"/api/{kind}/{name}/tree/"):
+                return _json([self._entry(*file) for file in files.items()])
+            if path.startswith(f"/api/{kind}/{name}"):
+                siblings = [{"rfilename": file} for file in files]
+                return _json({"id": name, "sha": COMMIT, "siblings": siblings})
+            content = files.get(unquote(path).removeprefix(f"{there}/{name}/resolve/{COMMIT}/"))
+            if content is not None:
+                etag = hashlib.sha1(content).hexdigest()
+                return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}, content
         known = self.repositories.get(path.removeprefix("/api/models/"))
         if known:
             return _json({"id": path.removeprefix("/api/models/"), "private": known.private, "siblings": []})
@@ -150,6 +158,10 @@ class Hub(BaseHTTPRequestHandler):
                 repository.files[value["path"]] = self.objects[value["oid"]]
         return _json({"commitUrl": f"{self._home}/{name}/commit/{COMMIT}", "commitOid": COMMIT})
 
+    def _entry(self, name: str, content: bytes) -> dict[str, Any]:
+        size = self.sizes.get(name, len(content))
+        return {"type": "file", "path": name, "size": size, "oid": hashlib.sha1(content).hexdigest()}
+
     @property
     def _home(self) -> str:
         return f"http://{self.headers['Host']}"
@@ -158,7 +170,8 @@ class Hub(BaseHTTPRequestHandler):
 @contextmanager
 def running_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     """The handler class to fill, with the client pointed at its server and at an empty cache."""
-    fresh: dict[str, Any] = {"files": {}, "asked": [], "repositories": {}, "objects": {}, "tokens_seen": []}
+    fresh: dict[str, Any] = {name: {} for name in ("files", "data", "sizes", "repositories", "objects")}
+    fresh |= {"asked": [], "tokens_seen": []}
     handler = type("FilledHub", (Hub,), fresh)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -172,10 +185,6 @@ def running_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[H
     yield handler
     server.shutdown()
     server.server_close()
-
-
-def _entry(name: str, content: bytes) -> dict[str, Any]:
-    return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
 
 def _refused(status: int, code: str) -> Answer:

@@ -33,7 +33,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         return
     with workroom(settings) as (folder, verifier), journal.shelf(spec) as shelf:
         with journal.phase("resolving"):
-            sources = open_for(settings, spec, shelf)
+            sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
             base, parts = Base.of(sources.model.model), anatomy(sources.model.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
+from app.sources.cache import Cache
 from app.sources.demo import Licence
 from app.sources.references import Shelf
 from microlith.contract import CombineSpec, Concern, JobSpec
@@ -74,11 +75,12 @@ def open_all(order: CombineSpec, spec: JobSpec, modules: Sequence[Stored], shelf
     """The models of these modules and the data that `spec` names; labels may be those of any of the models."""
     on = device.choose(settings.device)
     specs = {made.spec.model: made.spec for made in modules}
-    models = {ref: load_model(ref, allow_paths=settings.paths, shelf=shelf, device=on) for ref in specs}
+    cache, paths = Cache(settings.cache_dir, settings.cache_bytes), settings.paths
+    models = {ref: load_model(ref, allow_paths=paths, shelf=shelf, device=on, cache=cache) for ref in specs}
     labels = list(dict.fromkeys(label for loaded in models.values() for label in loaded.labels))
     info = next(iter(models.values())).info.model_copy(update={"labels": labels})
     roles = [order.evaluation.validation_split, order.evaluation.split]
-    found = load_dataset(spec.source, info, set(roles), allow_paths=settings.paths, shelf=shelf)
+    found = load_dataset(spec.source, info, set(roles), allow_paths=paths, shelf=shelf)
     validation, test = (_rows(found.split(role), labels) for role in roles)
     bases = {ref: _base(specs[ref], order, loaded, found) for ref, loaded in models.items()}
     return Opened(bases, Data(validation, test), found.licence)

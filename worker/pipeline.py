@@ -34,7 +34,7 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with journal.phase("resolving"):
             shelf = held.enter_context(journal.shelf(spec))
-            sources = open_for(settings, spec, shelf)
+            sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
             journal.resolve(sources.resolved, len(sources.concerns))
             journal.introduce(spec.model, sources.model.info)
             model, parts = sources.model.model, anatomy(sources.model.model)

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.domain.errors import InvalidInput
 from app.settings import Settings
+from app.sources.cache import Cache
 from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder
 from microlith.masks import Base, MaskFile
 from worker.evaluation.runner import Logits
@@ -31,7 +32,8 @@ def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
     order = PredictionOrder.model_validate(journal.lease.order)
     with scratch() as folder, journal.shelf(spec, model_only=True) as shelf:
         with journal.phase("resolving"):
-            loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf)
+            cache = Cache(settings.cache_dir, settings.cache_bytes)
+            loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf, cache=cache)
             (kept,) = stored(journal, [order.module])
             mask = kept.fetched(journal, folder)
             module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from app import confined
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed import Allowed
-from app.sources.columns import Columns, check_types, choose_columns, refuse_missing
-from app.sources.datasets import LocalDataset, open_dataset
+from app.sources.columns import Columns, refuse_missing
 from app.sources.demo import Licence
 from app.sources.labels import match_labels
 from app.sources.licences import licence_of
+from app.sources.places import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
-from app.sources.splits import POINTER
-from app.sources.tables import label_names, read_rows, schema_of
+from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
+from worker.sources import reading
 from worker.sources.hub import fetch
 from worker.sources.images import Images, joined, stored_images
+from worker.sources.names import role_files
+
+_LIMITS = confined.Limits(
+    memory_bytes=1_500_000_000, cpu_seconds=900, wall_seconds=1800.0, file_bytes=reading.MAX_BYTES + 500_000_000
+)
+"""For the largest data that is read."""
 
 Labels = npt.NDArray[np.int64]
 Inputs = list[str] | Images
@@ -47,97 +54,101 @@ class LoadedDataset:
 
 @dataclass(frozen=True)
 class _Source:
-    """Inputs and label strings per role, before the labels have met the model."""
+    """Files by role, and what they are known by; `ours` are trusted."""
 
-    columns: dict[str, tuple[Inputs, list[str]]]
+    place: Path
+    files: dict[str, list[Path]]
     names: dict[str, str]
-    class_names: list[str] | None
-    licence: Licence | None
     revision: str | None = None
     sha256: str | None = None
+    ours: bool = False
 
 
 def load_dataset(
-    source: DatasetSpec, model: ModelInfo, roles: Iterable[str], *, allow_paths: Allowed, shelf: Shelf = NOTHING
+    source: DatasetSpec,
+    model: ModelInfo,
+    roles: Iterable[str],
+    *,
+    allow_paths: Allowed,
+    shelf: Shelf = NOTHING,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> LoadedDataset:
     """The data behind any reference, for `roles`, with the inputs that the model reads.
 
-    Raises DatasetInvalid for data that cannot be used, UnknownLabels for labels that fit no class of the model, and
-    SourceUnavailable for the hub.
+    Files of strangers are read by a confined process; what `meanwhile` raises ends it. Raises DatasetInvalid for data
+    that cannot be used, ResourceLimit for more than is read, UnknownLabels for labels that fit no class of the model,
+    and SourceUnavailable for the hub.
     """
-    local = open_dataset(source, roles, model=model, allow_paths=allow_paths, shelf=shelf)
-    ref = local.ref if local else parse(source.ref, pointer=POINTER, allow_paths=False, shelf=shelf)
-    found = _from_files(local, model) if local else _from_hub(source, ref, roles, model)
-    used = sorted({label for _, labels in found.columns.values() for label in labels})
-    ids = match_labels(used, model.labels, found.class_names)
+    ref, wanted = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
+    found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
+    columns, class_names = _read(found, source, model, meanwhile)
+    used = sorted({label for _, labels in columns.values() for label in labels})
+    ids = match_labels(used, model.labels, class_names)
     facts = DatasetFacts(
         ref=source.ref,
         name=ref.title,
         revision=found.revision,
         sha256=found.sha256,
         splits=found.names,
-        rows={role: len(inputs) for role, (inputs, _) in found.columns.items()},
+        rows={role: len(inputs) for role, (inputs, _) in columns.items()},
     )
     rows = {
         role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
-        for role, (inputs, labels) in found.columns.items()
+        for role, (inputs, labels) in columns.items()
     }
-    return LoadedDataset(facts, found.licence, rows)
+    return LoadedDataset(facts, licence_of(ref, found.place), rows)
 
 
-def _from_files(local: LocalDataset, model: ModelInfo) -> _Source:
-    columns = local.columns
-    folder = local.place if local.place.is_dir() else local.place.parent
-    found = {
-        role: _collect(
-            (batch for file in files for batch in read_rows(file, columns.input, columns.label)),
-            _Reading(columns, role, model, folder),
-        )
-        for role, files in local.files.items()
-    }
-    names = {role: ", ".join(file.name for file in files) for role, files in local.files.items()}
-    return _Source(found, names, local.class_names, licence_of(local.ref, local.place), sha256=local.sha256)
+def _from_disk(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
+    place = dataset_place(ref, pointer=POINTER)
+    files = split_files(place, source.splits, roles)
+    names = {role: ", ".join(file.name for file in shards) for role, shards in files.items()}
+    digests = [sha256(stamp(file)) for role in sorted(files) for file in files[role]]
+    together = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return _Source(place, files, names, sha256=together, ours=ref.kind == "demo")
 
 
-def _from_hub(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo) -> _Source:
-    """By `datasets`, from a pinned snapshot; its Arrow cache lives and dies with this call."""
-    folder, commit = fetch(ref, "dataset")
-    names = {role: getattr(source.splits, role) for role in roles}
-    with tempfile.TemporaryDirectory(prefix="microlith-data-") as cache:
-        found = _prepared(folder, cache, names)
-        schema = schema_of(next(iter(found.values())).features.arrow_schema)
-        columns = choose_columns(source, schema, model)
-        check_types(schema, columns, model.image_shape)
-        class_names = schema.class_names.get(columns.label)
+def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
+    chosen: dict[str, list[str]] = {}
+
+    def choose(names: Sequence[str]) -> list[str]:
+        chosen.update(role_files(names, source.splits, roles))
+        return [name for shards in chosen.values() for name in shards]
+
+    snapshot = fetch(ref, "dataset", choose)
+    files = {role: [snapshot.files[name] for name in shards] for role, shards in chosen.items()}
+    names = {role: str(getattr(source.splits, role)) for role in roles}
+    return _Source(snapshot.folder, files, names, revision=snapshot.commit)
+
+
+def _read(
+    found: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
+) -> tuple[dict[str, tuple[Inputs, list[str]]], list[str] | None]:
+    """Inputs and label strings by role, before the labels have met the model, and the names of the label's ids."""
+    files = list(dict.fromkeys(file for shards in found.files.values() for file in shards))
+    if not files:
+        raise DatasetInvalid("No split was asked for.", pointer=POINTER)
+    folder = found.place if found.place.is_dir() else found.place.parent
+    with tempfile.TemporaryDirectory(prefix="microlith-data-") as scratch:
+        into = Path(scratch)
+        asked = reading.question(source, model, files, into)
+        told = reading.answer(asked) if found.ours else _confined(asked, files, into, meanwhile)
+        columns = Columns(**told["columns"])
         rows = {
-            role: _collect(_arrow_rows(found[role], columns, class_names), _Reading(columns, role, model, folder))
-            for role in names
-        }
-        del found
-    return _Source(rows, names, class_names, licence_of(ref, folder), revision=commit)
-
-
-def _prepared(folder: Path, cache: str, names: dict[str, str]) -> dict[str, Any]:
-    """Role to its split, converted by `datasets` into `cache`."""
-    datasets.disable_progress_bars()
-    try:
-        splits = datasets.load_dataset(str(folder), cache_dir=cache)
-    except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        hint = "A dataset of several configurations or with a loading script can be exported to Parquet and uploaded."
-        raise DatasetInvalid(f"The dataset cannot be opened: {detail}", hint=hint, pointer=f"{POINTER}/ref") from error
-    for role, name in names.items():
-        if name not in splits:
-            raise DatasetInvalid(
-                f"The dataset has no split {name!r} for {role}. Splits: {', '.join(splits)}.",
-                pointer=f"{POINTER}/splits/{role}",
+            role: _collect(
+                (batch for file in shards for batch in reading.batches_of(into, files.index(file))),
+                _Reading(columns, role, model, folder),
             )
-    return {role: splits[name] for role, name in names.items()}
+            for role, shards in found.files.items()
+        }
+    return rows, told["class_names"]
 
 
-def _arrow_rows(split: Any, columns: Columns, class_names: list[str] | None) -> Iterator[tuple[pa.Array, pa.Array]]:
-    for batch in split.data.table.select([columns.input, columns.label]).to_batches():
-        yield batch.column(0), label_names(batch.column(1), class_names)
+def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
+    question = confined.Reading(
+        reading.__name__, asked, blames=DatasetInvalid, pointer=POINTER, reads=files, writes=[into], limits=_LIMITS
+    )
+    return confined.run(question, meanwhile)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from app.domain.errors import DatasetInvalid, UnsupportedModel
 from app.sources.columns import check_pixels, is_pixels
 from app.sources.images import PREPROCESSOR
 from app.sources.splits import POINTER
+from worker.sources.foreign import foreign
 
 Floats = npt.NDArray[np.float32]
 Shape = Sequence[int]
@@ -62,11 +63,8 @@ def load_processor(folder: Path, shape: Shape) -> Any:
     if not (folder / PREPROCESSOR).is_file():
         return usual_processor(shape)
     options = {"backend": "pil", "trust_remote_code": False, "local_files_only": True}
-    try:
+    with foreign("The model's image processor cannot be opened"):
         return AutoImageProcessor.from_pretrained(folder, **options)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnsupportedModel(f"The model's image processor cannot be opened: {reason}", pointer="/model") from error
 
 
 def usual_processor(shape: Shape, white: int | None = WHITES[2]) -> Any:
@@ -120,10 +118,8 @@ def prepare(images: Images, rows: Sequence[int], processor: Any, shape: Shape) -
 
 
 def _processed(processor: Any, images: list[Any], **options: Any) -> Floats:
-    try:
+    with foreign("The model's image processor cannot serve"):
         values: Floats = processor(images=images, return_tensors="np", **options)["pixel_values"]
-    except (ValueError, TypeError) as error:
-        raise UnsupportedModel(f"The model's image processor cannot serve: {error}", pointer="/model") from error
     return values
 
 

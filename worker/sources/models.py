@@ -7,39 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources.allowed import Allowed
+from app.sources.cache import Cache
 from app.sources.demo import Licence
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
 from app.sources.places import model_place
-from app.sources.references import NOTHING, Shelf, parse
+from app.sources.references import NOTHING, Reference, Shelf, parse
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
-from worker.sources.hub import fetch
+from worker.sources.foreign import foreign, open_tokenizer
+from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
+from worker.sources.probing import probe
 
 DEFAULT_LENGTH = 512
 _OPENERS: dict[Task, Any] = {"text": AutoModelForSequenceClassification, "image": AutoModelForImageClassification}
-
-_UNOPENED = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
-    StrictDataclassError,
-)
-"""What a damaged or foreign folder makes of transformers."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +51,23 @@ class LoadedModel:
 
 
 def load_model(
-    ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING, device: torch.device | str = "cpu"
+    ref: str,
+    *,
+    allow_paths: Allowed,
+    shelf: Shelf = NOTHING,
+    device: torch.device | str = "cpu",
+    cache: Cache | None = None,
 ) -> LoadedModel:
     """The model behind any reference. Raises what `describe_model` raises, and SourceUnavailable for the hub.
 
-    Weights that are missing or of another shape are an error, never silently made up.
+    Weights that are missing or of another shape are an error, never silently made up. A stranger's tokenizer is tried
+    by a confined process first (ResourceLimit), once for each content where there is a `cache`.
     """
     known = parse(ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
-    folder, commit = fetch(known, "model") if known.kind == "hub" else (model_place(known, pointer=POINTER), None)
+    folder, commit = _place(known)
     info = describe_folder(known, folder)
+    if info.task == "text" and known.kind != "demo":
+        probe(folder, cache)
     model = _load_weights(folder, info)
     facts = ModelFacts(
         ref=ref,
@@ -94,9 +91,17 @@ def load_model(
     )
 
 
+def _place(ref: Reference) -> tuple[Path, str | None]:
+    """The folder, and the commit of what came from the hub."""
+    if ref.kind != "hub":
+        return model_place(ref, pointer=POINTER), None
+    snapshot = fetch(ref, "model", model_files)
+    return snapshot.folder, snapshot.commit
+
+
 def _load_weights(folder: Path, info: ModelInfo) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
+    with foreign("transformers cannot open the model"):
         model, loading = _OPENERS[info.task].from_pretrained(
             folder,
             trust_remote_code=False,
@@ -105,8 +110,6 @@ def _load_weights(folder: Path, info: ModelInfo) -> Any:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except _UNOPENED as error:
-        raise UnsupportedModel(f"transformers cannot open the model: {_first_line(error)}", pointer=POINTER) from error
     faults = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
     if faults:
         raise UnsupportedModel(
@@ -120,14 +123,7 @@ def _load_weights(folder: Path, info: ModelInfo) -> Any:
 
 
 def _load_tokenizer(folder: Path, model: Any) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-        raise UnsupportedModel(
-            f"The model's tokenizer cannot be opened: {_first_line(error)}",
-            hint="Save it beside the model with tokenizer.save_pretrained.",
-            pointer=POINTER,
-        ) from error
+    tokenizer = open_tokenizer(folder)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise UnsupportedModel(
@@ -135,7 +131,3 @@ def _load_tokenizer(folder: Path, model: Any) -> Any:
             pointer=POINTER,
         )
     return tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

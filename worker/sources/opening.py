@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -71,11 +71,22 @@ class Sources:
 
 
 def open_sources(
-    spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING, device: torch.device, cache: Cache | None = None
+    spec: JobSpec,
+    *,
+    allow_paths: Allowed,
+    shelf: Shelf = NOTHING,
+    device: torch.device,
+    cache: Cache | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Sources:
-    """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows."""
-    model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device)
-    data = load_dataset(spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf)
+    """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows.
+
+    What `meanwhile` raises ends the reading of data.
+    """
+    model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    data = load_dataset(
+        spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
+    )
     names = list(linear_layers(model.model))
     touched = layers_touched(names, spec.layers, model.family, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
@@ -92,10 +103,10 @@ def open_sources(
     )
 
 
-def open_for(settings: Settings, spec: JobSpec, shelf: Shelf) -> Sources:
+def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callable[[], None] = lambda: None) -> Sources:
     """The same as a worker with these settings does it: on its device, with its cache."""
     cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
-    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache)
+    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
 
 
 def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:

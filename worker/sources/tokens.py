@@ -1,4 +1,4 @@
-"""Splits that were tokenised before, kept on this machine as Arrow under the name of what decides them.
+"""Splits that were tokenised before, kept on this machine with their digest under the name of what decides them.
 
 That is the texts, the tokenizer and the length they are cut to: other models with the same tokenizer find them too.
 """
@@ -6,10 +6,12 @@ That is the texts, the tokenizer and the length they are cut to: other models wi
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import structlog
@@ -20,8 +22,9 @@ from pyarrow import feather
 from app.sources.cache import Cache
 from worker.examples import token_ids
 
-FILE = "tokens.arrow"
+FILE = "tokens.sealed"
 COLUMN = "input_ids"
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 log = structlog.get_logger()
 
@@ -29,24 +32,50 @@ log = structlog.get_logger()
 def kept_token_ids(cache: Cache, texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
     """What `token_ids` gives, read from the cache where it is there, and put there where it is not.
 
-    A cache that cannot be written, or a file that cannot be read, costs no more than the time to tokenise.
+    A cache that cannot be written, or a file that is not what was written, costs no more than the time to tokenise; the
+    file is made anew.
     """
     key = identity(texts, tokenizer, max_length)
     if key is None:
         return token_ids(texts, tokenizer, max_length)
 
+    made: list[list[list[int]]] = []
+
     def make(folder: Path) -> None:
-        made = pa.array(token_ids(texts, tokenizer, max_length), pa.list_(pa.int32()))
-        feather.write_feather(pa.table({COLUMN: made}), folder / FILE, compression="zstd")
+        made.append(token_ids(texts, tokenizer, max_length))
+        _seal(made[0], folder / FILE)
 
     try:
         with cache.held(f"tokens-{key}", make) as entry:
-            found: list[list[int]] = feather.read_table(entry / FILE, memory_map=False)[COLUMN].to_pylist()
-            if len(found) == len(texts):
+            if made:
+                return made[0]
+            found = _unsealed(entry / FILE)
+            if found is not None and len(found) == len(texts):
                 return found
+            log.warning("kept_tokens_damaged", entry=entry.name)
+            make(entry)
     except (OSError, pa.ArrowException, KeyError) as error:
         log.warning("tokens_not_kept", error=str(error).splitlines()[0])
-    return token_ids(texts, tokenizer, max_length)
+    return made[0] if made else token_ids(texts, tokenizer, max_length)
+
+
+def _seal(ids: list[list[int]], file: Path) -> None:
+    """Written whole or not at all, also where it is there already: the sha256 of the Arrow bytes, then these."""
+    sink = io.BytesIO()
+    feather.write_feather(pa.table({COLUMN: pa.array(ids, pa.list_(pa.int32()))}), sink, compression="zstd")
+    making = file.with_name(f"{uuid4().hex}.making")
+    making.write_bytes(hashlib.sha256(sink.getbuffer()).digest() + sink.getbuffer())
+    making.replace(file)
+
+
+def _unsealed(file: Path) -> list[list[int]] | None:
+    """What `_seal` has written; None where a byte of it is another one now."""
+    content = memoryview(file.read_bytes()) if file.is_file() else memoryview(b"")
+    arrow = content[_DIGEST_BYTES:]
+    if hashlib.sha256(arrow).digest() != content[:_DIGEST_BYTES]:
+        return None
+    ids: list[list[int]] = feather.read_table(pa.BufferReader(arrow))[COLUMN].to_pylist()
+    return ids
 
 
 def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import feather
+from structlog.testing import capture_logs
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import worker.sources.tokens
@@ -15,7 +18,7 @@ from microlith.contract import JobSpec
 from tests.work import DEMO
 from worker.examples import token_ids
 from worker.sources.opening import Sources, open_sources
-from worker.sources.tokens import FILE, identity, kept_token_ids
+from worker.sources.tokens import COLUMN, FILE, identity, kept_token_ids
 
 TINY = Path(__file__).parents[3] / "app" / "demo" / "bert-tiny-wordnet"
 TEXTS = ["a warm-blooded animal", "", "food", "naïve \ud800 text that is longer than the others", "food"]
@@ -70,14 +73,27 @@ def test_other_texts_lengths_and_tokenizers_have_tokens_of_their_own(tokenizer: 
     assert identity(TEXTS, object(), 6) is None, "one that does not say what it is"
 
 
-def test_a_damaged_file_costs_the_time_to_tokenise_and_nothing_else(
-    cache: Cache, tokenizer: Any, calls: list[int]
-) -> None:
+@pytest.mark.parametrize("damage", ["cut", "one entry changed", "emptied", "gone", "another's"])
+def test_a_damaged_file_is_made_anew_and_said(damage: str, cache: Cache, tokenizer: Any, calls: list[int]) -> None:
     expected = kept_token_ids(cache, ["food"], tokenizer, 6)
     [file] = cache.folder.rglob(FILE)
-    file.write_bytes(file.read_bytes()[:40])
-    assert kept_token_ids(cache, ["food"], tokenizer, 6) == expected
-    assert calls == [1, 1]
+    kept = file.read_bytes()
+    table = pa.table({COLUMN: pa.array([[101, 7, 102]], pa.list_(pa.int32()))})
+    with pa.BufferOutputStream() as sink:
+        feather.write_feather(table, sink, compression="zstd")
+        other = sink.getvalue().to_pybytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        contents = {"cut": kept[:40], "one entry changed": kept[:32] + other, "emptied": b"", "another's": other}
+        file.write_bytes(contents[damage])
+    with capture_logs() as said:
+        for _ in range(2):
+            assert kept_token_ids(cache, ["food"], tokenizer, 6) == expected
+    assert calls == [1, 1], "the second time it is read again"
+    assert [line["event"] for line in said] == ["kept_tokens_damaged"]
+    assert file.read_bytes() == kept
+    assert [there.name for there in file.parent.iterdir()] == [FILE]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, tokenizer: Any) -> None:
