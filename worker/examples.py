@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from worker.sources.foreign import foreign
+
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-TOGETHER = 1000
+TOGETHER, CHARACTERS_TOGETHER = 1000, 4_000_000
 """Texts that are tokenised at a time: all that a tokenizer says of a text takes a hundred times as much as its ids."""
 
 
@@ -157,10 +159,28 @@ def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, m
 
 
 def token_ids(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
-    """Texts as ids: special tokens included, truncated to `max_length`, not padded."""
+    """Texts as ids: special tokens included, truncated to `max_length`, not padded.
+
+    Raises UnsupportedModel for a tokenizer that breaks.
+    """
     options = {"truncation": True, "max_length": max_length, "padding": False}
     unasked = {"return_attention_mask": False, "return_token_type_ids": False}
     ids: list[list[int]] = []
-    for start in range(0, len(texts), TOGETHER):
-        ids += tokenizer(list(texts[start : start + TOGETHER]), **options, **unasked)["input_ids"]
+    for some in _portions(texts):
+        with foreign("The model's tokenizer cannot read the texts"):
+            ids += tokenizer(some, **options, **unasked)["input_ids"]
     return ids
+
+
+def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
+    """All texts in order, so many at a time; fewer where they are long, one at least."""
+    some: list[str] = []
+    characters = 0
+    for text in texts:
+        if some and (len(some) == TOGETHER or characters + len(text) > CHARACTERS_TOGETHER):
+            yield some
+            some, characters = [], 0
+        some.append(text)
+        characters += len(text)
+    if some:
+        yield some

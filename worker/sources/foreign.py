@@ -11,6 +11,8 @@ from app.domain.errors import MicrolithError, UnsupportedModel
 from app.domain.telling import told
 
 POINTER = "/model"
+_PANIC = "PanicException"
+"""What breaks in a library of Rust's, which is no Exception to Python."""
 
 
 @contextmanager
@@ -20,7 +22,9 @@ def foreign(what: str, hint: str | None = None) -> Iterator[None]:
         yield
     except (MicrolithError, MemoryError):
         raise
-    except Exception as error:  # of whatever kind: libraries have no list of what a file can make of them
+    except BaseException as error:  # of whatever kind: libraries have no list of what a file can make of them
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         raise UnsupportedModel(f"{what}: {first_line(error)}", hint=hint, pointer=POINTER) from error
 
 

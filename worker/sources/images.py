@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from transformers import AutoImageProcessor
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from app.domain.errors import DatasetInvalid, UnsupportedModel
+from app.domain.errors import DatasetInvalid, ResourceLimit, UnsupportedModel
 from app.sources.columns import check_pixels, is_pixels
 from app.sources.images import PREPROCESSOR
 from app.sources.splits import POINTER
@@ -34,7 +35,11 @@ Images = Floats | list[bytes | Path]
 
 WHITES = (1, 16, 255, 65535)
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_CHUNK = 64
+MAX_PIXELS = 50_000_000
+"""Of one image file, told by its header before it is decoded."""
+
+_CHUNK, _CHUNK_OF_FILES = 64, 8
+"""Images that are prepared at a time."""
 
 
 def stored_images(batch: pa.Array, column: str, shape: Shape, folder: Path | None) -> Images:
@@ -98,11 +103,13 @@ def prepare(images: Images, rows: Sequence[int], processor: Any, shape: Shape) -
     """Pixel values [len(images), channels, height, width] of `rows`; what is not asked for is neither decoded nor set.
 
     Lists of numbers keep their size, files are resized as the processor says. Raises DatasetInvalid for a file that is
-    no image, UnsupportedModel for a processor whose images are not the model's.
+    no image, ResourceLimit for one of more than MAX_PIXELS, and UnsupportedModel for a processor whose images are not
+    the model's.
     """
     prepared = np.zeros((len(images), *shape), np.float32)  # untouched pages of zeros cost no memory
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
+    together = _CHUNK if isinstance(images, np.ndarray) else _CHUNK_OF_FILES
+    for start in range(0, len(rows), together):
+        chunk = rows[start : start + together]
         if isinstance(images, np.ndarray):
             sizes = {"do_resize": False, "do_center_crop": False, "input_data_format": "channels_first"}
             values = _processed(processor, list(images[chunk]), **sizes)
@@ -141,9 +148,10 @@ def _file(value: bytes | dict[str, Any], column: str, folder: Path | None) -> by
     if content is not None:
         return content
     name = value.get("path")
-    place: Path | None = (folder / name).resolve() if folder and name else None
-    if place and folder and place.is_relative_to(folder.resolve()) and place.is_file():
-        return place
+    with suppress(OSError, ValueError):  # no name that a file can have
+        place: Path | None = (folder / name).resolve() if folder and name else None
+        if place and folder and place.is_relative_to(folder.resolve()) and place.is_file():
+            return place
     raise DatasetInvalid(
         f"An image of column {column} has no bytes, and {name!r} is no file of the dataset.",
         hint="Save the images inside the Parquet files, as `datasets` does with push_to_hub.",
@@ -157,6 +165,12 @@ def _decode(file: bytes | Path, row: int, shape: Shape) -> Image.Image:
         raise UnsupportedModel(f"Image files have 1, 3 or 4 channels; the model takes {shape[0]}.", pointer="/model")
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ResourceLimit(
+                    f"The image of row {row} has {image.width:,} × {image.height:,} pixels; at most {MAX_PIXELS:,} are "
+                    "decoded.",
+                    pointer=POINTER,
+                )
             if image.mode.startswith("I"):
                 raise ValueError("it has more than 8 bits a channel")
             return image.convert(mode)

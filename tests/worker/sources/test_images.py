@@ -130,7 +130,7 @@ def test_a_path_is_a_file_below_the_dataset_and_nothing_else(tmp_path):
     folder = tmp_path / "data"
     (found,) = stored([{"bytes": None, "path": "images/a.png"}], kind, folder=folder)
     assert prepare([found], [0], usual_processor(SHAPE), SHAPE).any()
-    for name in ("../outside.png", str(tmp_path / "outside.png"), "images/b.png", None):
+    for name in ("../outside.png", str(tmp_path / "outside.png"), "images/b.png", "a\0.png", "a" * 5000, None):
         with pytest.raises(DatasetInvalid, match="is no file of the dataset"):
             stored([{"bytes": None, "path": name}], kind, folder=folder)
 
