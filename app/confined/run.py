@@ -18,11 +18,13 @@ from typing import Any
 
 import structlog
 
-from app.confined.child import PROGRAM
+from app.confined.child import PROGRAM, SMALLER
 from app.confined.limits import Limits
 from app.domain.errors import InvalidInput, ResourceLimit, of_code
 
 AT_A_TIME = 2
+"""Of each module."""
+
 LOOK_SECONDS = 0.1
 _KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
 _QUIET = {
@@ -34,7 +36,8 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
-_seats = threading.BoundedSemaphore(AT_A_TIME)
+_seats: dict[str, threading.BoundedSemaphore] = {}
+"""For each module: who unpacks for minutes keeps no reader from its turn."""
 
 log = structlog.get_logger()
 
@@ -59,9 +62,10 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
     """The answer, as JSON brings it.
 
     Raises the MicrolithError that was raised there, and ResourceLimit where a limit was passed. `meanwhile` is called
-    now and then, and the process ends when that raises.
+    now and then, and the process ends when that raises. A few of one module run at a time; others wait for their turn.
     """
-    with _seats, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+    seats = _seats.setdefault(reading.module, threading.BoundedSemaphore(AT_A_TIME))
+    with seats, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
         child = subprocess.Popen(
             [sys.executable, "-m", "app.confined.child", reading.module],
             stdin=subprocess.PIPE,
@@ -115,13 +119,17 @@ def _answer(said: bytes, pointer: str | None) -> Any:
 def _explained(code: int | None, complaint: str, reading: Reading) -> InvalidInput:
     """What a process that gave no answer means for who sent the files."""
     log.warning("reader_ended", module=reading.module, code=code, said=complaint)
+    limits = reading.limits
+    memory = f"{limits.memory_bytes // 1_000_000:,} MB"
     if code is None:
-        return ResourceLimit("Reading it takes longer than it may.", pointer=reading.pointer)
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return ResourceLimit("Reading it takes more work or memory than it may.", pointer=reading.pointer)
-    if any(word in complaint for word in ("bad_alloc", "MemoryError", "memory allocation of")):
-        return ResourceLimit("Reading it takes more memory than it may.", pointer=reading.pointer)
-    return reading.blames("The files end the process that reads them.", pointer=reading.pointer)
+        takes = f"longer than it may ({limits.wall_seconds:,.0f} seconds)"
+    elif any(word in complaint for word in ("bad_alloc", "MemoryError", "memory allocation of")):
+        takes = f"more memory than it may ({memory})"
+    elif code in (-signal.SIGXCPU, -signal.SIGKILL):
+        takes = f"more work or memory than it may ({limits.cpu_seconds:,} seconds of a processor, {memory})"
+    else:
+        return reading.blames("The files end the process that reads them.", pointer=reading.pointer)
+    return ResourceLimit(f"Reading it takes {takes}.", hint=SMALLER, pointer=reading.pointer)
 
 
 def _scratch(writes: Sequence[Path]) -> dict[str, str]:
