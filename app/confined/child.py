@@ -23,6 +23,7 @@ from app.domain.errors import MicrolithError, ResourceLimit
 PROGRAM = Path(__file__).resolve().parents[2]
 """Where our packages are."""
 
+SMALLER = "Make the file smaller: fewer columns, smaller row groups, shorter texts."
 SYSTEM = ("/usr", "/lib", "/lib64", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/urandom")
 
 
@@ -32,18 +33,20 @@ def main() -> None:
     asked: dict[str, Any] = json.load(sys.stdin)
     _go_first()
     os.nice(10)
-    Limits(**asked["limits"]).impose()
+    limits = Limits(**asked["limits"])
+    limits.impose()
     writes = [Path(place) for place in asked["writes"]]
     fence([*_libraries(), *(Path(place) for place in asked["reads"])], [*writes, Path("/dev/null")])
     refuse_the_outside()
-    json.dump(_told(module, asked["question"]), sys.stdout)
+    json.dump(_told(module, asked["question"], limits), sys.stdout)
 
 
-def _told(module: Any, question: Any) -> dict[str, Any]:
+def _told(module: Any, question: Any, limits: Limits) -> dict[str, Any]:
     try:
         return {"answer": module.answer(question)}
     except MemoryError:
-        error: MicrolithError = ResourceLimit("Reading it takes more memory than it may.")
+        memory = f"{limits.memory_bytes // 1_000_000:,} MB"
+        error: MicrolithError = ResourceLimit(f"Reading it takes more memory than it may ({memory}).", hint=SMALLER)
     except MicrolithError as known:
         error = known
     return {"error": {"code": error.code, "detail": error.detail, "hint": error.hint, "pointer": error.pointer}}

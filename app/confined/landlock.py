@@ -37,20 +37,25 @@ class _PathRule(ctypes.Structure):
     _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
 
 
+def version() -> int:
+    """The version of Landlock in this kernel; below 1 where there is none."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    return int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _VERSION))
+
+
 def fence(reads: Iterable[Path], writes: Iterable[Path]) -> bool:
     """Leave this process only files below `reads`, and below `writes` to change; False where the kernel cannot.
 
     What is open already stays open.
     """
-    if not sys.platform.startswith("linux"):
+    there = version()
+    if there < 1:
         return False
     kernel = ctypes.CDLL(None, use_errno=True)
-    version = kernel.syscall(_CREATE_RULESET, None, 0, _VERSION)
-    if version < 1:
-        return False
-    known = _RIGHTS[max(number for number in _RIGHTS if number <= version)]
-    attributes = _Ruleset(known, _TCP if version >= 4 else 0, _SCOPED if version >= 6 else 0)
-    size = 8 if version < 4 else 16 if version < 6 else 24
+    known = _RIGHTS[max(number for number in _RIGHTS if number <= there)]
+    attributes = _Ruleset(known, _TCP if there >= 4 else 0, _SCOPED if there >= 6 else 0)
+    size = 8 if there < 4 else 16 if there < 6 else 24
     ruleset = _checked(kernel.syscall(_CREATE_RULESET, ctypes.byref(attributes), size, 0))
     for places, rights in ((reads, _READING), (writes, _WRITING)):
         for place in places:

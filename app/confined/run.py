@@ -11,20 +11,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from app.confined.child import PROGRAM
+from app.confined.child import PROGRAM, SMALLER
 from app.confined.limits import Limits
 from app.domain.disk import disk_fault
-from app.domain.errors import InvalidInput, MicrolithError, ResourceLimit, of_code
+from app.domain.errors import InvalidInput, MicrolithError, Overloaded, ResourceLimit, of_code
 
 AT_A_TIME = 2
+"""Of each module."""
+
+SEAT_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 TOO_MANY_OPEN = os.strerror(errno.EMFILE)
 """In there it is a limit of ours, which the files have met."""
@@ -39,7 +42,8 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
-_seats = threading.BoundedSemaphore(AT_A_TIME)
+_seats: dict[str, threading.BoundedSemaphore] = {}
+"""For each module: who unpacks for minutes keeps no reader from its turn."""
 
 log = structlog.get_logger()
 
@@ -64,9 +68,10 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
     """The answer, as JSON brings it.
 
     Raises the MicrolithError that was raised there, and ResourceLimit where a limit was passed. `meanwhile` is called
-    now and then, and the process ends when that raises.
+    now and then, and the process ends when that raises. A few of one module run at a time; others wait for their turn,
+    and are Overloaded where it does not come within a minute.
     """
-    with _seats, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+    with _seat(reading), tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
         child = subprocess.Popen(
             [sys.executable, "-m", "app.confined.child", reading.module],
             stdin=subprocess.PIPE,
@@ -85,6 +90,18 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
         if code == 0:
             return _answer(said.read(reading.limits.file_bytes), reading.pointer)
         raise _explained(code, complained.read()[-2000:].decode(errors="replace"), reading)
+
+
+@contextmanager
+def _seat(reading: Reading) -> Iterator[None]:
+    """A turn for the module. Raises Overloaded where it does not come soon: a thread waits here."""
+    seats = _seats.setdefault(reading.module, threading.BoundedSemaphore(AT_A_TIME))
+    if not seats.acquire(timeout=SEAT_SECONDS):
+        raise Overloaded("Too many files are being read.", hint="Send it again when they are; nothing was begun.")
+    try:
+        yield
+    finally:
+        seats.release()
 
 
 def _asked(reading: Reading) -> bytes:
@@ -120,16 +137,18 @@ def _answer(said: bytes, pointer: str | None) -> Any:
 def _explained(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
     """What a process that gave no answer means for who sent the files, unless our own disk has ended it."""
     log.warning("reader_ended", module=reading.module, code=code, said=complaint)
+    limits = reading.limits
+    memory = f"{limits.memory_bytes // 1_000_000:,} MB"
     if code is None:
-        return ResourceLimit("Reading it takes longer than it may.", pointer=reading.pointer)
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return ResourceLimit("Reading it takes more work or memory than it may.", pointer=reading.pointer)
-    if any(word in complaint for word in ("bad_alloc", "MemoryError", "memory allocation of")):
-        return ResourceLimit("Reading it takes more memory than it may.", pointer=reading.pointer)
-    full = disk_fault(OSError(complaint), "The reader of files")
-    if full and TOO_MANY_OPEN not in complaint:
-        return full
-    return reading.blames("The files end the process that reads them.", pointer=reading.pointer)
+        takes = f"longer than it may ({limits.wall_seconds:,.0f} seconds)"
+    elif any(word in complaint for word in ("bad_alloc", "MemoryError", "memory allocation of")):
+        takes = f"more memory than it may ({memory})"
+    elif code in (-signal.SIGXCPU, -signal.SIGKILL):
+        takes = f"more work or memory than it may ({limits.cpu_seconds:,} seconds of a processor, {memory})"
+    else:
+        full = disk_fault(OSError(complaint), "The reader of files") if TOO_MANY_OPEN not in complaint else None
+        return full or reading.blames("The files end the process that reads them.", pointer=reading.pointer)
+    return ResourceLimit(f"Reading it takes {takes}.", hint=SMALLER, pointer=reading.pointer)
 
 
 def _scratch(writes: Sequence[Path]) -> dict[str, str]:

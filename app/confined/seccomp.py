@@ -38,9 +38,14 @@ class _Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step))]
 
 
+def is_there() -> bool:
+    """Whether this kernel filters calls, and we know the numbers that they have on this processor."""
+    return sys.platform.startswith("linux") and platform.machine() in _MACHINES
+
+
 def refuse_the_outside() -> bool:
     """No socket, no other program, no look into another process from now on; False where the kernel cannot."""
-    if not sys.platform.startswith("linux") or platform.machine() not in _MACHINES:
+    if not is_there():
         return False
     processor, calls = _MACHINES[platform.machine()]
     refused = (*calls, _IO_URING_SETUP, _PIDFD_GETFD)

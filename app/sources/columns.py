@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
-from app.sources.splits import POINTER
-from app.sources.tables import Schema, is_binary
+from app.sources.bounds import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, is_storable, listed, shown, within
+from app.sources.tables import Schema, is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
@@ -43,28 +43,39 @@ def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None)
             hint=f"Name the column in `{field}`.",
             pointer=f"{POINTER}/{other}",
         )
-    return Columns(
-        task=task,
-        input=_choose(getattr(source, field), usual, schema, field),
-        label=_choose(source.label_column, LABEL_COLUMNS, schema, "label_column"),
-    )
+    chosen = _choose(getattr(source, field), usual, schema, field)
+    label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column")
+    if chosen == label:
+        raise DatasetInvalid(
+            f"Column {shown(label)} is named both as `{field}` and as `label_column`.",
+            hint="Name the column of the classes in `label_column`.",
+            pointer=f"{POINTER}/label_column",
+        )
+    return Columns(task, chosen, label)
 
 
 def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
-    """DatasetInvalid where a column is missing, or its type cannot be text, an image of that shape, or a label."""
+    """DatasetInvalid where a column is missing, or its type cannot be text, an image of that shape, or a label.
+
+    ResourceLimit where the data names more classes than it may.
+    """
     for column in (columns.input, columns.label):
         if column not in schema.types:
-            raise DatasetInvalid(f"A file has no column {column}. Columns: {', '.join(schema.types)}.", pointer=POINTER)
+            columns_there = listed(list(schema.types))
+            raise DatasetInvalid(f"A file has no column {shown(column)}. Columns: {columns_there}.", pointer=POINTER)
+    _check_class_names(schema.class_names.get(columns.label, []))
     kind = schema.types[columns.input]
     if columns.task == "image":
         _check_image_type(kind, columns.input, image_shape)
     # An untyped column holds nothing but nulls so far; counting says how many.
-    elif not (_is_text(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(f"Column {columns.input} holds {kind}, not text.", pointer=f"{POINTER}/text_column")
-    kind = schema.types[columns.label]
-    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    elif not (is_text(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
-            f"Column {columns.label} holds {kind}. Labels are whole numbers (class ids) or names.",
+            f"Column {columns.input} holds {shown(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
+        )
+    kind = schema.types[columns.label]
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise DatasetInvalid(
+            f"Column {columns.label} holds {shown(str(kind))}. Labels are whole numbers (class ids) or names.",
             pointer=f"{POINTER}/label_column",
         )
 
@@ -112,7 +123,7 @@ def _choose(named: str | None, usual: Iterable[str], schema: Schema, field: str)
         if name in schema.types:
             return name
     raise DatasetInvalid(
-        f"The data has no column {' or '.join(wanted)}. Columns: {', '.join(schema.types)}.",
+        f"The data has no column {' or '.join(map(shown, wanted))}. Columns: {listed(list(schema.types))}.",
         hint=None if named else f"Name it in `{field}` of the dataset object.",
         pointer=f"{POINTER}/{field}",
     )
@@ -129,7 +140,7 @@ def _task(source: DatasetSpec, schema: Schema) -> Task:
 def _check_image_type(kind: pa.DataType, column: str, image_shape: Sequence[int] | None) -> None:
     if not (is_pixels(kind) or is_encoded(kind)):
         raise DatasetInvalid(
-            f"Column {column} holds {kind}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
+            f"Column {column} holds {shown(str(kind))}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
             hint="Parquet holds both, JSON Lines lists of numbers.",
             pointer=f"{POINTER}/image_column",
         )
@@ -147,6 +158,13 @@ def _check_length(length: int, column: str, shape: Sequence[int]) -> None:
         )
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    inner = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
+def _check_class_names(names: Sequence[str]) -> None:
+    pointer = f"{POINTER}/label_column"
+    within(len(names), MAX_LABELS, f"The data names {len(names):,} classes", "Is it the label column?")
+    for name in names:
+        if len(name) > MAX_LABEL_CHARACTERS or not is_storable(name):
+            raise DatasetInvalid(
+                f"Class name {shown(name)} is too long or no text.",
+                hint=f"Names have at most {MAX_LABEL_CHARACTERS:,} characters, and no NUL among them.",
+                pointer=pointer,
+            )

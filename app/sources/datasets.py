@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed import Allowed
+from app.sources.bounds import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, shown, within
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.licences import licence_of
 from app.sources.places import Stamp, dataset_place, stamp
 from app.sources.places import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
-from app.sources.splits import POINTER, split_files
+from app.sources.splits import split_files
 from app.sources.tables import Schema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
-MAX_LABELS = 10_000
 _FIRST_ROWS = 16
 
 
@@ -64,25 +64,34 @@ def describe_dataset(
     Inputs are what `model` reads; without one they are texts, or images where there are no texts. Raises
     DatasetInvalid, naming the columns, files or splits there are, for data that cannot be used.
     """
-    local = open_dataset(source, roles, model=model, allow_paths=allow_paths, shelf=shelf)
-    if local is None:
-        return None
+    ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
+    return None if ref.kind == "hub" else describe_files(source, ref, roles, model)
+
+
+def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo | None) -> DatasetInfo:
+    """The same for a reference that has been parsed, to data on this disk.
+
+    At most MAX_LABELS different labels and MAX_COLUMNS columns are told; ResourceLimit where there are more.
+    """
+    local = _opened(source, ref, roles, model)
     columns = local.columns
     if columns.task == "image":
         for file in {file for files in local.files.values() for file in files}:
             _check_first_rows(file, columns, model)
     licence = licence_of(local.ref, local.place)
+    splits = {role: _split_info(local, role) for role in local.files}
+    _check_labels({label for split in splits.values() for label in split.labels})
     return DatasetInfo(
         id=source.ref,
         name=local.ref.title,
         revision=None,
         sha256=local.sha256,
-        columns={name: str(kind) for name, kind in local.schema.types.items()},
+        columns={name: shown(str(kind)) for name, kind in local.schema.types.items()},
         text_column=columns.input if columns.task == "text" else None,
         image_column=columns.input if columns.task == "image" else None,
         label_column=columns.label,
         class_names=local.class_names,
-        splits={role: _split_info(local, role) for role in local.files},
+        splits=splits,
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
         licence=licence.name if licence else None,
     )
@@ -98,8 +107,10 @@ def open_dataset(
 ) -> LocalDataset | None:
     """The files and columns of a dataset on this disk, checked by their schemas alone; None for `hub:`."""
     ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
-    if ref.kind == "hub":
-        return None
+    return None if ref.kind == "hub" else _opened(source, ref, roles, model)
+
+
+def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo | None) -> LocalDataset:
     place = dataset_place(ref, pointer=POINTER)
     files = split_files(place, source.splits, roles)
     schemas = [read_schema(file) for shards in files.values() for file in shards]
@@ -115,11 +126,21 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
     for file in local.files[role]:
         counts.update(_count(stamp(file), local.columns))
+        _check_labels(counts)
+    rows = counts.total()
+    within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Bring fewer rows: a sample serves as well.")
     if not counts:
         raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
     order = local.class_names or _in_order(counts)
     labels = {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}
-    return SplitInfo(rows=sum(counts.values()), labels=labels)
+    return SplitInfo(rows=rows, labels=labels)
+
+
+def _check_labels(labels: Collection[str]) -> None:
+    """ResourceLimit where all labels of a data set are more than can be told."""
+    within(len(labels), MAX_LABELS, f"The data has {len(labels):,} different labels", "Is it the label column?")
+    characters, what = sum(map(len, labels)), "The different labels have {:,} characters together"
+    within(characters, MAX_LABELS_CHARACTERS, what.format(characters), "Is it the label column?")
 
 
 def _in_order(labels: Iterable[str]) -> list[str]:
@@ -148,7 +169,7 @@ def _count(file: Stamp, columns: Columns) -> dict[str, int]:
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
             raise DatasetInvalid(
-                f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS} different values; "
+                f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values; "
                 "is it the label column?",
                 pointer=f"{POINTER}/label_column",
             )

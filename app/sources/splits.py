@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.domain.errors import DatasetInvalid
+from app.sources import bounds
+from app.sources.bounds import listed
 from microlith.contract import Splits
 
-POINTER = "/dataset"
+POINTER = bounds.POINTER
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 ROLES = ("train", "validation", "test")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
@@ -58,20 +60,22 @@ def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]
         exact = [file for file in present if str(file.relative_to(folder)) == wanted]
         found = exact or [file for file in present if _stem(file) == wanted]
         if len({(file.suffix, file.parent) for file in found}) > 1:
-            listed = ", ".join(str(file.relative_to(folder)) for file in found)
             raise DatasetInvalid(
-                f"Several files could be the {role} split: {listed}.",
+                f"Several files could be the {role} split: {_named(found, folder)}.",
                 hint="Name one of them in `splits`.",
                 pointer=f"{POINTER}/splits/{role}",
             )
         if found:
             return found
-    listed = ", ".join(str(file.relative_to(folder)) for file in present) or "none"
     raise DatasetInvalid(
-        f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {listed}.",
+        f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {_named(present, folder)}.",
         hint="Name a file per role in `splits`.",
         pointer=f"{POINTER}/splits/{role}",
     )
+
+
+def _named(files: list[Path], folder: Path) -> str:
+    return listed([str(file.relative_to(folder)) for file in files]) or "none"
 
 
 def _stem(file: Path) -> str:

@@ -1,12 +1,15 @@
 """Data files, read by column with pyarrow: Parquet, CSV and JSON Lines give the same strings and the same errors.
 
-Only the columns asked for are read. A label is a string here, whatever it is in the file: an id as its digits.
+Only the columns asked for are read, piece by piece, and what a file may hold has bounds (`bounds`). A label is a string
+here, whatever it is in the file: an id as its digits.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,17 +17,34 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
-from app.domain.errors import DatasetInvalid
+from app.domain.errors import DatasetInvalid, ResourceLimit
+from app.sources import lines, parquet
+from app.sources.bounds import (
+    BATCH_BYTES,
+    MAX_COLUMN_CHARACTERS,
+    MAX_COLUMNS,
+    MAX_LABEL_CHARACTERS,
+    MAX_ROWS,
+    MAX_TEXT_BYTES,
+    POINTER,
+    is_storable,
+    most_text_bytes,
+    shown,
+    within,
+)
 from app.sources.places import Stamp, stamp
 from app.sources.splits import FORMATS
 
 BATCH_ROWS = 4096
-_BLOCK_BYTES = 16 * 1024 * 1024
-_JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_BROKEN = (
+    *(pa.ArrowException, OSError, ValueError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, RecursionError),
+)
+"""What the libraries raise for files that are no such files."""
+
+_WIDEST_CHARACTER = 4
+"""Bytes in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +56,11 @@ class Schema:
 
 
 def schema_of(columns: pa.Schema) -> Schema:
-    """The schema of Arrow data, with the class names that `datasets` writes beside the columns."""
-    return Schema({field.name: field.type for field in columns}, _class_names(columns.metadata or {}))
+    """The schema of Arrow data, with the class names that `datasets` writes beside the columns.
+
+    Raises ResourceLimit for too many columns, DatasetInvalid for names that are given twice, too long or unstorable.
+    """
+    return Schema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
 def read_schema(file: Path) -> Schema:
@@ -51,12 +74,16 @@ def read_rows(
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
-    Labels and texts are strings, images are as they are stored.
+    Labels and texts are strings, images are as they are stored. Raises DatasetInvalid for labels that are too long,
+    ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
         names = read_schema(file).class_names.get(label_column)
+        left = most_text_bytes(file.stat().st_size)
         for batch in _batches(file, [input_column, label_column], rows):
-            yield _inputs(batch.column(0)), label_names(batch.column(1), names)
+            left -= _check_texts(file, batch.column(0), left)
+            for piece in _pieces(batch):
+                yield _inputs(piece.column(0)), _labels(file, piece.column(1), names)
 
 
 def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
@@ -64,7 +91,7 @@ def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
     with _reading(file):
         names = read_schema(file).class_names.get(label_column)
         for batch in _batches(file, [label_column], BATCH_ROWS):
-            yield label_names(batch.column(0), names)
+            yield _labels(file, batch.column(0), names)
 
 
 def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
@@ -79,103 +106,161 @@ def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
     return pc.coalesce(pc.take(pa.array(names, pa.large_string()), ids), text)
 
 
-def _inputs(column: pa.Array) -> pa.Array:
-    image = pa.types.is_nested(column.type) or is_binary(column.type)
-    return column if image else column.cast(pa.large_string())
-
-
 def is_binary(kind: pa.DataType) -> bool:
     """Whether values of this type are bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of this type are texts, each stored or all different ones once."""
+    inner = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
+
+
 def _batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    seen = 0
+    for batch in _raw_batches(file, columns, rows):
+        seen += batch.num_rows
+        within(seen, MAX_ROWS, f"{file.name} has more than {MAX_ROWS:,} rows", "Bring fewer rows.")
+        yield batch
+
+
+def _raw_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
     if form == "parquet":
-        with pyarrow.parquet.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(rows, columns=columns):
-                yield batch.select(columns)
+        yield from parquet.batches(file, columns, rows)
         return
-    reader = _open_csv(file, columns) if form == "csv" else _open_json(file, columns)
-    with reader:
+    with lines.open_csv(file, columns) if form == "csv" else lines.open_json(file, columns) as reader:
         for batch in reader:
+            batch.validate(full=True)
             yield batch.select(columns)
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch, in parts that stay small when each row gets a text of its own."""
+    inputs = batch.column(0)
+    widest = _widest(inputs) if isinstance(inputs.type, pa.DictionaryType) and is_text(inputs.type) else 0
+    rows = max(BATCH_BYTES // max(widest, 1), 1)
+    yield from (batch.slice(at, rows) for at in range(0, batch.num_rows, rows))
+
+
+def _inputs(column: pa.Array) -> pa.Array:
+    if isinstance(column.type, pa.DictionaryType):
+        column = column.dictionary_decode()
+    image = pa.types.is_nested(column.type) or is_binary(column.type)
+    return column if image else column.cast(pa.large_string())
+
+
+def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
+    """How many bytes the texts have; ResourceLimit where one has, or all together have, too many."""
+    if not is_text(inputs.type):
+        return 0
+    if _widest(inputs) > MAX_TEXT_BYTES:
+        raise ResourceLimit(
+            f"A text of {file.name} has more than {MAX_TEXT_BYTES:,} bytes.",
+            hint="Cut texts to what the model reads: a few thousand words at most.",
+            pointer=POINTER,
+        )
+    size = _size(inputs)
+    if size > left:
+        most = most_text_bytes(file.stat().st_size)
+        raise ResourceLimit(
+            f"The texts of {file.name} come to more than {most:,} bytes, far more than the file has.",
+            hint="Leave out rows that repeat one another.",
+            pointer=POINTER,
+        )
+    return size
+
+
+def _labels(file: Path, column: pa.Array, names: list[str] | None) -> pa.Array:
+    """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
+    if is_text(column.type) and _widest(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
+        _refuse_long(file.name)
+    labels = label_names(column, names)
+    if (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_LABEL_CHARACTERS:
+        _refuse_long(file.name)
+    if pc.any(pc.match_substring(labels, "\0")).as_py():
+        raise DatasetInvalid(f"A label of {file.name} has a NUL character.", pointer=f"{POINTER}/label_column")
+    return labels
+
+
+def _refuse_long(name: str) -> None:
+    raise DatasetInvalid(
+        f"A label of {name} has more than {MAX_LABEL_CHARACTERS:,} characters; is it the label column?",
+        hint="Name the column of the classes in `label_column`.",
+        pointer=f"{POINTER}/label_column",
+    )
+
+
+def _widest(texts: pa.Array) -> int:
+    """Bytes of the longest."""
+    values = texts.dictionary if isinstance(texts, pa.DictionaryArray) else texts
+    return pc.max(pc.binary_length(values)).as_py() or 0
+
+
+def _size(texts: pa.Array) -> int:
+    """Bytes of all of them, repeated ones counted each time."""
+    if isinstance(texts, pa.DictionaryArray):
+        lengths = pc.take(pc.binary_length(texts.dictionary), texts.indices)
+    else:
+        lengths = pc.binary_length(texts)
+    return pc.sum(lengths.cast(pa.int64())).as_py() or 0
 
 
 @lru_cache(maxsize=256)
 def _schema(file: Stamp) -> Schema:
     form = FORMATS[file.path.suffix.lower()]
     if form == "parquet":
-        return schema_of(pyarrow.parquet.read_schema(file.path))
+        return schema_of(parquet.schema(file.path))
     if form == "csv":
-        with _open_csv(file.path, None) as reader:
+        with lines.open_csv(file.path, None) as reader:
             return schema_of(reader.schema)
-    return Schema(_json_types(file.path), {})
+    return Schema(_checked(lines.json_types(file.path)), {})
+
+
+def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
+    """Columns by name, where the names can be told apart and kept."""
+    found = list(columns)
+    hint = "Keep the columns that are read: an input and a label."
+    within(len(found), MAX_COLUMNS, f"The data has {len(found):,} columns", hint)
+    for name, times in Counter(name for name, _ in found).items():
+        if times > 1:
+            raise DatasetInvalid(f"There are {times} columns of the name {shown(name)}.", pointer=POINTER)
+        if len(name) > MAX_COLUMN_CHARACTERS or not is_storable(name):
+            raise DatasetInvalid(
+                f"The name of column {shown(name)} is too long or no text.",
+                hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL among them.",
+                pointer=POINTER,
+            )
+    return dict(found)
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    stated = json.loads(metadata.get(b"huggingface", b"{}"))
-    features = stated.get("info", {}).get("features", {})
-    labels = {name: kind for name, kind in features.items() if isinstance(kind, dict) and kind.get("names")}
-    return {name: [str(label) for label in kind["names"]] for name, kind in labels.items()}
-
-
-def _open_csv(file: Path, columns: list[str] | None) -> pyarrow.csv.CSVStreamingReader:
-    """Quoted emptiness is a text, bare emptiness is a null; the columns asked for are read as they are written."""
-    convert = pyarrow.csv.ConvertOptions(
-        include_columns=columns,
-        column_types=dict.fromkeys(columns or [], pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    return pyarrow.csv.open_csv(
-        file,
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=convert,
-    )
-
-
-def _open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReader:
-    """Whole numbers and lists of numbers are read as such, everything else as it is written."""
-    kinds = _json_types(file)
-    schema = pa.schema([(column, _json_reading(kinds[column])) for column in columns])
-    return pyarrow.json.open_json(
-        file,
-        read_options=pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-    )
-
-
-def _json_reading(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_list(kind):
-        return pa.list_(pa.float64())
-    return pa.int64() if pa.types.is_integer(kind) else pa.string()
-
-
-def _json_types(file: Path) -> dict[str, pa.DataType]:
-    """Column types from the first record, so that a text that looks like a date stays a text."""
-    with file.open("rb") as stream:
-        record = json.loads(stream.readline(_BLOCK_BYTES) or b"null")
-    if not isinstance(record, dict):
-        raise ValueError("it must hold one JSON object per line")
-    return {name: _json_type(value) for name, value in record.items()}
-
-
-def _json_type(value: object) -> pa.DataType:
-    if isinstance(value, list):
-        return pa.list_(_json_type(value[0] if value else None))
-    return _JSON_TYPES.get(type(value), pa.null())
+    """Class names by column; columns whose names are no list have none."""
+    found = json.loads(metadata.get(b"huggingface", b"{}"))
+    for part in ("info", "features"):
+        found = found.get(part, {}) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("its `huggingface` metadata is no object with `info` and `features`")
+    named = {name: kind.get("names") for name, kind in found.items() if isinstance(kind, dict)}
+    return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
 
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
+    """Whatever is wrong with a file as bad input, without what is this machine's own."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, AttributeError, RecursionError) as error:
+    except (*_BROKEN, MemoryError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            raise ResourceLimit(
+                f"Reading {file.name} takes more memory than it may.",
+                hint="Write smaller row groups and shorter texts.",
+                pointer=POINTER,
+            ) from error
+        detail = str(getattr(error, "strerror", None) or error).strip().splitlines() or [type(error).__name__]
         raise DatasetInvalid(
-            f"{file.name} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}.",
+            f"{file.name} cannot be read: {shown(detail[0].replace(f'{file.parent}/', ''), 300).rstrip('.')}.",
             hint="Data files are Parquet, CSV with a header line, or JSON Lines (one object per line), in UTF-8.",
-            pointer="/dataset",
+            pointer=POINTER,
         ) from error

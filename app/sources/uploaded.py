@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from app import confined
+from app.confined import Limits, Reading
 from app.domain.errors import InvalidInput
 from app.sources.splits import FORMATS, ROLES, roles_in
-from app.sources.unpacking import is_archive, unpack
+from app.sources.unpacking import Bounds, is_archive, unpack
 from app.sources.weights import refuse_pickles
 from microlith.contract.uploads import DATA_FILES, MODEL_FILES, UploadKind
 
 BOUNDARY = "boundary.safetensors"
 MODEL, DATA = "model", "data"
 """Where an archive's files are, in the folder of the upload."""
+
+_MEMORY_BYTES = 500_000_000
+_BYTES_A_SECOND = 20_000_000
+"""Of what an archive may come to, written by the slowest of our machines."""
 
 
 def entry_name(kind: UploadKind, filename: str, sha256: str) -> str:
@@ -24,7 +32,11 @@ def entry_name(kind: UploadKind, filename: str, sha256: str) -> str:
 
 
 def lay_out(file: Path, kind: UploadKind, filename: str, folder: Path, *, pointer: str = "/upload") -> None:
-    """Put the content of the uploaded `file` below `folder`, which is empty. Raises InvalidInput for what is unsafe."""
+    """Put the content of the uploaded `file` below `folder`, which is empty and has the file in it.
+
+    Archives are unpacked by a confined process. Raises InvalidInput for what is unsafe, ResourceLimit for what takes
+    more than it may, and OSError where the disk is full.
+    """
     if kind == "boundary":
         file.rename(folder / BOUNDARY)
     elif kind == "model":
@@ -52,11 +64,33 @@ def _data_suffix(filename: str) -> str:
     return suffix if suffix in FORMATS else ""
 
 
+def answer(question: dict[str, Any]) -> dict[str, int | None]:
+    """Unpack as `_open` asks for it, confined; `errno` is set where this machine is at fault, not the archive."""
+    file, target = Path(question["file"]), Path(question["target"])
+    try:
+        _unpack(file, target, question["expected"], question["kept"], question["pointer"])
+    except OSError as error:
+        return {"errno": error.errno}
+    return {"errno": None}
+
+
 def _open(file: Path, target: Path, expected: Sequence[str], kept: Sequence[str], pointer: str) -> None:
-    """Unpack to `target` what is of use; all of it may lie in one folder of the archive's own."""
+    """Unpack to `target` what is of use, in a confined process."""
     if not is_archive(file):
         formats = "" if expected else f" Data of one file ends in {', '.join(FORMATS)}."
         raise InvalidInput(f"The file is neither a zip nor a tar (plain or gzip).{formats}", pointer=pointer)
+    most = Bounds().bytes_for(file)
+    seconds = 30 + most // _BYTES_A_SECOND
+    limits = Limits(_MEMORY_BYTES, cpu_seconds=seconds, wall_seconds=2 * seconds, file_bytes=most)
+    where = {"file": str(file.resolve()), "target": str(target.resolve())}
+    question = {**where, "expected": expected, "kept": kept, "pointer": pointer}
+    reading = Reading(__name__, question, InvalidInput, pointer, writes=[target.parent], limits=limits)
+    if fault := confined.run(reading)["errno"]:
+        raise OSError(fault, os.strerror(fault))
+
+
+def _unpack(file: Path, target: Path, expected: Sequence[str], kept: Sequence[str], pointer: str) -> None:
+    """All of it may lie in one folder of the archive's own."""
     whole = target.with_name(f"{target.name}.whole")
     whole.mkdir()
     unpack(file, whole, pointer=pointer)

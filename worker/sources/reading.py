@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
+from app.sources.bounds import MAX_LABELS
 from app.sources.columns import Columns, check_types, choose_columns
-from app.sources.datasets import MAX_LABELS
 from app.sources.splits import POINTER
 from app.sources.tables import read_rows, read_schema
 from microlith.contract import DatasetSpec, ModelInfo

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from app import confined
-from app.confined import Reading
+from app.confined import Reading, landlock, seccomp
 from app.confined.limits import Limits
 from app.confined.run import AT_A_TIME
 from app.domain.errors import DatasetInvalid, ResourceLimit
 
 MISDEEDS = "tests.app.confined.misdeeds"
+
+needs_landlock = pytest.mark.skipif(landlock.version() < 1, reason="this kernel has no Landlock (5.13 and later do)")
+needs_seccomp = pytest.mark.skipif(not seccomp.is_there(), reason="calls are filtered on Linux, x86-64 and ARM64")
 
 
 def ask(misdeed: str, *, reads: tuple[Path, ...] = (), writes: tuple[Path, ...] = (), **more: Any) -> Any:
@@ -42,6 +45,7 @@ def test_an_error_of_ours_comes_back_as_it_was() -> None:
     assert (told.value.hint, told.value.pointer) == ("Give it some.", "/dataset")
 
 
+@needs_landlock
 def test_a_file_that_is_asked_about_is_read_and_no_other(tmp_path: Path) -> None:
     mine, others = tmp_path / "mine", tmp_path / "others"
     for folder in (mine, others):
@@ -54,6 +58,7 @@ def test_a_file_that_is_asked_about_is_read_and_no_other(tmp_path: Path) -> None
     refused("reads", reads=(mine,), file="/etc/passwd")
 
 
+@needs_landlock
 def test_a_link_leads_to_nothing_that_could_not_be_read_without_it(tmp_path: Path) -> None:
     mine, secret = tmp_path / "mine", tmp_path / "secret"
     mine.mkdir()
@@ -63,6 +68,7 @@ def test_a_link_leads_to_nothing_that_could_not_be_read_without_it(tmp_path: Pat
     refused("reads", reads=(mine,), file=str(mine / "link"))
 
 
+@needs_landlock
 def test_only_the_folder_that_is_given_can_be_written_to(tmp_path: Path) -> None:
     mine, others = tmp_path / "mine", tmp_path / "others"
     mine.mkdir()
@@ -71,6 +77,7 @@ def test_only_the_folder_that_is_given_can_be_written_to(tmp_path: Path) -> None
     refused("writes", reads=(others,), writes=(mine,), file=str(others / "new"))
 
 
+@needs_seccomp
 def test_no_socket_is_opened() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         refused("connects", port=server.getsockname()[1])
@@ -78,8 +85,13 @@ def test_no_socket_is_opened() -> None:
     refused("resolves", family="AF_UNIX")
 
 
-def test_no_other_program_is_run_and_no_other_process_signalled() -> None:
+@needs_seccomp
+def test_no_other_program_is_run() -> None:
     refused("runs")
+
+
+@pytest.mark.skipif(landlock.version() < 6, reason="this kernel's Landlock keeps no signals in (6.12 and later do)")
+def test_no_other_process_is_signalled() -> None:
     refused("signals", pid=os.getpid())
 
 

@@ -1,0 +1,66 @@
+"""How much a data file may hold. Each bound is checked before anything of that size is made, or while it is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.domain.errors import ResourceLimit
+
+POINTER = "/dataset"
+"""Where a request names its data."""
+
+MAX_ROWS = 20_000_000
+"""Of a split."""
+
+MAX_COLUMNS = 1_000
+MAX_FIELDS = 10_000
+"""Columns of a Parquet file with all that is nested in them."""
+
+MAX_COLUMN_CHARACTERS = 500
+"""Of a column's name."""
+
+MAX_LABELS = 10_000
+"""Different ones of a data set, and class names of a column."""
+
+MAX_LABEL_CHARACTERS = 1_000
+MAX_LABELS_CHARACTERS = 1_000_000
+"""Of the different labels of a data set together."""
+
+MAX_TEXT_BYTES = 2_000_000
+MAX_FOOTER_BYTES = 16_000_000
+MAX_HEADER_BYTES = 1_000_000
+"""Of the line of column names of a CSV file."""
+
+BATCH_BYTES = 16_000_000
+"""About as much as is in memory at once of what a file holds."""
+
+_ANY_GROWTH_BYTES, _GROWTH = 256_000_000, 50
+_SHOWN, _SHOWN_CHARACTERS = 20, 100
+
+
+def most_text_bytes(size: int) -> int:
+    """How much text a file of this size may come to, in bytes: text compresses tenfold, bombs a thousandfold."""
+    return _ANY_GROWTH_BYTES + _GROWTH * size
+
+
+def within(count: int, most: int, what: str, hint: str) -> None:
+    """ResourceLimit where a file has more than `most` of something."""
+    if count > most:
+        raise ResourceLimit(f"{what}; at most {most:,} are read.", hint=hint, pointer=POINTER)
+
+
+def is_storable(text: str) -> bool:
+    """Whether a database keeps it: no NUL, and no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def shown(text: str, most: int = _SHOWN_CHARACTERS) -> str:
+    """A stranger's words as a message may repeat them."""
+    plain = "".join(character if character.isprintable() else "�" for character in text[:most])
+    return plain if len(text) <= most else f"{plain}…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(shown(name) for name in names[:_SHOWN]) + more
