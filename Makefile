@@ -12,6 +12,9 @@ PORT ?= 8000
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
+# How many examples of everything the long form of the fuzz tests tries.
+FUZZ ?= 2000
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUNTIME := $(VENV)/.runtime
@@ -20,7 +23,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries docs \
+.PHONY: help demo serve test fuzz browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries docs \
 	docs-serve check format snapshots lock clean
 
 help: ## List what can be made
@@ -41,6 +44,9 @@ browser: ## Install Chromium, which the tests of the pages use (Debian and Ubunt
 
 screenshots: $(DEV) ## Take the pictures of the documentation: a real job's results, in Chromium
 	$(TEST_ENV) $(BIN)/python -m tests.web.screenshots
+
+fuzz: $(DEV) ## Send the service whatever may be sent, for a long time (FUZZ=2000 examples of everything)
+	MICROLITH_FUZZ=$(FUZZ) $(TEST_ENV) $(BIN)/python -m pytest --timeout 0 tests/app/fuzz tests/security
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e

@@ -59,10 +59,10 @@ def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     return library.model(ref)
 
 
-@router.delete("/models/{model_id}", status_code=204, response_class=Response, responses=documented(NotFound))
-def delete_model(model_id: str, library: CallersLibrary) -> None:
+@router.delete("/models/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
+def delete_model(ref: str, library: CallersLibrary) -> None:
     """Forget a registered model and its upload. Jobs keep their results; one that has not begun fails."""
-    library.delete("model", model_id)
+    library.delete("model", ref)
 
 
 @router.post(
@@ -91,7 +91,7 @@ def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     return library.dataset(ref)
 
 
-@router.delete("/datasets/{dataset_id}", status_code=204, response_class=Response, responses=documented(NotFound))
-def delete_dataset(dataset_id: str, library: CallersLibrary) -> None:
+@router.delete("/datasets/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
+def delete_dataset(ref: str, library: CallersLibrary) -> None:
     """Forget a registered dataset and its upload. Jobs keep their results; one that has not begun fails."""
-    library.delete("dataset", dataset_id)
+    library.delete("dataset", ref)

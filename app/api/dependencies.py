@@ -5,12 +5,13 @@ What waits for nothing is `async`, so that it is done at once: anything else cos
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from app.api.event_stream import HIGHEST, LAST_EVENT
 from app.api.pagination import MAX_LIMIT, Cursor
@@ -85,7 +86,19 @@ async def _watching(backend: AnyBackend, caller: Caller) -> Watching:
     return Watching(backend, caller)
 
 
-Moment = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
+def _written_out(time: Any) -> Any:
+    if isinstance(time, str) and not WRITTEN_TIME.match(time):
+        raise ValueError("write a time as 2026-11-01T12:00:00Z")  # a number would be taken for seconds since 1970
+    return time
+
+
+WRITTEN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_written_out),
+    AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC)),
+]
 """A time; one that names no zone is UTC, as those that we answer are."""
 
 

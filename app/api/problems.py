@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.db.pool import DATABASE_AWAY, took_too_long
 from app.domain.disk import disk_fault
@@ -30,6 +31,7 @@ from microlith.contract import ErrorDetail, Problem
 from microlith.contract.references import REFERENCE_FORMS
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 
 log = structlog.get_logger()
 
@@ -139,7 +141,20 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         hint="GET /openapi.json lists every call.",
         request_id=_request_id(request),
     )
-    return render(problem, refusal.headers)
+    headers = dict(refusal.headers or {})
+    if refusal.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return render(problem, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that a route takes at this path; the framework names those of the first one alone."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
+    ]
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
