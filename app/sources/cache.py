@@ -114,7 +114,10 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except FileNotFoundError:  # another process was quicker
+        return 0
 
 
 def _last_used(path: Path) -> float:

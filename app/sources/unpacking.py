@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import gzip
+import lzma
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -27,11 +29,12 @@ MAX_READ_BYTES = 16 * 1024 * 1024
 
 MAX_DEPTH = 8
 _BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, struct.error, EOFError),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError, LookupError),
 )
 """What the libraries raise for archives that are damaged, encrypted or packed in a way they do not know."""
 
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _OURS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 """Faults of our disk, which are not the archive's."""
 
@@ -117,6 +120,8 @@ def _zipped(raw: IO[bytes]) -> Iterator[_Entry]:
             if info.is_dir() or _is_litter(info.filename):
                 _inside(info.filename)
                 continue
+            if info.compress_type not in _PACKED:
+                raise ValueError(f"{info.filename[:200]!r} is packed in a way that is not known here")
             with opened.open(info) as stream:
                 yield _Entry(info.filename, stream)
 

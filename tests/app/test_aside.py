@@ -8,8 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from app import confined
+from app.confined import Limits, Reading, landlock
+from app.domain.errors import DatasetInvalid, ResourceLimit
+from app.sources import aside
 from app.sources.datasets import describe_dataset
-from microlith.contract import DatasetSpec
+from app.sources.references import Reference
+from microlith.contract import DatasetInfo, DatasetSpec
+from tests.data_files import parquet, repeated
 
 STORY = """
 import json, sys
@@ -56,3 +67,86 @@ def test_each_content_is_looked_at_once_by_a_process_that_ends_and_errors_come_b
     assert (error[0], error[2]) == ("DatasetInvalid", "/dataset/label_column")
     assert "colour" in error[1]
     assert (first, looks, grown) == (1, 3, False)
+
+
+def described(place: Path, **limits: int) -> Any:
+    """What the confined process tells of a file, within these limits."""
+    source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    ref = Reference("upload", source.ref, place=place, called=place.name)
+    asked = aside.question(source, ["train"], None, ref, place)
+    bounds = Limits(**limits)  # type: ignore[arg-type]
+    return confined.run(
+        Reading("app.sources.describing", asked, DatasetInvalid, "/dataset", reads=[place], limits=bounds)
+    )
+
+
+def test_a_process_that_could_read_them_itself_has_strangers_files_read_by_a_confined_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[Reading] = []
+
+    def refused(reading: Reading) -> None:
+        readings.append(reading)
+        raise DatasetInvalid("It was asked.")
+
+    monkeypatch.setattr(confined, "run", refused)
+    assert "pyarrow" in sys.modules
+    (tmp_path / "d.csv").write_text("text,label\na,b\n")
+    with pytest.raises(DatasetInvalid, match="It was asked"):
+        aside.describe_dataset(DatasetSpec(ref=f"path:{tmp_path}/d.csv"), ["train"], allow_paths=True)
+    assert list(readings[0].reads) == [tmp_path / "d.csv"]
+    assert list(readings[0].writes) == []
+
+
+@pytest.mark.skipif(landlock.version() < 1, reason="this kernel has no Landlock (5.13 and later do)")
+def test_a_data_folder_cannot_name_files_outside_it(tmp_path: Path) -> None:
+    (tmp_path / "others.csv").write_text("text,label\nsecret,secret\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.csv").symlink_to(tmp_path / "others.csv")
+    with pytest.raises(DatasetInvalid, match=r"train\.csv cannot be read: Permission denied"):
+        described(tmp_path / "mine")
+
+
+def test_a_million_ordinary_rows_are_read_in_little_memory(tmp_path: Path) -> None:
+    """200 MB of texts that are all different, in one row group; Python and the library take half of what is given."""
+    texts = np.random.default_rng(0).integers(97, 123, (1_000_000, 200), dtype=np.uint8)
+    offsets = np.arange(0, texts.size + 1, 200, dtype=np.int32)
+    column = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(texts))
+    labels = pa.array(np.arange(len(texts)) % 5)
+    table = pa.table({"text": column, "label": labels})
+    pyarrow.parquet.write_table(table, tmp_path / "d.parquet", row_group_size=len(texts))
+    told = described(tmp_path / "d.parquet", memory_bytes=180_000_000)
+    assert told["splits"]["train"] == {"rows": 1_000_000, "labels": {str(label): 200_000 for label in range(5)}}
+
+
+def test_a_text_that_a_file_holds_once_and_repeats_is_read_in_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "d.parquet").write_bytes(repeated("x" * 400_000, 600))
+    told = described(tmp_path / "d.parquet", memory_bytes=180_000_000)
+    assert told["splits"]["train"]["rows"] == 600
+
+
+def test_who_brings_a_file_that_takes_too_much_memory_is_told_how_much_there_was(tmp_path: Path) -> None:
+    """A page of 300 MB cannot be read in parts, whatever the footer says."""
+    texts = pa.array(["x" * 1_000_000] * 300, pa.large_string())
+    table = pa.table({"text": texts, "label": ["a", "b"] * 150})
+    (tmp_path / "d.parquet").write_bytes(parquet(table, compression="zstd", use_dictionary=False))
+    with pytest.raises(ResourceLimit, match="more memory than it may") as refusal:
+        described(tmp_path / "d.parquet", memory_bytes=180_000_000)
+    assert refusal.value.pointer == "/dataset"
+    assert "smaller row groups" in (refusal.value.hint or "")
+
+
+def test_answers_are_remembered_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = DatasetInfo(id="x", revision=None, columns={}, label_column=None, splits={}, size_bytes=0)
+    monkeypatch.setattr(aside, "_answers", {})
+    monkeypatch.setattr(aside, "_sizes", {})
+    monkeypatch.setattr(aside, "REMEMBERED_CHARACTERS", 2 * len(info.model_dump_json()))
+    looks: list[str] = []
+
+    def look(about: str) -> DatasetInfo:
+        looks.append(about)
+        return info
+
+    for about in ("one", "two", "one", "three", "one", "three"):
+        aside._once(about, lambda about=about: look(about))  # type: ignore[misc]
+    assert looks == ["one", "two", "three", "one"]

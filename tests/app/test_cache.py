@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from app.sources.cache import MAKING, STALE_SECONDS, Cache
+from app.sources.cache import LOCK, MAKING, STALE_SECONDS, Cache
 
 
 def filled(size: int):  # type: ignore[no-untyped-def]
@@ -116,3 +118,84 @@ def test_what_a_killed_process_left_half_made_goes_after_a_day(tmp_path: Path) -
         os.utime(tmp_path / f"{MAKING}{name}", (time.time() - age,) * 2)
     Cache(tmp_path, 100).trim()
     assert entries(tmp_path) == {f"{MAKING}a"}
+
+
+def locks(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob(f"*{LOCK}")}
+
+
+def test_a_lock_goes_with_its_entry(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 15)
+    for name in ("one", "two", "three"):
+        with cache.held(name, filled(10)):
+            pass
+    assert entries(tmp_path) == {"three"}
+    assert locks(tmp_path) == {f"three{LOCK}"}
+
+
+def test_what_cannot_be_made_leaves_no_lock(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"), Cache(tmp_path, 100).held("one", fail):
+        pass
+    assert locks(tmp_path) == set()
+
+
+def test_locks_of_entries_that_killed_processes_never_made_go_with_the_next_trim(tmp_path: Path) -> None:
+    (tmp_path / f"one{LOCK}").touch()
+    Cache(tmp_path, 100).trim()
+    assert locks(tmp_path) == set()
+
+
+def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_one_in_its_place(tmp_path: Path) -> None:
+    """The first maker fails, which removes the lock that the others wait for; only one of them makes the entry."""
+    made, failing, may_fail = [], threading.Event(), threading.Event()
+
+    def fail(folder: Path) -> None:
+        failing.set()
+        may_fail.wait(10)
+        raise ValueError("broken")
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        time.sleep(0.05)
+        (folder / "content").write_text("whole")
+
+    def use(make: Callable[[Path], None]) -> None:
+        with suppress(ValueError), Cache(tmp_path, 100).held("one", make) as entry:
+            assert (entry / "content").read_text() == "whole"
+
+    first = threading.Thread(target=use, args=(fail,))
+    first.start()
+    failing.wait(10)
+    others = [threading.Thread(target=use, args=(make,)) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    may_fail.set()
+    for thread in (first, *others):
+        thread.join()
+    assert len(made) == 1
+    assert locks(tmp_path) == {f"one{LOCK}"}
+
+
+def test_readers_makers_and_removers_at_once_never_lose_an_entry_that_is_held(tmp_path: Path) -> None:
+    """A cache with room for nothing, so that every entry is removed as soon as nobody holds it."""
+    lost: list[str] = []
+
+    def use(number: int) -> None:
+        for turn in range(40):
+            cache = Cache(tmp_path, 0)
+            with cache.held(f"entry{(number + turn) % 2}", filled(10)) as entry:
+                if not (entry / "content").is_file():
+                    lost.append(entry.name)
+            cache.trim()
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    Cache(tmp_path, 0).trim()
+    assert (entries(tmp_path), locks(tmp_path)) == (set(), set())

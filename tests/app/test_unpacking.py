@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import tarfile
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from app import confined
+from app.confined import Reading
 from app.domain.errors import InvalidInput
+from app.sources import uploaded
 from app.sources.unpacking import MAX_READ_BYTES, Bounds, is_archive, unpack
 from tests.archives import tarred, zipped
 
@@ -149,3 +153,71 @@ def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="neither a zip nor a tar"):
         unpacked(content, tmp_path)
     assert not is_archive(tmp_path / "archive")
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_content_is_refused_however_it_is_packed(packed: int, tmp_path: Path) -> None:
+    content = bytearray(zipped({"a": b"some text " * 50}, compression=packed))
+    at = 31 + 9  # the header with its name, and what the packing says of itself
+    content[at : at + 8] = b"\xff" * 8
+    with pytest.raises(InvalidInput, match="cannot be unpacked"):
+        unpacked(bytes(content), tmp_path)
+
+
+def test_a_way_of_packing_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    content = zipped({"a": b"x"}).replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x5d"
+    )
+    with pytest.raises(InvalidInput, match="not known here"):
+        unpacked(content, tmp_path)
+
+
+def laid_out(content: bytes, folder: Path) -> dict[str, bytes]:
+    """Path to content of what an uploaded data set comes to."""
+    (folder / "upload").write_bytes(content)
+    uploaded.lay_out(folder / "upload", "dataset", "data.zip", folder)
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in (folder / "data").rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_confined_process_lays_out_what_is_of_use(pack, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    content = pack(GOOD | {"program.py": b"x"})
+    assert laid_out(content, tmp_path) == {f"data/{name}": data for name, data in GOOD.items()}
+    assert {path.name for path in tmp_path.iterdir()} == {"upload", "data"}
+
+
+def test_what_a_confined_process_finds_wrong_with_an_archive_comes_back(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="does not stay inside the archive's folder") as refusal:
+        laid_out(zipped({"../evil": b"x"}), tmp_path)
+    assert refusal.value.pointer == "/upload"
+    assert str(tmp_path) not in refusal.value.detail
+
+
+def test_archives_are_unpacked_by_a_process_that_can_write_to_their_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[Reading] = []
+
+    def noted(reading: Reading) -> dict[str, None]:
+        readings.append(reading)
+        return {"errno": None}
+
+    monkeypatch.setattr(confined, "run", noted)
+    (tmp_path / "upload").write_bytes(zipped(GOOD))
+    uploaded.lay_out(tmp_path / "upload", "model", "model.zip", tmp_path)
+    assert [list(reading.writes) for reading in readings] == [[tmp_path]]
+    assert [list(reading.reads) for reading in readings] == [[]]
+    assert readings[0].limits.file_bytes == Bounds().bytes_for(tmp_path / "upload")
+
+
+def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The confined process says which fault of the system it met; who asked raises it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(uploaded, "unpack", full)
+    monkeypatch.setattr(confined, "run", lambda reading: uploaded.answer(reading.question))
+    with pytest.raises(OSError, match="No space left") as fault:
+        laid_out(zipped(GOOD), tmp_path)
+    assert fault.value.errno == errno.ENOSPC
