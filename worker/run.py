@@ -155,6 +155,5 @@ def _too_large() -> OutOfMemory:
 def _unexpected(error: Exception) -> MicrolithError:
     log.error("job_broke", exc_info=error)
     return MicrolithError(
-        f"The worker met an error it did not expect ({type(error).__name__}).",
-        hint="Its log has the whole story under the job's id; please report it.",
+        f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."
     )
