@@ -14,6 +14,7 @@ from typing import IO
 import pytest
 from fastapi.testclient import TestClient
 
+from app.confined.run import Reading, _explained
 from app.domain.disk import disk_fault
 from app.domain.errors import DatasetInvalid, StorageUnavailable, UnknownLabels, VerificationFailed
 from app.main import create_app
@@ -135,6 +136,15 @@ def test_however_a_library_tells_it_the_disk_is_known_and_no_path_is_told(error:
 )
 def test_what_is_no_fault_of_the_disk_stays_what_it_is(error: Exception) -> None:
     assert disk_fault(error, "The worker") is None
+
+
+def test_a_reader_that_the_disk_ends_is_not_the_files_fault_and_one_that_opens_too_much_is() -> None:
+    reading = Reading("a.reader", {}, DatasetInvalid)
+    said = "OSError: [Errno {number}] {text}: '/srv/secret'"
+    full = said.format(number=errno.ENOSPC, text=os.strerror(errno.ENOSPC))
+    assert isinstance(_explained(1, full, reading), StorageUnavailable)
+    many = said.format(number=errno.EMFILE, text=os.strerror(errno.EMFILE))
+    assert isinstance(_explained(1, many, reading), DatasetInvalid)
 
 
 def _full_file(**_: object) -> IO[bytes]:
