@@ -114,12 +114,9 @@ async def _away(request: Request, error: Exception) -> JSONResponse:
         return _answer(request, full)
     said = str(error).partition("\n")[0]
     log.warning("server_away", request_id=_request_id(request), path=request.url.path, error=said)
-    if took_too_long(error):
-        return _answer(request, Overloaded("This takes the database longer than a request may.", hint="Ask for less."))
-    return _answer(
-        request,
-        Unavailable("The database or the object store does not answer.", hint="Ask again shortly; nothing is lost."),
-    )
+    why = "needs too long for this" if took_too_long(error) else "or the object store does not answer"
+    away = Unavailable(f"The database {why}.", hint="Ask again shortly, or for less; nothing is lost.")
+    return _answer(request, away)
 
 
 async def _unstorable(request: Request, _error: Exception) -> JSONResponse:

@@ -19,7 +19,7 @@ from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import aside
 from app.sources.datasets import describe_dataset
 from app.sources.references import Reference
-from microlith.contract import DatasetInfo, DatasetSpec
+from microlith.contract import DatasetSpec
 from tests.data_files import parquet, repeated
 
 STORY = """
@@ -134,19 +134,3 @@ def test_who_brings_a_file_that_takes_too_much_memory_is_told_how_much_there_was
         described(tmp_path / "d.parquet", memory_bytes=180_000_000)
     assert refusal.value.pointer == "/dataset"
     assert "smaller row groups" in (refusal.value.hint or "")
-
-
-def test_answers_are_remembered_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = DatasetInfo(id="x", revision=None, columns={}, label_column=None, splits={}, size_bytes=0)
-    monkeypatch.setattr(aside, "_answers", {})
-    monkeypatch.setattr(aside, "_sizes", {})
-    monkeypatch.setattr(aside, "REMEMBERED_CHARACTERS", 2 * len(info.model_dump_json()))
-    looks: list[str] = []
-
-    def look(about: str) -> DatasetInfo:
-        looks.append(about)
-        return info
-
-    for about in ("one", "two", "one", "three", "one", "three"):
-        aside._once(about, lambda about=about: look(about))  # type: ignore[misc]
-    assert looks == ["one", "two", "three", "one"]
