@@ -53,7 +53,7 @@ def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
     "/models/{ref:path}",
     responses=documented(NotFound, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
-@lane("files")
+@lane("plans")
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     """A model by id or reference: its labels, and every layer that can be pruned."""
     return library.model(ref)
@@ -85,7 +85,7 @@ def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetIn
 
 
 @router.get("/datasets/{ref:path}", responses=documented(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
-@lane("files")
+@lane("plans")
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     """A dataset by id or reference: its splits, columns and how many of each label."""
     return library.dataset(ref)

@@ -107,8 +107,8 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `plans` check a
-    spec against sources that most often are known; `downloads` ask the object store; `files` wait for a reader of
+    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `plans` look at
+    models, data and specs that most often are known; `downloads` ask the object store; `files` wait for a reader of
     strangers' files, each for its own caller.
     """
 

@@ -26,13 +26,13 @@ def datasets(request: Request, library: CallersLibrary) -> Response:
 
 
 @router.get("/models/{ref:path}")
-@lane("files")
+@lane("plans")
 def model(request: Request, library: CallersLibrary, ref: str) -> Response:
     return page(request, "model.html", shown=model_page(library.model(ref)))
 
 
 @router.get("/datasets/{ref:path}")
-@lane("files")
+@lane("plans")
 def dataset(request: Request, library: CallersLibrary, ref: str) -> Response:
     return page(request, "dataset.html", shown=dataset_page(library.dataset(ref)))
 
