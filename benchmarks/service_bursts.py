@@ -143,7 +143,7 @@ async def _burst(port: int, name: str, paths: Sequence[str], job: str) -> Burst:
     found = Burst(name)
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(_raw(port)) for _ in paths]
-        async with _bystander(port, job, found):
+        async with bystander(port, job, found):
             answers = [_ask(*streams, path) for streams, path in zip(opened, paths, strict=True)]
             for status, seconds in await asyncio.gather(*answers):
                 found.statuses[status] += 1
@@ -165,7 +165,7 @@ async def _bystand(port: int, job: str) -> None:
 
 
 @asynccontextmanager
-async def _bystander(port: int, job: str, found: Burst) -> AsyncIterator[None]:
+async def bystander(port: int, job: str, found: Burst) -> AsyncIterator[None]:
     """In a process of its own: what the burst costs its senders is not what a bystander waits for."""
     command = (sys.executable, "-m", "benchmarks.service_bursts", str(port), job)
     pipe = asyncio.subprocess.PIPE
