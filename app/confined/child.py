@@ -16,14 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from app.confined.landlock import fence
-from app.confined.limits import Limits
+from app.confined.limits import PROGRAM, SMALLER, Limits
 from app.confined.seccomp import refuse_the_outside
 from app.domain.errors import MicrolithError, ResourceLimit
 
-PROGRAM = Path(__file__).resolve().parents[2]
-"""Where our packages are."""
-
-SMALLER = "Make the file smaller: fewer columns, smaller row groups, shorter texts."
 SYSTEM = ("/usr", "/lib", "/lib64", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/urandom")
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = Path(__file__).resolve().parents[2]
+"""Where our packages are, which a confined process may read."""
+
+SMALLER = "Make the file smaller: fewer columns, smaller row groups, shorter texts."
 
 
 @dataclass(frozen=True)

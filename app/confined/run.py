@@ -19,8 +19,7 @@ from typing import Any
 
 import structlog
 
-from app.confined.child import PROGRAM, SMALLER
-from app.confined.limits import Limits
+from app.confined.limits import PROGRAM, SMALLER, Limits
 from app.domain.disk import disk_fault
 from app.domain.errors import InvalidInput, MicrolithError, Overloaded, ResourceLimit, of_code
 
@@ -28,6 +27,7 @@ AT_A_TIME = 2
 """Of each module."""
 
 SEAT_SECONDS = 60.0
+MOST_ANSWER_BYTES = 64_000_000
 LOOK_SECONDS = 0.1
 TOO_MANY_OPEN = os.strerror(errno.EMFILE)
 """In there it is a limit of ours, which the files have met."""
@@ -88,7 +88,7 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
         said.seek(0)
         complained.seek(0)
         if code == 0:
-            return _answer(said.read(reading.limits.file_bytes), reading.pointer)
+            return _answer(said.read(MOST_ANSWER_BYTES + 1), reading)
         raise _explained(code, complained.read()[-2000:].decode(errors="replace"), reading)
 
 
@@ -127,10 +127,12 @@ def _wait(child: subprocess.Popen[bytes], asked: bytes, seconds: float, meanwhil
     return None
 
 
-def _answer(said: bytes, pointer: str | None) -> Any:
+def _answer(said: bytes, reading: Reading) -> Any:
+    if len(said) > MOST_ANSWER_BYTES:
+        raise ResourceLimit("There is more to tell of it than may be.", hint=SMALLER, pointer=reading.pointer)
     told: dict[str, Any] = json.loads(said)
     if error := told.get("error"):
-        raise of_code(error.pop("code"))(**error | {"pointer": error["pointer"] or pointer})
+        raise of_code(error.pop("code"))(**error | {"pointer": error["pointer"] or reading.pointer})
     return told["answer"]
 
 

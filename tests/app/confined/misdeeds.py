@@ -70,6 +70,10 @@ def sleeps() -> None:
     time.sleep(600)
 
 
+def tells(size: int) -> str:
+    return "x" * size
+
+
 def crashes() -> None:
     ctypes.string_at(1)
 

@@ -14,7 +14,7 @@ import pytest
 from app import confined
 from app.confined import Reading, landlock, seccomp
 from app.confined.limits import Limits
-from app.confined.run import AT_A_TIME
+from app.confined.run import AT_A_TIME, MOST_ANSWER_BYTES
 from app.domain.errors import DatasetInvalid, ResourceLimit
 
 MISDEEDS = "tests.app.confined.misdeeds"
@@ -121,6 +121,11 @@ def test_a_file_that_grows_beyond_the_limit_is_not_written(tmp_path: Path) -> No
 
 def test_a_process_that_crashes_is_an_answer_about_the_files() -> None:
     refused("crashes")
+
+
+def test_an_answer_has_an_end_too() -> None:
+    with pytest.raises(ResourceLimit, match="more to tell"):
+        ask("tells", size=MOST_ANSWER_BYTES, limits=Limits(file_bytes=2 * MOST_ANSWER_BYTES))
 
 
 def test_a_few_run_at_a_time() -> None:
