@@ -24,7 +24,7 @@ def repeated(text: str, rows: int, groups: int = 1) -> bytes:
     labels = pa.DictionaryArray.from_arrays(np.arange(rows, dtype=np.int32) % 2, ["a", "b"])
     texts = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [text])
     table, whole = pa.table({"text": texts, "label": labels}), io.BytesIO()
-    how: dict[str, Any] = {"compression": "zstd", "dictionary_pagesize_limit": 1 << 30}
+    how: dict[str, Any] = {"compression": "zstd", "dictionary_pagesize_limit": 1 << 30, "store_schema": False}
     with pyarrow.parquet.ParquetWriter(whole, table.schema, **how) as writer:
         for _ in range(groups):
             writer.write_table(table, row_group_size=rows)

@@ -8,6 +8,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,13 +212,19 @@ def test_archives_are_unpacked_by_a_process_that_can_write_to_their_folder_alone
 
 
 def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The confined process says which fault of the system it met; who asked raises it."""
+    """The confined process answers which fault of the system it met, as JSON can; who asked raises it."""
+    answers: list[object] = []
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    def run(reading: Any) -> Any:
+        answers.append(uploaded.answer(reading.question))
+        return answers[0]
+
     monkeypatch.setattr(uploaded, "unpack", full)
-    monkeypatch.setattr(confined, "run", lambda reading: uploaded.answer(reading.question))
+    monkeypatch.setattr(confined, "run", run)
     with pytest.raises(OSError, match="No space left") as fault:
         laid_out(zipped(GOOD), tmp_path)
     assert fault.value.errno == errno.ENOSPC
+    assert answers == [{"errno": errno.ENOSPC}]
