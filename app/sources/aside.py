@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def describe_dataset(
     reads = model and (model.task, model.image_shape)
 
     def look() -> str:
-        return _look(question(source, wanted, model, ref, place), place, size)
+        linked = {seen.path.resolve() for seen in stamps} if ref.kind == "path" else ()  # checked: allowed.real_place
+        return _look(question(source, wanted, model, ref, place), [place, *linked], size)
 
     return DatasetInfo.model_validate_json(_data.once((source, wanted, reads, stamps), look))
 
@@ -78,8 +79,8 @@ def question(
     }
 
 
-def _look(asked: object, place: Path, size: int) -> str:
+def _look(asked: object, reads: Sequence[Path], size: int) -> str:
     seconds = 20 + size // _BYTES_A_SECOND
     limits = Limits(cpu_seconds=seconds, wall_seconds=3 * seconds)
-    reading = Reading("app.sources.describing", asked, DatasetInvalid, POINTER, reads=[place], limits=limits)
+    reading = Reading("app.sources.describing", asked, DatasetInvalid, POINTER, reads=reads, limits=limits)
     return json.dumps(confined.run(reading))
