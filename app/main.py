@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.signed_out = SignedOut(app.state.backend.database)
         async with backend.feed.listening(), reaping(backend):
             yield
+        await asyncio.gather(app.state.readiness.rest(), app.state.signed_out.rest(), app.state.backend.lanes.rest())
         app.state.backend.close()
         backend.close()
 

@@ -32,6 +32,9 @@ listed_id = collate(JobRow.id, "C")
 NARROWED = ("state", "model", "dataset", "method")
 """Columns that a list is narrowed by, each with an index in the order of the list."""
 
+JOINED = 4
+"""How many of a caller's marks are joined."""
+
 COUNTED = 1000
 """How far the queue is counted."""
 
@@ -208,15 +211,22 @@ def _times(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _labelled(query: Select[JobRow], owner: str, labels: Mapping[str, str], before: str | None) -> Select[JobRow]:
-    """In the order of the list, read from the marks where there are any to match."""
+    """In the order of the list, read from the marks where there are any to match.
+
+    PostgreSQL takes long to plan a join of many tables, so that only the first few marks are joined; the rest are
+    looked up in the jobs that those leave.
+    """
     if not labels:
         return query.order_by(listed_id.desc())
-    first, *others = (aliased(LabelRow) for _ in labels)
-    marks = zip((first, *others), labels.items(), strict=True)
+    joined, rest = list(labels.items())[:JOINED], dict(list(labels.items())[JOINED:])
+    first, *others = (aliased(LabelRow) for _ in joined)
+    marks = zip((first, *others), joined, strict=True)
     for mark, (key, value) in marks:
         query = query.join(mark, mark.job_id == JobRow.id).where(
             mark.owner == owner, mark.key == key, mark.value == value
         )
+    if rest:
+        query = query.where(JobRow.labels.contains(rest))
     if before is not None:
         query = query.where(collate(first.job_id, "C") < before)
     return query.order_by(collate(first.job_id, "C").desc())

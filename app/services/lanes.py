@@ -22,6 +22,7 @@ from app.services.under_way import heard
 Answer = TypeVar("Answer")
 LaneName = Literal["reads", "bulk", "writes", "plans", "downloads", "files"]
 
+REST_SECONDS = 5.0
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
 
@@ -35,6 +36,7 @@ class Lane:
         self._free = threads
         self._lines = Lines()
         self._coming: dict[Hashable, asyncio.Task[Any]] = {}
+        self._shared_tasks: set[asyncio.Task[Any]] = set()
         self._limiter = CapacityLimiter(threads)
 
     async def run(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
@@ -54,6 +56,8 @@ class Lane:
         if task is None:
             task = self._coming[about] = asyncio.create_task(self._shared(about, work))
             task.add_done_callback(heard)
+            self._shared_tasks.add(task)
+            task.add_done_callback(self._shared_tasks.discard)
         return cast(Answer, await asyncio.shield(task))
 
     async def _shared(self, about: Hashable, work: Callable[[], Answer]) -> Answer:
@@ -62,6 +66,11 @@ class Lane:
         finally:
             del self._coming[about]
         return await self._work(work)
+
+    async def rest(self, seconds: float) -> None:
+        """Returns when what is shared is over, whoever has left meanwhile, or after so many seconds."""
+        if self._shared_tasks:
+            await asyncio.wait(self._shared_tasks, timeout=seconds)
 
     def wait(self, about: Hashable) -> float:
         """Seconds until somebody who comes now has a thread."""
@@ -118,6 +127,10 @@ class Lanes:
     plans: Lane = field(default_factory=lambda: Lane(6, 10.0))
     downloads: Lane = field(default_factory=lambda: Lane(4, 5.0))
     files: Lane = field(default_factory=lambda: Lane(8, 30.0))
+
+    async def rest(self) -> None:
+        """For the end of the service: work that has begun gives its connection back."""
+        await asyncio.gather(*(lane.rest(REST_SECONDS) for lane in self))
 
     def __iter__(self) -> Iterator[Lane]:
         return (getattr(self, one.name) for one in fields(self))

@@ -38,6 +38,11 @@ class Readiness:
             await self._looks.join(self._look)
         return self._found
 
+    async def rest(self) -> None:
+        """For the end of the service: checks that are under way give back what they use, unless it is frozen."""
+        await self._looks.rest(PATIENCE_SECONDS)
+        await asyncio.gather(*(part.rest() for part in self._parts.values()))
+
     async def _look(self) -> None:
         states = await asyncio.gather(*(part.state() for part in self._parts.values()))
         self._found, self._looked_at = dict(zip(self._parts, states, strict=True)), time.monotonic()
@@ -49,6 +54,11 @@ class _Part:
     def __init__(self, name: str, check: Callable[[], None]) -> None:
         self._name, self._check = name, check
         self._under_way: Future[str] | None = None
+
+    async def rest(self) -> None:
+        """Returns when no check is under way, or after a while."""
+        if self._under_way is not None:
+            await asyncio.wait([asyncio.wrap_future(self._under_way)], timeout=PATIENCE_SECONDS)
 
     async def state(self) -> str:
         """`ok`, or what is wrong; a check that has not come back since the last look is not begun again."""

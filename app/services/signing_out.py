@@ -40,6 +40,10 @@ class SignedOut:
             unit.sessions.end(session_id, expires_at, owner)
         self._ended |= {session_id}
 
+    async def rest(self) -> None:
+        """For the end of the service: a read that is under way gives its connection back."""
+        await self._reads.rest(FRESH_SECONDS)
+
     async def _look(self) -> None:
         began = time.monotonic()
         ended = await run_in_threadpool(self._read)

@@ -20,6 +20,11 @@ class UnderWay:
             self._task.add_done_callback(heard)
         await asyncio.shield(self._task)
 
+    async def rest(self, seconds: float) -> None:
+        """Returns when nothing is under way, or after so many seconds."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=seconds)
+
 
 def heard(task: asyncio.Task[Any]) -> None:
     """An error that nobody is left to hear is no news to the event loop."""
