@@ -37,7 +37,7 @@ ABOUT = (
     f"Requests that come in one moment, all connections open before: equal ones (a job's results), modules of {JOBS} "
     "jobs, and everything mixed (jobs, results, modules, lists, pages). A refused one is told at once to ask again a "
     f"second later. {SLOW_CLIENTS} slow clients hold half a request, or never read their answer. The bystander, a "
-    "process of its own, asks for `/healthz`, a job and `/v1/methods` in turn, each on a new connection:"
+    "process of its own, asks for `/healthz`, a job of its own and `/v1/methods` in turn, each on a new connection:"
 )
 
 
@@ -88,6 +88,7 @@ def table(told: Sequence[dict[str, Any]]) -> list[str]:
 
 async def bursts(port: int, jobs: Sequence[str]) -> list[Burst]:
     """Bursts of every size: of equal requests, of one kind for many jobs, and of everything mixed."""
+    *jobs, own = jobs
     one, modules = jobs[0], await _modules(port, jobs)
     kinds = {
         "equal": [f"/v1/jobs/{one}/results"],
@@ -110,7 +111,7 @@ async def bursts(port: int, jobs: Sequence[str]) -> list[Burst]:
     async with _slow_clients(port, one):
         for name, paths in kinds.items():
             for size in SIZES:
-                found.append(await _burst(port, f"{size} {name}", list(islice(cycle(paths), size)), jobs[-1]))
+                found.append(await _burst(port, f"{size} {name}", list(islice(cycle(paths), size)), own))
     return found
 
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.services.lines import Lines
 
-AT_A_TURN = 8
+AT_A_TURN = 2
 AT_HAND = frozenset({"/healthz", "/readyz", "/v1/methods"})
 
 

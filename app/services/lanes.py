@@ -116,13 +116,14 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows; `bulk` answers are long and cost the processor; `writes` change rows; `plans` look at
+    `reads` look at a few rows; `bulk` answers are long and cost the
+    processor, which two of them would only take from everybody else; `writes` change rows; `plans` look at
     models, data and specs that most often are known; `downloads` ask the object store; `files` wait for a reader of
     strangers' files, each for its own caller.
     """
 
     reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
-    bulk: Lane = field(default_factory=lambda: Lane(2, 0.7))
+    bulk: Lane = field(default_factory=lambda: Lane(1, 0.5))
     writes: Lane = field(default_factory=lambda: Lane(6, 10.0))
     plans: Lane = field(default_factory=lambda: Lane(6, 10.0))
     downloads: Lane = field(default_factory=lambda: Lane(4, 5.0))

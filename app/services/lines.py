@@ -5,36 +5,55 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from itertools import chain, cycle
+
+Line = deque[asyncio.Future[None]]
 
 
 class Lines:
-    """Lines of waiters, on one event loop."""
+    """Lines of waiters, on one event loop.
+
+    Of three turns one goes to the line that came last, one to that which has stood longest without any, and one to the
+    others in rotation. So somebody who asks for little is not behind all that came before, and nobody is forgotten.
+    """
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._fresh: OrderedDict[Hashable, Line] = OrderedDict()  # had no turn yet
+        self._known: OrderedDict[Hashable, Line] = OrderedDict()
+        self._turns = cycle((self._fresh.popitem, lambda: self._fresh.popitem(last=False), self._rotate))
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._fresh or self._known)
 
     def join(self, about: Hashable) -> asyncio.Future[None]:
         """What a newcomer waits for: it is done when it is its turn."""
         turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(about, deque()).append(turn)
+        lines = self._known if about in self._known else self._fresh
+        lines.setdefault(about, deque()).append(turn)
         return turn
 
     def ahead(self, about: Hashable) -> int:
-        """How many have their turn before somebody who joins now."""
-        own = len(self._lines.get(about, ()))
-        return sum(min(len(line), own + (place != about)) for place, line in self._lines.items())
+        """How many may have their turn before somebody who joins now."""
+        own = len(self._known.get(about) or self._fresh.get(about) or ())
+        lines = chain(self._known.items(), self._fresh.items())
+        return sum(min(len(line), own + (place != about)) for place, line in lines)
 
     def call(self) -> bool:
-        """Give the next one its turn; False where nobody waits. Its line goes to the back."""
-        while self._lines:
-            about, line = self._lines.popitem(last=False)
+        """Give the next one its turn; False where nobody waits."""
+        while self:
+            about, line = self._next()
             turn = line.popleft()
             if line:
-                self._lines[about] = line
+                self._known[about] = line
             if not turn.done():  # else it went away
                 turn.set_result(None)
                 return True
         return False
+
+    def _next(self) -> tuple[Hashable, Line]:
+        if not self._fresh:
+            return self._rotate()
+        return next(self._turns)()
+
+    def _rotate(self) -> tuple[Hashable, Line]:
+        return self._known.popitem(last=False) if self._known else self._fresh.popitem(last=False)
