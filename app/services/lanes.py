@@ -116,10 +116,9 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows; `bulk` answers are long and cost the
-    processor, which two of them would only take from everybody else; `writes` change rows; `plans` look at
-    models, data and specs that most often are known; `downloads` ask the object store; `files` wait for a reader of
-    strangers' files, each for its own caller.
+    `reads` look at a few rows. `bulk` answers are long and cost the processor, which a second thread would only take
+    from everybody else. `writes` change rows. `plans` look at models, data and specs that most often are known.
+    `downloads` ask the object store. `files` wait for a reader of strangers' files, each for its own caller.
     """
 
     reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
