@@ -22,7 +22,7 @@ from app.services.under_way import heard
 Answer = TypeVar("Answer")
 LaneName = Literal["reads", "bulk", "writes", "plans", "downloads", "files"]
 
-REST_SECONDS = 5.0
+REST_SECONDS = 2.0
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
 
