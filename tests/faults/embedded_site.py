@@ -95,7 +95,7 @@ class EmbeddedSite(Site):
     def stop_api(self) -> None:
         """SIGTERM to the server, which ends in order."""
         self._serving.stop()
-        assert self._serving.exit_code == 0
+        assert self._serving.exit_code == 0, (self.folder / "serve.log").read_text()[-3000:]
 
     def start_api(self) -> None:
         self.database.close()
