@@ -21,13 +21,12 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 
 TRUSTED_SECONDS = 1.0
 
+_trusting = ContextVar("trusting", default=False)
+
 
 def took_too_long(error: Exception) -> bool:
     """Whether the database is there, and has ended a statement that took longer than it may."""
     return isinstance(error, DBAPIError) and isinstance(error.orig, QueryCanceled)
-
-
-_trusting = ContextVar("trusting", default=False)
 
 
 @contextmanager

@@ -49,11 +49,6 @@ def within(count: int, most: int, what: str, hint: str) -> None:
         raise ResourceLimit(f"{what}; at most {most:,} are read.", hint=hint, pointer=POINTER)
 
 
-def is_storable(text: str) -> bool:
-    """Whether a database keeps it: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def shown(text: str, most: int = _SHOWN_CHARACTERS) -> str:
     """A stranger's words as a message may repeat them."""
     plain = "".join(character if character.isprintable() else "�" for character in text[:most])

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
-from app.sources.bounds import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, is_storable, listed, shown, within
+from app.sources.bounds import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, listed, shown, within
+from app.sources.json_file import storable
 from app.sources.tables import Schema, is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
@@ -162,7 +163,7 @@ def _check_class_names(names: Sequence[str]) -> None:
     pointer = f"{POINTER}/label_column"
     within(len(names), MAX_LABELS, f"The data names {len(names):,} classes", "Is it the label column?")
     for name in names:
-        if len(name) > MAX_LABEL_CHARACTERS or not is_storable(name):
+        if len(name) > MAX_LABEL_CHARACTERS or not storable(name):
             raise DatasetInvalid(
                 f"Class name {shown(name)} is too long or no text.",
                 hint=f"Names have at most {MAX_LABEL_CHARACTERS:,} characters, and no NUL among them.",

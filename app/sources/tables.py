@@ -28,11 +28,11 @@ from app.sources.bounds import (
     MAX_ROWS,
     MAX_TEXT_BYTES,
     POINTER,
-    is_storable,
     most_text_bytes,
     shown,
     within,
 )
+from app.sources.json_file import storable
 from app.sources.places import Stamp, stamp
 from app.sources.splits import FORMATS
 
@@ -226,7 +226,7 @@ def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataTyp
     for name, times in Counter(name for name, _ in found).items():
         if times > 1:
             raise DatasetInvalid(f"There are {times} columns of the name {shown(name)}.", pointer=POINTER)
-        if len(name) > MAX_COLUMN_CHARACTERS or not is_storable(name):
+        if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
             raise DatasetInvalid(
                 f"The name of column {shown(name)} is too long or no text.",
                 hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL among them.",
