@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -69,7 +70,11 @@ def serve(settings: Settings) -> None:
     if settings.token:
         url = f"http://{settings.host}:{settings.port}"
         announce(settings.data_dir.expanduser(), url, settings.token.get_secret_value())
-    _server(settings, settings.port).run()
+    server = _server(settings, settings.port)
+    gc.collect()
+    gc.set_threshold(10_000, 20, 50)
+    gc.freeze()  # what is there for good is not looked through again while somebody waits: 0.2 s each time
+    server.run()
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 import microlith
 from app.api import catalog, health, jobs, modules, problems, uploads
 from app.api.guards import Guards
-from app.api.pacing import Pacing
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.readiness import Readiness
@@ -54,7 +53,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     pages.install(app)
     _document_problems(app)
     app.add_middleware(Guards, settings=settings)
-    app.add_middleware(Pacing)
     return app
 
 

@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it: an id, a size limit, and the right to call at all."""
+"""What every request passes before a route sees it: its turn, an id, a size limit, and the right to call at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import peers
 from app.api.bodies import limited
+from app.api.pacing import Pacing
 from app.api.problems import headers_of, problem_of, render
 from app.api.sessions import COOKIE, give_session, is_foreign, session_in
 from app.api.wrong_keys import WrongKeys
@@ -51,6 +52,7 @@ class Guards:
     app: ASGIApp
     settings: Settings
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
+    pacing: Pacing = field(default_factory=Pacing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,6 +64,7 @@ class Guards:
         scope.setdefault("state", {}).update(state, wrong_keys=self.wrong_keys)
         watched, request = _Watched(scope, send, request_id), Request(scope)
         try:
+            await self.pacing.turn(scope["path"])
             await self._check_caller(request)
             if shown := _token_in(request, self.settings):
                 await _without_token(request, shown)(scope, receive, watched.send)

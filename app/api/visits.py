@@ -21,7 +21,7 @@ from app.services.lanes import Lane, LaneName
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
-SHARED: frozenset[LaneName] = frozenset({"reads", "bulk"})
+SHARED: frozenset[LaneName] = frozenset({"looks", "reads", "bulk"})
 """Lanes of routes that only look, and whose answers are bytes at hand."""
 
 

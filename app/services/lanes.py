@@ -20,11 +20,19 @@ from app.services.lines import Lines
 from app.services.under_way import heard
 
 Answer = TypeVar("Answer")
-LaneName = Literal["reads", "bulk", "writes", "plans", "downloads", "files"]
+LaneName = Literal["looks", "reads", "bulk", "writes", "plans", "downloads", "files"]
 
 REST_SECONDS = 2.0
 SMOOTHING = 0.1
 """How much the newest piece of work counts in what a piece takes."""
+
+
+def too_much() -> Overloaded:
+    """What somebody is told who would wait longer than is good for anybody."""
+    return Overloaded(
+        "The server has more to do than it can answer soon.",
+        hint=f"Ask again in {Overloaded.retry_after} s; nothing was begun.",
+    )
 
 
 class Lane:
@@ -78,10 +86,7 @@ class Lane:
 
     async def _enter(self, about: Hashable) -> None:
         if self.wait(about) > self.patience:
-            raise Overloaded(
-                "The server has more to do than it can answer soon.",
-                hint=f"Ask again in {Overloaded.retry_after} s; nothing was begun.",
-            )
+            raise too_much()
         if self._free:
             self._free -= 1
             return
@@ -116,12 +121,14 @@ class Lane:
 class Lanes:
     """The kinds of work of the web service.
 
-    `reads` look at a few rows. `bulk` answers are long and cost the processor, which a second thread would only take
-    from everybody else. `writes` change rows. `plans` look at models, data and specs that most often are known.
-    `downloads` ask the object store. `files` wait for a reader of strangers' files, each for its own caller.
+    `looks` are at one row, `reads` at a page of rows, `bulk` answers are long: what costs the processor has one thread,
+    since a second one would only take from everybody else. `writes` change rows. `plans` look at models, data and specs
+    that most often are known. `downloads` ask the object store. `files` wait for a reader of strangers' files, each for
+    its own caller.
     """
 
-    reads: Lane = field(default_factory=lambda: Lane(4, 0.7))
+    looks: Lane = field(default_factory=lambda: Lane(2, 0.7))
+    reads: Lane = field(default_factory=lambda: Lane(1, 0.6))
     bulk: Lane = field(default_factory=lambda: Lane(1, 0.5))
     writes: Lane = field(default_factory=lambda: Lane(6, 10.0))
     plans: Lane = field(default_factory=lambda: Lane(6, 10.0))

@@ -22,8 +22,9 @@ class Lines:
         self._known: OrderedDict[Hashable, Line] = OrderedDict()
         self._turns = cycle((self._fresh.popitem, lambda: self._fresh.popitem(last=False), self._rotate))
 
-    def __bool__(self) -> bool:
-        return bool(self._fresh or self._known)
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, chain(self._fresh.values(), self._known.values())))
 
     def join(self, about: Hashable) -> asyncio.Future[None]:
         """What a newcomer waits for: it is done when it is its turn."""
@@ -49,6 +50,16 @@ class Lines:
                 turn.set_result(None)
                 return True
         return False
+
+    def refuse_one(self, why: Exception) -> None:
+        """The last of the longest line is told so, of several the one that has stood longest."""
+        lines = max((self._known, self._fresh), key=lambda lines: max(map(len, lines.values()), default=0))
+        about = max(lines, key=lambda about: len(lines[about]))
+        turn = lines[about].pop()
+        if not lines[about]:
+            del lines[about]
+        if not turn.done():
+            turn.set_exception(why)
 
     def _next(self) -> tuple[Hashable, Line]:
         if not self._fresh:

@@ -63,7 +63,7 @@ class Uploads:
 
     async def receive(self, upload_id: str, body: AsyncIterator[bytes]) -> Upload:
         """Take the bytes, whole, in place of what was sent before. Nothing is kept of a body that breaks off."""
-        row = await self.backend.lanes.reads.run(("upload", upload_id), lambda: self._open(upload_id))
+        row = await self.backend.lanes.looks.run(("upload", upload_id), lambda: self._open(upload_id))
         with tempfile.NamedTemporaryFile(dir=self._scratch(), prefix="upload-") as file:
             arrived, buffer = 0, bytearray()
             async for chunk in body:

@@ -46,7 +46,8 @@ class Watching:
 
     async def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Jobs as they are, newest first; one more than `limit` tells that there is a next page."""
-        return await self._read(("page", str(wanted), before, limit), lambda jobs: jobs.page(wanted, before, limit))
+        about = ("page", str(wanted), before, limit)
+        return await self._read(about, lambda jobs: jobs.page(wanted, before, limit), self.backend.lanes.reads)
 
     async def modules(self, about: tuple[Hashable, ...], question: Callable[[Modules], BaseModel | str]) -> bytes:
         """What is asked of modules, written out where it was read, and once for all who ask `about` the same."""
@@ -82,21 +83,20 @@ class Watching:
 
     async def history(self, job_id: str, after: int, limit: int) -> Page[Event]:
         """The events so far, a page at a time."""
-        events = await self._read((job_id, after, limit), lambda jobs: jobs.events(job_id, after, limit + 1))
+        about = (job_id, after, limit)
+        events = await self._read(about, lambda jobs: jobs.events(job_id, after, limit + 1), self.backend.lanes.reads)
         more = len(events) > limit
         return Page(data=events[:limit], next_cursor=str(events[limit - 1].seq) if more else None)
 
     async def _job(self, job_id: str) -> Job:
-        return await self._read((job_id,), lambda jobs: jobs.get(job_id))
+        return await self._read((job_id,), lambda jobs: jobs.get(job_id), self.backend.lanes.looks)
 
     async def _news(self, job_id: str, after: int) -> tuple[bool, list[Event]]:
-        return await self._read((job_id, after), lambda jobs: jobs.news(job_id, after, BATCH))
+        return await self._read((job_id, after), lambda jobs: jobs.news(job_id, after, BATCH), self.backend.lanes.looks)
 
-    async def _read(self, about: tuple[Hashable, ...], question: Callable[[Jobs], Answer]) -> Answer:
+    async def _read(self, about: tuple[Hashable, ...], question: Callable[[Jobs], Answer], lane: Lane) -> Answer:
         """The answer to a question that is told by what it is about."""
-        return await self._shared(
-            about, lambda unit: question(Jobs(unit, self.owner, self.backend)), self.backend.lanes.reads
-        )
+        return await self._shared(about, lambda unit: question(Jobs(unit, self.owner, self.backend)), lane)
 
     async def _shared(self, about: tuple[Hashable, ...], question: Callable[[Unit], Answer], lane: Lane) -> Answer:
         return await lane.share((self.owner, *about), lambda: self._ask(question))
