@@ -33,14 +33,14 @@ from app.sources.demo import FOLDER
 from benchmarks.sizes_report import told
 from microlith.contract import Concern, JobSpec, Ratio, Report
 from microlith.masks import Base
-from worker import device
+from worker.compute import device
+from worker.compute.examples import Examples
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
-from worker.examples import Examples
-from worker.export import own_score
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.hand_out import own_score
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier

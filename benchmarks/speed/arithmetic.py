@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.speed.machine import matmul_rate
 from benchmarks.speed.ours import tokens_of
-from worker.inputs import budget_on
+from worker.compute.batches import budget_on
 from worker.sources.opening import Sources
 
 

@@ -17,10 +17,10 @@ import torch
 from app.sources.labels import find_concerns
 from app.storage.folder import FolderStore
 from microlith.contract import BaseResult, JobSpec
-from worker.bench import Bench, Measures
-from worker.drawing import draw
+from worker.compute.batches import budget_on, run_batches, unwatched
 from worker.families.anatomy import anatomy
-from worker.inputs import budget_on, run_batches, unwatched
+from worker.kinds.draw_samples import draw
+from worker.kinds.measure import Bench, Measures
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune

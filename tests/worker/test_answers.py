@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import worker.bench
 import worker.evaluation.answers
+import worker.kinds.measure
 from microlith.contract import JobSpec
 from tests.builders import tiny_bert, tiny_examples
 from tests.work import DEMO
@@ -64,8 +64,8 @@ def test_it_is_tried_on_cuda_and_where_somebody_asks(
 ) -> None:
     spec = JobSpec.model_validate(DEMO | {"evaluation": {"dtype": dtype}})
     sources = open_sources(spec, allow_paths=False, device=torch.device("cpu"))
-    monkeypatch.setattr(worker.bench, "device_of", lambda _model: torch.device(device))
-    assert worker.bench._reduced(spec, sources) is reduced
+    monkeypatch.setattr(worker.kinds.measure, "device_of", lambda _model: torch.device(device))
+    assert worker.kinds.measure._reduced(spec, sources) is reduced
 
 
 def test_a_job_in_bfloat16_says_so_of_every_model_and_measures_the_same(product: Product) -> None:

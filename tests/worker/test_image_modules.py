@@ -13,8 +13,8 @@ from torch import nn
 from microlith.contract import JobSpec
 from tests import assets
 from tests.folders import portable_folder
+from worker.compute.examples import Examples
 from worker.evaluation.runner import predict
-from worker.examples import Examples
 from worker.families.anatomy import anatomy
 from worker.packaging.archive import archive
 from worker.packaging.verify import Verifier

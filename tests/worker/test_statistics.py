@@ -9,10 +9,10 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration, Sampling
 from tests.builders import MAX_LENGTH, examples_for, tiny_bert, tiny_examples, tiny_model
-from worker import inputs
+from worker.compute import batches as inputs
+from worker.compute.batches import pad
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.inputs import pad
 from worker.pruning import pairs, steps
 from worker.pruning.scores.ci import contrast
 from worker.pruning.statistics import calibrate, calibration_rows

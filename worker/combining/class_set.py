@@ -16,8 +16,8 @@ from microlith.contract.combine import UnionRecovery
 from worker.combining.mending import examples_of, mended_union
 from worker.combining.parts import Origin, Part, Rows, labels_of
 from worker.combining.union import union
+from worker.compute.batches import Checkpoint, unwatched
 from worker.families.layers import linear
-from worker.inputs import Checkpoint, unwatched
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import masked_copy, shrink
 

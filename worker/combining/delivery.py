@@ -28,7 +28,7 @@ from worker.combining.graph import LARGEST, Merger, add_scores
 from worker.combining.parts import Part
 from worker.combining.recomposition import Recomposition
 from worker.combining.story import Combined
-from worker.inputs import on_cpu
+from worker.compute.batches import on_cpu
 from worker.packaging.folder import write_json, write_sums
 from worker.packaging.onnx_graph import Graphs
 from worker.pruning.narrowing import narrow

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from microlith.contract import Calibration
 from microlith.contract.combine import UnionRecovery
 from worker.combining.parts import Origin, Rows
-from worker.inputs import Checkpoint, unwatched
+from worker.compute.batches import Checkpoint, unwatched
 from worker.pruning.masks import Mask, keeping
 from worker.pruning.recovery import mended
 from worker.pruning.statistics import calibrate

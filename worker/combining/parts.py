@@ -16,8 +16,8 @@ from app.domain.errors import InvalidInput
 from microlith.contract import Concern
 from microlith.contract.catalog import Task
 from microlith.masks import Base
+from worker.compute.examples import Examples, PixelExamples, encode
 from worker.evaluation.runner import evenly
-from worker.examples import Examples, PixelExamples, encode
 from worker.families.anatomy import Anatomy, anatomy
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised

@@ -23,9 +23,9 @@ from worker.combining.mending import examples_of
 from worker.combining.parts import Origin, Part, Rows, labels_of
 from worker.combining.recomposition import Recomposition, recompose
 from worker.combining.scores import voices
+from worker.compute.batches import Checkpoint, unwatched
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size
-from worker.inputs import Checkpoint, unwatched
 
 
 @dataclass(frozen=True)

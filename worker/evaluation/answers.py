@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from microlith.contract import Numerics
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples
 from worker.evaluation.course import Course, Logits
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
-from worker.examples import Examples
-from worker.inputs import Checkpoint, unwatched
 
 AGREEMENT = 0.999
 CHECKED_ROWS = 2048

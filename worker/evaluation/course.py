@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
-from worker.evaluation.room import Kept, Room, room_on
+from worker.compute.batches import Batch, Checkpoint, Order, budget_on, device_of, forward, unwatched
+from worker.compute.examples import Examples, Rows
+from worker.compute.memory import in_parts, out_of_memory
 from worker.evaluation.shortcuts import Outputs, Shortcuts
-from worker.examples import Examples, Rows
-from worker.inputs import Batch, Checkpoint, Order, budget_on, device_of, forward, unwatched
-from worker.memory import in_parts, out_of_memory
+from worker.evaluation.tensor_storage import Kept, Room, room_on
 
 Found = TypeVar("Found")
 Logits = npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ class Course:
     token_budget: int | None = None
     """Positions of one batch; None is as many as suit the model's device."""
     room: int | None = None
-    """Bytes that may be kept; None is as many as there are for it, see worker.evaluation.room."""
+    """Bytes that may be kept; None is as many as there are for it, see worker.evaluation.tensor_storage."""
     dtype: torch.dtype | None = None
     """What matrices are multiplied in, where that is not the weights' own."""
     _order: Order = field(init=False)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from torch import nn
 
 from microlith.contract import EarlyScore
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples, Rows
 from worker.evaluation.course import Course
 from worker.evaluation.runner import evenly
 from worker.evaluation.shortcuts import Shortcuts
-from worker.examples import Examples, Rows
-from worker.inputs import Checkpoint, unwatched
 
 PER_CLASS = 50
 LARGEST_SHARE = 0.05

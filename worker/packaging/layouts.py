@@ -18,10 +18,10 @@ from app.sources.licences import pointed
 from microlith.contract import Latency
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
+from worker.compute.batches import Batch, on_cpu, run_batches
+from worker.compute.examples import Examples
 from worker.evaluation.latency import Stopwatch, Timing
-from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Batch, on_cpu, run_batches
 from worker.packaging import usage
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from app.domain.methods import parts_of
 from microlith.contract import Calibration, CiMethod, JobSpec
-from worker.examples import Examples
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
-from worker.inputs import Checkpoint, unwatched
 from worker.pruning.heads import HeadTally, head_importance, importance_rows
 from worker.pruning.masks import Bits
 from worker.pruning.recovery import weight_restorer

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from microlith.contract import Calibration
-from worker.examples import Examples
-from worker.inputs import pad
-from worker.memory import KEPT_BYTES, in_parts, out_of_memory
+from worker.compute.batches import pad
+from worker.compute.examples import Examples
+from worker.compute.memory import KEPT_BYTES, in_parts, out_of_memory
 from worker.pruning.steps import Device
 from worker.pruning.watch import Watch
 from worker.sampling.concern import ConcernSamples

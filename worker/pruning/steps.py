@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from microlith.contract import Calibration
-from worker.examples import Examples
-from worker.inputs import Batch, run_batches
+from worker.compute.batches import Batch, run_batches
+from worker.compute.examples import Examples
 from worker.sampling.concern import ConcernSamples, rows_of
 
 POSITIVE, NEGATIVE = 0, 1

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
+from worker.compute.batches import Batch, forward
 from worker.families.layers import family_of_model
-from worker.inputs import Batch, forward
 
 Found = TypeVar("Found")
 Pads = Literal["exclude", "include"]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from app.domain.errors import DatasetInvalid, NotEnoughSamples
 from microlith.contract import Sampling
-from worker.examples import EmbeddedExamples, Examples, Floats, Rows, TokenExamples
-from worker.inputs import Checkpoint, unwatched
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import EmbeddedExamples, Examples, Floats, Rows, TokenExamples
 from worker.sampling.concern import ConcernSamples, draw_available
 from worker.sampling.crossings import Crossing, Start, crossings
 from worker.sampling.draws import Draw, even_draws

@@ -13,7 +13,7 @@ from safetensors.numpy import save as to_bytes
 
 from app.domain.errors import DatasetInvalid
 from app.sources.boundary import FORMAT
-from worker.examples import EmbeddedExamples
+from worker.compute.examples import EmbeddedExamples
 from worker.sampling.boundary import BoundarySet
 from worker.sampling.embedded import Mode
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.domain.errors import UnsupportedModel
-from worker.examples import Examples, TokenExamples
-from worker.inputs import budget_on, device_of, forward, pad
-from worker.memory import in_parts
+from worker.compute.batches import budget_on, device_of, forward, pad
+from worker.compute.examples import Examples, TokenExamples
+from worker.compute.memory import in_parts
 
 Mode = Literal["inputs", "seed"]
 """`inputs`: embeddings as the model takes them. `seed`: the output of the embedding layer, padded and fed through that

@@ -17,8 +17,8 @@ from app.sources.cache import Cache
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
-from worker import device
-from worker.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
+from worker.compute import device
+from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
 from worker.families.layers import linear_layers
 from worker.sources.datasets import Labels, LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level

@@ -20,7 +20,7 @@ import transformers
 from pyarrow import feather
 
 from app.sources.cache import Cache
-from worker.examples import token_ids
+from worker.compute.examples import token_ids
 
 FILE = "tokens.sealed"
 COLUMN = "input_ids"

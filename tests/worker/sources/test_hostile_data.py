@@ -16,7 +16,7 @@ import pytest
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.models import describe_model
 from microlith.contract import DatasetSpec
-from worker.examples import token_ids
+from worker.compute.examples import token_ids
 from worker.sources import datasets as datasets_module
 from worker.sources import reading
 from worker.sources.datasets import load_dataset

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources.cache import Cache
 from app.sources.demo import FOLDER
-from worker.examples import token_ids
+from worker.compute.examples import token_ids
 from worker.sources import probing
 from worker.sources.models import LoadedModel, load_model
 

@@ -16,7 +16,7 @@ import worker.sources.tokens
 from app.sources.cache import Cache
 from microlith.contract import JobSpec
 from tests.work import DEMO
-from worker.examples import token_ids
+from worker.compute.examples import token_ids
 from worker.sources.opening import Sources, open_sources
 from worker.sources.tokens import COLUMN, FILE, identity, kept_token_ids
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
-from worker.examples import Examples, Rows
-from worker.memory import in_parts
-from worker.real_keys import over_real_keys
+from worker.compute.attention import over_real_keys
+from worker.compute.examples import Examples, Rows
+from worker.compute.memory import in_parts
 
 Found = TypeVar("Found")
 

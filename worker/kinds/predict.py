@@ -15,12 +15,12 @@ from app.settings import Settings
 from app.sources.cache import Cache
 from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder
 from microlith.masks import Base, MaskFile
+from worker.attempt.journal import Journal
+from worker.attempt.scratch import scratch
+from worker.compute.examples import TokenExamples
 from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
-from worker.examples import TokenExamples
-from worker.journal import Journal
-from worker.remaking import applied, reading, stored
-from worker.scratch import scratch
+from worker.kinds.stored_module import applied, reading, stored
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.opening import encode_for
 

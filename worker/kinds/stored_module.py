@@ -31,12 +31,12 @@ from microlith.contract import (
 )
 from microlith.errors import MicrolithClientError
 from microlith.masks import Base, MaskFile, apply_mask, read_mask
-from worker.journal import Journal
+from worker.attempt.journal import Journal
+from worker.attempt.retrying import patient
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.masking import tokens_of
-from worker.patience import patient
+from worker.packaging.trimmed_model import Trimmed
 from worker.sources.models import LoadedModel
-from worker.trimmed import Trimmed
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from app.services.sweeping import BOUNDARY
 from app.sources.places import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
+from worker.attempt.journal import Journal
+from worker.attempt.retrying import patient, reached
+from worker.attempt.rows import keep_samples
+from worker.compute.batches import Checkpoint
+from worker.compute.examples import Examples
 from worker.evaluation.runner import Logits, evenly, predict
-from worker.examples import Examples
-from worker.inputs import Checkpoint
-from worker.journal import Journal
-from worker.patience import patient, reached
-from worker.publishing import keep_samples
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.concern import ConcernSamples, draw_samples, rows_of

@@ -36,10 +36,10 @@ from microlith.contract import (
     Progress,
     Resolved,
 )
-from worker.lease import Lease
+from worker.attempt.lease import Lease
+from worker.attempt.retrying import patient, reached
+from worker.attempt.rows import attach, attach_to_set, is_sound, key_of, put, record
 from worker.packaging.archive import MEDIA_TYPE, Archive
-from worker.patience import patient, reached
-from worker.publishing import attach, attach_to_set, is_sound, key_of, put, record
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most so often; what matters besides is written at once."""

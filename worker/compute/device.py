@@ -15,15 +15,10 @@ from app.settings import Settings
 
 
 def prepare(settings: Settings) -> None:
-    """Set up torch in a fresh process, and import what a job needs while nobody waits for it."""
-    import worker.run  # noqa: F401
-    from worker.predicting import rehearse
-
+    """Set up torch in a fresh process."""
     use_threads(settings.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, products on CUDA are not repeatable
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if "predict" in settings.kinds:
-        rehearse()
 
 
 def use_threads(count: int) -> None:

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from worker.compute.memory import KEPT_BYTES
 from worker.evaluation.shortcuts import Outputs, bytes_of, mapped
-from worker.memory import KEPT_BYTES
 
 FILED_BYTES, FREE_SHARE = 1024**3, 0.25
 """What a file takes at most, and of the disk that is free: a job's modules need some of it too."""

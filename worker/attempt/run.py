@@ -19,11 +19,10 @@ from app.services import lifecycle
 from app.services.backend import Backend
 from app.settings import Settings
 from microlith.contract import JobSpec, Kind
-from worker.journal import Journal
-from worker.lease import CancelledError, Lease, LeaseLostError
-from worker.memory import out_of_memory
-from worker.patience import patient
-from worker.pipeline import decompose
+from worker.attempt.journal import Journal
+from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
+from worker.attempt.retrying import patient
+from worker.compute.memory import out_of_memory
 
 log = structlog.get_logger()
 
@@ -31,28 +30,28 @@ Story = Callable[[JobSpec, Journal, Settings], None]
 
 THIS = "The worker"
 
-DEAF = 70
-"""Exit code of a process that was ended because its compute did not listen."""
 
+def run(backend: Backend, job_id: str, story_of: Callable[[Kind], Story]) -> None:
+    """Run a queued job to its end: the one named, or the next where that is over. Does nothing where none waits.
 
-def run(backend: Backend, job_id: str) -> None:
-    """Run a queued job to its end: the one named, or the next where that is over. Does nothing where none waits."""
+    `story_of` says what is done for a job of a kind.
+    """
     lease = Lease.claim(backend.database, backend.settings, job_id)
     if lease is None:
         return
     with structlog.contextvars.bound_contextvars(job_id=lease.job_id, attempt=lease.attempt):
         log.info("job_started")
         try:
-            _attempt(backend, lease)
+            _attempt(backend, lease, story_of)
         except LeaseLostError:
             log.warning("lease_lost")
 
 
-def _attempt(backend: Backend, lease: Lease) -> None:
+def _attempt(backend: Backend, lease: Lease, story_of: Callable[[Kind], Story]) -> None:
     journal = Journal(lease, backend.objects, backend.queue)
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
-            _story(lease.kind)(lease.spec, journal, backend.settings)
+            story_of(lease.kind)(lease.spec, journal, backend.settings)
     except CancelledError:
         _stop(lease)
     except LeaseLostError:
@@ -68,23 +67,6 @@ def _attempt(backend: Backend, lease: Lease) -> None:
         _fail(lease, _told(error))
     else:
         _succeed(lease, journal)
-
-
-def _story(kind: Kind) -> Story:
-    """What is done for a job of this kind."""
-    if kind == "export":
-        from worker.exporting import export
-
-        return export
-    if kind == "combine":
-        from worker.combination import combine
-
-        return combine
-    if kind == "predict":
-        from worker.predicting import predict
-
-        return predict
-    return decompose
 
 
 @patient

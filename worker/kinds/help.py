@@ -18,18 +18,17 @@ from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.settings import Settings
 from microlith.contract import BaseResult, JobSpec, Phase, Resolved, State
-from worker.bench import Bench
-from worker.drawing import Drawn
-from worker.export import Exporter
+from worker.attempt.journal import Journal
+from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
+from worker.attempt.retrying import patient
+from worker.attempt.workspace import workroom
 from worker.families.anatomy import anatomy
-from worker.journal import Journal
-from worker.lease import CancelledError, Lease, LeaseLostError
-from worker.making import Maker
-from worker.patience import patient
-from worker.run import DEAF
-from worker.sharding import fetched, finish, take
+from worker.kinds.draw_samples import Drawn
+from worker.kinds.hand_out import Exporter
+from worker.kinds.make_module import Maker
+from worker.kinds.measure import Bench
+from worker.kinds.share_concerns import fetched, finish, take
 from worker.sources.opening import Sources, open_for
-from worker.workroom import workroom
 
 log = structlog.get_logger()
 

@@ -8,23 +8,23 @@ from pathlib import Path
 
 from app.settings import Settings
 from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
-from worker import device
+from worker.attempt.journal import Journal
+from worker.attempt.workspace import workroom
 from worker.combining.delivery import deliver
 from worker.combining.delivery import verify as verify_delivery
 from worker.combining.packing import facts_of, packages
 from worker.combining.parts import Part
 from worker.combining.story import Combined, made_again, rows_to_run
 from worker.combining.story import combine as put_together
+from worker.compute import device
+from worker.compute.batches import device_of
 from worker.evaluation.latency import Stopwatch
-from worker.export import verify
-from worker.inputs import device_of
-from worker.journal import Journal
-from worker.opened import Opened, open_all, recovery_of
+from worker.kinds.combine_sources import Opened, open_all, recovery_of
+from worker.kinds.hand_out import verify
+from worker.kinds.stored_module import Stored, outcome, stored
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
 from worker.packaging.verify import Opening, Verifier
-from worker.remaking import Stored, outcome, stored
-from worker.workroom import workroom
 
 PROBES = 8
 """Inputs that a clean process must answer alike."""

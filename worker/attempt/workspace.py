@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from app.settings import Settings
+from worker.attempt.scratch import scratch
 from worker.packaging.verify import Verifier
-from worker.scratch import scratch
 
 IDLE_SECONDS = 300.0
 """A clean process that nobody has needed for so long is ended: it holds 0.4 GB."""

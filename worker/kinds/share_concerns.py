@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 
 from app.services.sweeping import SHARDS
 from microlith.contract import Concern
-from worker.drawing import Drawn
-from worker.journal import Journal
-from worker.patience import patient, reached
+from worker.attempt.journal import Journal
+from worker.attempt.retrying import patient, reached
+from worker.kinds.draw_samples import Drawn
 from worker.pruning.masks import Bits, Mask
 from worker.sampling.concern import ConcernSamples
 

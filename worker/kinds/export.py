@@ -7,22 +7,22 @@ from dataclasses import replace
 from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
 from microlith.masks import Base
-from worker import device
-from worker.bench import probe_of, validation_of
-from worker.combination import export_class_set
+from worker.attempt.journal import Journal
+from worker.attempt.workspace import workroom
+from worker.compute import device
+from worker.compute.batches import device_of
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.sparsity import base_size
-from worker.export import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
 from worker.families.anatomy import anatomy
-from worker.inputs import device_of
-from worker.journal import Journal
+from worker.kinds.combine import export_class_set
+from worker.kinds.hand_out import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
+from worker.kinds.measure import probe_of, validation_of
+from worker.kinds.stored_module import applied, stored
+from worker.kinds.trim_vocabulary import Trimming
 from worker.packaging.layouts import Handout, Packer
 from worker.packaging.masking import mask_of, tokens_of
 from worker.packaging.verify import Opening
-from worker.remaking import applied, stored
 from worker.sources.opening import open_for
-from worker.trimming import Trimming
-from worker.workroom import workroom
 
 
 def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
-from worker.base_memory import BaseMemory
+from worker.compute.batches import Checkpoint, Order, device_of
+from worker.compute.examples import Examples
 from worker.evaluation.answers import Answers, Questions
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
@@ -26,9 +27,8 @@ from worker.evaluation.similarity import (
     states_along,
 )
 from worker.evaluation.sparsity import base_size
-from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Checkpoint, Order, device_of
+from worker.kinds.remembered_base import BaseMemory
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.opening import Sources
 

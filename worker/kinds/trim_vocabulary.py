@@ -19,14 +19,14 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import counted_splits
 from microlith.contract import Concern, JobSpec, OwnScore, TrimmedVocabulary
+from worker.compute.batches import Checkpoint
+from worker.compute.examples import Examples, Rows, TokenExamples
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
-from worker.examples import Examples, Rows, TokenExamples
-from worker.inputs import Checkpoint
 from worker.packaging import vocabulary
+from worker.packaging.trimmed_model import Trimmed, token_ids
 from worker.packaging.vocabulary import POINTER
 from worker.sources.opening import Sources
-from worker.trimmed import Trimmed, token_ids
 
 PROBE_ROWS = 8
 

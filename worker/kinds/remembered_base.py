@@ -19,7 +19,7 @@ import transformers
 from app.services.sweeping import BASES
 from app.storage import ObjectStore
 from microlith.contract import BaseResult, JobSpec
-from worker.patience import reached
+from worker.attempt.retrying import reached
 from worker.sources.opening import Sources
 
 RECIPE = 2

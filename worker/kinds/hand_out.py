@@ -24,22 +24,22 @@ from microlith.contract import (
 )
 from microlith.masks import Base
 from microlith.names import MOST_BYTES, safe_name
-from worker import device
-from worker.bench import Measures
-from worker.drawing import Drawn
+from worker.compute import device
+from worker.compute.batches import Checkpoint, device_of, on_cpu
+from worker.compute.examples import Examples
 from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import BaseSize, base_size, size, sparsity
-from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Checkpoint, device_of, on_cpu
+from worker.kinds.draw_samples import Drawn
+from worker.kinds.measure import Measures
+from worker.kinds.trim_vocabulary import Trimming
 from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
 from worker.sources.opening import Sources
-from worker.trimming import Trimming
 
 
 @dataclass

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from microlith.contract import Concern
-from worker.bench import Bench
-from worker.export import Exporter, published
+from worker.attempt.journal import Journal
 from worker.families.anatomy import Anatomy
-from worker.journal import Journal
+from worker.kinds.hand_out import Exporter, published
+from worker.kinds.measure import Bench
 from worker.packaging.verify import Verifier
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised

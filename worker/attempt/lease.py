@@ -26,6 +26,9 @@ from app.services import lifecycle
 from app.settings import Settings
 from microlith.contract import JobSpec, Kind, State
 
+DEAF = 70
+"""Exit code of a process that was ended because its compute did not listen."""
+
 log = structlog.get_logger()
 
 

@@ -13,20 +13,20 @@ from contextlib import ExitStack
 
 from app.settings import Settings
 from microlith.contract import JobSpec
-from worker.base_memory import BaseMemory
-from worker.bench import Bench
-from worker.drawing import draw
+from worker.attempt.journal import Journal
+from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
-from worker.export import Exporter
 from worker.families.anatomy import anatomy
-from worker.journal import Journal
-from worker.making import Maker
+from worker.kinds.draw_samples import draw
+from worker.kinds.hand_out import Exporter
+from worker.kinds.make_module import Maker
+from worker.kinds.measure import Bench
+from worker.kinds.remembered_base import BaseMemory
+from worker.kinds.share_concerns import shared_out
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
-from worker.sharding import shared_out
 from worker.sources.opening import open_for
-from worker.workroom import workroom
 
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
