@@ -25,7 +25,7 @@ from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 
 @dataclass

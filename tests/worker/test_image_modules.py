@@ -23,7 +23,7 @@ from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 pytestmark = assets.present
 

@@ -21,8 +21,8 @@ from worker.pruning.heads import head_importance
 from worker.pruning.scores.taylor import neuron_effects, weight_gradients
 from worker.pruning.statistics import calibrate
 from worker.sampling.boundary import generate
+from worker.sampling.boundary_plan import BoundaryPlan
 from worker.sampling.concern import draw_samples
-from worker.sampling.plan import BoundaryPlan
 
 EXHAUSTED = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),

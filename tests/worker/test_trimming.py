@@ -24,7 +24,7 @@ from worker.kinds.trim_vocabulary import Trimming
 from worker.packaging.archive import archive
 from worker.packaging.folder import write_sums
 from worker.packaging.layouts import Package
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 TRIMMED: dict[str, Any] = DEMO | {
     "concerns": ["animal"],

@@ -18,8 +18,8 @@ from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.domain.errors import SourceUnavailable
 from app.domain.layouts import MASK
 from app.queue import Queue
-from app.services.library import describe
-from app.services.shelves import Shelves, registered
+from app.services.local_copies import Shelves, registered
+from app.services.registry import describe
 from app.sources.references import Shelf, is_registered
 from app.storage import ObjectStore
 from microlith.contract import (

@@ -10,7 +10,7 @@ from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
 from app.domain.ids import new_id
-from app.sources.places import sha256, stamp
+from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore, content_key
 from microlith.contract import Concern, Latency
 from worker.packaging.archive import MEDIA_TYPE, Archive

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from app.db.pool import DATABASE_AWAY
-from app.domain.disk import disk_fault
+from app.domain.disk_faults import disk_fault
 from app.domain.errors import MicrolithError, OutOfMemory
 from app.services import lifecycle
 from app.services.backend import Backend

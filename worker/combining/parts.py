@@ -23,7 +23,7 @@ from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised
 from worker.sources.images import Images, prepare
 from worker.sources.models import LoadedModel
-from worker.sources.opening import patch_of
+from worker.sources.open_sources import patch_of
 
 Encoder = Callable[[Sequence[Any]], Examples]
 """Inputs, as the dataset has them, to what a model reads; the labels it gives mean nothing."""

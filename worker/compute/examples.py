@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.sources.foreign import foreign
+from worker.sources.library_errors import foreign
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

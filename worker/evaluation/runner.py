@@ -8,7 +8,7 @@ from torch import nn
 
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
-from worker.evaluation.course import Course, Logits
+from worker.evaluation.shared_batches import Course, Logits
 
 __all__ = ["Logits", "evenly", "predict"]
 

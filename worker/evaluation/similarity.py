@@ -22,7 +22,6 @@ from microlith.contract.module import LegacySimilarity
 from worker.compute.batches import Batch, forward, mean_over_positions
 from worker.compute.examples import Examples
 from worker.compute.memory import KEPT_BYTES
-from worker.evaluation.course import Course
 from worker.evaluation.measures import (
     cca_of,
     debiased_kernel_cka,
@@ -32,6 +31,7 @@ from worker.evaluation.measures import (
     principal,
     svcca,
 )
+from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 from worker.sampling.concern import ConcernSamples
 

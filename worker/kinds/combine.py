@@ -10,12 +10,12 @@ from app.settings import Settings
 from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
 from worker.attempt.journal import Journal
 from worker.attempt.workspace import workroom
-from worker.combining.delivery import deliver
-from worker.combining.delivery import verify as verify_delivery
-from worker.combining.packing import facts_of, packages
+from worker.combining.class_set_layouts import facts_of, packages
+from worker.combining.combined_classifier import Combined, made_again, rows_to_run
+from worker.combining.combined_classifier import combine as put_together
 from worker.combining.parts import Part
-from worker.combining.story import Combined, made_again, rows_to_run
-from worker.combining.story import combine as put_together
+from worker.combining.recomposed_folder import deliver
+from worker.combining.recomposed_folder import verify as verify_delivery
 from worker.compute import device
 from worker.compute.batches import device_of
 from worker.evaluation.latency import Stopwatch

@@ -14,15 +14,15 @@ from app.sources.references import Shelf
 from microlith.contract import CombineSpec, Concern, JobSpec
 from microlith.contract.combine import UnionRecovery
 from microlith.masks import Base, MaskFile
+from worker.combining.combined_classifier import Data
 from worker.combining.parts import Origin, Part, Rows
-from worker.combining.story import Data
 from worker.compute import device
 from worker.kinds.stored_module import Stored, applied
-from worker.packaging.masking import mask_of, tokens_of
+from worker.packaging.mask_layout import mask_of, tokens_of
 from worker.packaging.trimmed_model import Trimmed, narrowed
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
-from worker.sources.opening import scaled_to
+from worker.sources.open_sources import scaled_to
 
 
 @dataclass(frozen=True)

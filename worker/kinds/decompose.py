@@ -26,7 +26,7 @@ from worker.kinds.share_concerns import shared_out
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
-from worker.sources.opening import open_for
+from worker.sources.open_sources import open_for
 
 
 def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.services.sweeping import BOUNDARY
-from app.sources.places import sha256, stamp
+from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from worker.attempt.journal import Journal
@@ -19,10 +19,10 @@ from worker.compute.examples import Examples
 from worker.evaluation.runner import Logits, evenly, predict
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
+from worker.sampling.boundary_plan import BoundaryPlan, identity
 from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
 from worker.sampling.confusers import Confusion, confusion
-from worker.sampling.plan import BoundaryPlan, identity
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 ANSWERED_ROWS = 4096
 """Examples of a split that the base is asked about, at most: for its confusions, and for where to start from."""

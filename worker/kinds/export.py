@@ -20,9 +20,9 @@ from worker.kinds.measure import probe_of, validation_of
 from worker.kinds.stored_module import applied, stored
 from worker.kinds.trim_vocabulary import Trimming
 from worker.packaging.layouts import Handout, Packer
-from worker.packaging.masking import mask_of, tokens_of
+from worker.packaging.mask_layout import mask_of, tokens_of
 from worker.packaging.verify import Opening
-from worker.sources.opening import open_for
+from worker.sources.open_sources import open_for
 
 
 def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:

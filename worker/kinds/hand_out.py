@@ -12,18 +12,9 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import MASK
-from microlith.contract import (
-    BaseResult,
-    Concern,
-    JobSpec,
-    OwnScore,
-    Ratio,
-    Report,
-    Size,
-    TrimmedVocabulary,
-)
+from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report, Size, TrimmedVocabulary
+from microlith.file_names import MOST_BYTES, safe_name
 from microlith.masks import Base
-from microlith.names import MOST_BYTES, safe_name
 from worker.compute import device
 from worker.compute.batches import Checkpoint, device_of, on_cpu
 from worker.compute.examples import Examples
@@ -35,11 +26,11 @@ from worker.families.anatomy import Anatomy
 from worker.kinds.draw_samples import Drawn
 from worker.kinds.measure import Measures
 from worker.kinds.trim_vocabulary import Trimming
-from worker.packaging.facts import ModuleFacts, SampleRows
 from worker.packaging.layouts import Handout, Package, Packer
+from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.masks import Mask
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 
 @dataclass

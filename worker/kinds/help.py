@@ -28,7 +28,7 @@ from worker.kinds.hand_out import Exporter
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
 from worker.kinds.share_concerns import fetched, finish, take
-from worker.sources.opening import Sources, open_for
+from worker.sources.open_sources import Sources, open_for
 
 log = structlog.get_logger()
 

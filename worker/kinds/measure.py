@@ -10,27 +10,20 @@ from torch import nn
 from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
-from worker.evaluation.answers import Answers, Questions
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
-from worker.evaluation.course import Course
-from worker.evaluation.estimate import Estimator
+from worker.evaluation.first_estimate import Estimator
+from worker.evaluation.numerics import Answers, Questions
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import evenly
+from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
-from worker.evaluation.similarity import (
-    BaseStates,
-    HiddenStates,
-    StatesWanted,
-    compare,
-    course_over,
-    states_along,
-)
+from worker.evaluation.similarity import BaseStates, HiddenStates, StatesWanted, compare, course_over, states_along
 from worker.evaluation.sparsity import base_size
 from worker.families.anatomy import Anatomy
 from worker.kinds.remembered_base import BaseMemory
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 PROBE_ROWS = 8
 TRIED_ROWS = 4

@@ -22,7 +22,7 @@ from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import applied, reading, stored
 from worker.sources.models import LoadedModel, load_model
-from worker.sources.opening import encode_for
+from worker.sources.open_sources import encode_for
 
 REHEARSED = "demo:bert-tiny-wordnet"
 

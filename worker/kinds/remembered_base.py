@@ -20,7 +20,7 @@ from app.services.sweeping import BASES
 from app.storage import ObjectStore
 from microlith.contract import BaseResult, JobSpec
 from worker.attempt.retrying import reached
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 RECIPE = 2
 """Goes up whenever the same facts would be measured otherwise."""

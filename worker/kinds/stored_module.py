@@ -33,8 +33,8 @@ from microlith.errors import MicrolithClientError
 from microlith.masks import Base, MaskFile, apply_mask, read_mask
 from worker.attempt.journal import Journal
 from worker.attempt.retrying import patient
-from worker.packaging.facts import ModuleFacts, SampleRows
-from worker.packaging.masking import tokens_of
+from worker.packaging.mask_layout import tokens_of
+from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.trimmed_model import Trimmed
 from worker.sources.models import LoadedModel
 

@@ -26,7 +26,7 @@ from worker.evaluation.runner import evenly, predict
 from worker.packaging import vocabulary
 from worker.packaging.trimmed_model import Trimmed, token_ids
 from worker.packaging.vocabulary import POINTER
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 PROBE_ROWS = 8
 

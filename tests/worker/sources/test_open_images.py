@@ -22,7 +22,7 @@ from worker.compute.examples import PixelExamples
 from worker.evaluation.runner import predict
 from worker.packaging.archive import archive
 from worker.sources.models import load_model
-from worker.sources.opening import open_sources
+from worker.sources.open_sources import open_sources
 
 pytestmark = assets.present
 

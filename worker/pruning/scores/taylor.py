@@ -22,7 +22,7 @@ from worker.compute.examples import Examples
 from worker.families.layers import linear
 from worker.pruning.backward import Gradients, run_backward
 from worker.pruning.heads import HeadEffects, HeadTally
-from worker.pruning.watch import by_example
+from worker.pruning.layer_inputs import by_example
 from worker.sampling.concern import ConcernSamples
 
 GRADIENT_BUDGET = 1 << 30
