@@ -40,7 +40,7 @@ from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
 from worker.families.anatomy import Anatomy, anatomy
-from worker.kinds.hand_out import own_score
+from worker.kinds.pack_modules import own_score
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import Opening, Verifier

@@ -36,7 +36,9 @@ def facts_of(
     return SetFacts(spec, resolved, concerns, Ratio(requested=gone, achieved=gone), told.size, licences)
 
 
-def packages(packer: Packer, made: ClassSet, facts: SetFacts, told: Combination, export: Export) -> Iterator[Package]:
+def pack_class_set(
+    packer: Packer, made: ClassSet, facts: SetFacts, told: Combination, export: Export
+) -> Iterator[Package]:
     """Each layout that is asked for."""
     handout = Handout(made.model, made.mask, made.origin.anatomy, facts)
     history = told.model_dump(mode="json")

@@ -80,7 +80,7 @@ def rows_to_mend(spec: CombineSpec, validation: Rows, labels: Sequence[str]) -> 
     return len(examples_of(validation, labels)) if spec.recovery in ("bias", "refit") else 0
 
 
-def made_again(
+def remake(
     spec: CombineSpec,
     told: Combination,
     parts: Sequence[Part],
