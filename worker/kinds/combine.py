@@ -11,9 +11,9 @@ from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolv
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.combining.class_set_layouts import facts_of, pack_class_set
-from worker.combining.combined_classifier import Combined, remake, rows_to_run
+from worker.combining.combined_classifier import CombinedClassifier, remake, rows_to_run
 from worker.combining.combined_classifier import combine as put_together
-from worker.combining.parts import Part
+from worker.combining.parts import ModulePart
 from worker.combining.recomposed_folder import deliver
 from worker.combining.recomposed_folder import verify as verify_delivery
 from worker.compute import device
@@ -24,7 +24,7 @@ from worker.kinds.pack_modules import verify
 from worker.kinds.stored_module import StoredModule, find_combination, find_modules
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
-from worker.packaging.verify import Opening, Verifier
+from worker.packaging.verify import ArchiveOpening, Verifier
 
 PROBES = 8
 """Inputs that a clean process must answer alike."""
@@ -81,7 +81,7 @@ def _open(
     settings: Settings,
     folder: Path,
     held: ExitStack,
-) -> tuple[Opened, list[Part]]:
+) -> tuple[Opened, list[ModulePart]]:
     """The bases, the data and the modules, whose sources `held` keeps from being deleted meanwhile."""
     shelves = [held.enter_context(attempt.hold_sources(one)) for one in (spec, *(made.spec for made in modules))]
     shelf = {ref: at for one in shelves for ref, at in one.items()}
@@ -89,7 +89,7 @@ def _open(
     return opened, [opened.part(made, made.fetch_mask(attempt, folder), folder) for made in modules]
 
 
-def _pack(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
+def _pack(combined: CombinedClassifier, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
     """A recomposed classifier as one graph with what runs it, a class set in every layout that is asked for."""
     made = combined.class_set
     if made is None:
@@ -106,7 +106,7 @@ def _pack(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) 
 
 def _verify(
     verifier: Verifier,
-    combined: Combined,
+    combined: CombinedClassifier,
     packages: Sequence[Package],
     opened: Opened,
     folder: Path,
@@ -119,4 +119,4 @@ def _verify(
     made = combined.class_set
     assert made is not None
     base = opened.bases[made.origin.ref].loaded.folder
-    verify(verifier, packages, made.model, made.origin.encoder(probes), Opening(base=base))
+    verify(verifier, packages, made.model, made.origin.encoder(probes), ArchiveOpening(base=base))

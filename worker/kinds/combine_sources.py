@@ -15,7 +15,7 @@ from microlith.contract import CombineSpec, Concern, JobSpec
 from microlith.contract.combine import UnionRecovery
 from microlith.masks import Base, MaskFile
 from worker.combining.combined_classifier import Data
-from worker.combining.parts import Origin, Part, Rows
+from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.compute import device
 from worker.kinds.stored_module import StoredModule, apply_to_base
 from worker.packaging.mask_layout import mask_of, tokens_of
@@ -45,11 +45,11 @@ class Opened:
     readers: dict[tuple[str, tuple[int, ...]], tuple[Vocabulary, Origin]] = field(default_factory=dict)
     """Bases with a trimmed vocabulary, by reference and tokens: modules that read alike share one."""
 
-    def part(self, made: StoredModule, mask: MaskFile, scratch: Path) -> Part:
+    def part(self, made: StoredModule, mask: MaskFile, scratch: Path) -> ModulePart:
         """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
         of = self.bases[made.spec.model]
         vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
-        return Part(
+        return ModulePart(
             origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
@@ -107,6 +107,6 @@ def _open_base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: Loa
     )
 
 
-def _label_rows(split: tuple[Any, Any], labels: Sequence[str]) -> Rows:
+def _label_rows(split: tuple[Any, Any], labels: Sequence[str]) -> LabelledRows:
     inputs, ids = split
-    return Rows(inputs, [labels[number] for number in ids])
+    return LabelledRows(inputs, [labels[number] for number in ids])

@@ -28,7 +28,7 @@ from worker.kinds.measure import Measures
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
-from worker.packaging.verify import Opening, Verifier
+from worker.packaging.verify import ArchiveOpening, Verifier
 from worker.pruning.masks import Mask
 from worker.sources.open_sources import Sources
 
@@ -125,7 +125,7 @@ def pack(
 
 
 def verify(
-    verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, opening: Opening
+    verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, opening: ArchiveOpening
 ) -> None:
     """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does."""
     rows = np.arange(len(probe))

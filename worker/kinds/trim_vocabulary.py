@@ -25,7 +25,7 @@ from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
 from worker.kinds.measure import probe_of
 from worker.packaging.trimmed_tokenizer import POINTER, add_indispensable, document_of, find_frequent
-from worker.packaging.verify import Opening
+from worker.packaging.verify import ArchiveOpening
 from worker.packaging.vocabulary import Vocabulary, token_ids
 from worker.sources.models import LoadedModel
 from worker.sources.open_sources import Sources
@@ -69,9 +69,9 @@ class JobVocabulary:
         return probe_of(self.examples)
 
     @property
-    def opening(self) -> Opening:
+    def opening(self) -> ArchiveOpening:
         """How a clean process opens modules: with `texts`, their own tokenizer must read them alike."""
-        return Opening(base=self.base.folder, texts=self.texts, max_length=self.vocabulary.loaded.max_length)
+        return ArchiveOpening(base=self.base.folder, texts=self.texts, max_length=self.vocabulary.loaded.max_length)
 
     def narrow(self, module: nn.Module) -> nn.Module:
         """A module of the base as it reads with this vocabulary."""
