@@ -18,8 +18,8 @@ _INK, _FAINT, _GONE, _THERE = "#1f2937", "#6b7280", "#f59e0b", "#e5e7eb"
 
 def alternative(sparsity: Sparsity) -> str:
     """The picture in words."""
-    told = sorted(sparsity.layers.values())
-    span = f", from {100 * told[0]:.1f} % to {100 * told[-1]:.1f} % by layer" if told else ""
+    fractions = sorted(sparsity.layers.values())
+    span = f", from {100 * fractions[0]:.1f} % to {100 * fractions[-1]:.1f} % by layer" if fractions else ""
     return f"{100 * sparsity.overall:.1f} % of all linear weights and biases are gone{span}"
 
 

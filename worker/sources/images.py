@@ -134,10 +134,10 @@ def _numbers(batch: pa.Array, column: str) -> Pixels:
     numbers = pc.list_flatten(batch)
     if numbers.null_count:
         raise DatasetInvalid(f"Lists in column {column} have {numbers.null_count} gaps.", pointer=POINTER)
-    found: Pixels = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
-    if not np.isfinite(found).all():
+    pixels: Pixels = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+    if not np.isfinite(pixels).all():
         raise DatasetInvalid(f"Column {column} has numbers that are not finite.", pointer=POINTER)
-    return found
+    return pixels
 
 
 def _file(value: bytes | dict[str, Any], column: str, folder: Path | None) -> bytes | Path:
