@@ -35,8 +35,8 @@ def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
     """The mask that makes `module` of `base`, every bit of it: what masking alone does not give is stored whole."""
     bits = {
         f"{kind}/{name}": torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
-        for kind, part in mask.parts.items()
-        for name, bits in part.items()
+        for kind, layers in mask.parts.items()
+        for name, bits in layers.items()
     }
     tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
     document = _document(base, module, mask, anatomy, facts)

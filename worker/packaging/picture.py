@@ -50,7 +50,7 @@ def picture(sparsity: Sparsity) -> str:
 def _place(name: str) -> tuple[str, str]:
     """A layer's block, by its numbers, and which layer of a block it is."""
     words = name.split(".")
-    last = max((place for place, word in enumerate(words) if word.isdecimal()), default=-1)
+    last = max((number for number, word in enumerate(words) if word.isdecimal()), default=-1)
     return ".".join(word for word in words if word.isdecimal()), ".".join(words[last + 1 :])
 
 
