@@ -19,8 +19,8 @@ from rich.console import Console
 from app import logs
 from app.db.migrations import migrate as run_migrations
 from app.db.unit import Database
-from app.house import house, serving
-from app.house import serve as run_server
+from app.server import house, serving
+from app.server import serve as run_server
 from app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import cores_given
 from app.domain.queues import QUEUES
-from app.sources.allowed import Folders
+from app.sources.allowed_paths import Folders
 from microlith.contract import Kind
 
 TRY_DAYS = 1.0

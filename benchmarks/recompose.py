@@ -26,15 +26,15 @@ import torch
 from microlith.contract import JobSpec
 from microlith.contract.combine import Combination, CombineSpec
 from worker.combining.card import table
-from worker.combining.delivery import deliver, verify
+from worker.combining.combined_classifier import Combined, Data, combine
 from worker.combining.parts import Origin, Part, Rows
-from worker.combining.story import Combined, Data, combine
+from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.report import score
 from worker.evaluation.runner import predict
 from worker.pruning.evidence import gather
 from worker.pruning.prune import prune
 from worker.sampling.concern import draw_samples, rows_of
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 SHARED = Path(os.environ.get("MICROLITH_SHARED", Path(__file__).parents[2] / "shared"))
 LARGE, TINY, DATA = "minilm-l6-wordnet", "bert-tiny-wordnet", "wordnet-supersense"

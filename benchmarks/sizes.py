@@ -33,23 +33,23 @@ from app.sources.demo import FOLDER
 from benchmarks.sizes_report import told
 from microlith.contract import Concern, JobSpec, Ratio, Report
 from microlith.masks import Base
-from worker import device
+from worker.compute import device
+from worker.compute.examples import Examples
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
-from worker.examples import Examples
-from worker.export import own_score
 from worker.families.anatomy import Anatomy, anatomy
-from worker.packaging.facts import ModuleFacts, SampleRows
+from worker.kinds.hand_out import own_score
 from worker.packaging.layouts import Handout, Package, Packer
+from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import Opening, Verifier
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 SHARED = Path(os.environ.get("MICROLITH_SHARED", Path(__file__).parents[2] / "shared"))
 WORDNET = f"path:{SHARED / 'assets' / 'wordnet-supersense'}"

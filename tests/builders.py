@@ -36,7 +36,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from worker.examples import Examples, PixelExamples, TokenExamples
+from worker.compute.examples import Examples, PixelExamples, TokenExamples
 
 torch.set_num_threads(1)
 

@@ -10,12 +10,19 @@ from app.services.backend import Backend
 from app.services.jobs import Jobs, Submission
 from microlith.contract import BaseResult, ClassScore, Concern, JobSpec, OwnScore, Ratio, Report, Size, Sparsity
 from microlith.contract.module import Macro
-from worker.journal import Journal
-from worker.lease import Lease
+from worker.attempt import run as attempts
+from worker.attempt.journal import Journal
+from worker.attempt.lease import Lease
+from worker.kinds import story_of
 from worker.packaging.archive import archive
 
 DEMO = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"}
 LABELS = ("act", "animal", "artifact")
+
+
+def run(backend: Backend, job_id: str) -> None:
+    """An attempt of a job in this process, as a worker makes it."""
+    attempts.run(backend, job_id, story_of)
 
 
 def submit(backend: Backend, owner: str = "default", **spec: Any) -> str:

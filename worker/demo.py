@@ -17,7 +17,7 @@ from app.sources import demo
 from microlith import Client, JobSpec
 from microlith.cli.outcome import exit_code, say
 from microlith.contract import Job
-from microlith.display import figures, live, tables
+from microlith.display import live, numbers, tables
 from microlith.errors import JobFailed, MicrolithClientError
 
 MODEL, DATASET = "demo:bert-tiny-wordnet", "demo:wordnet-supersense"
@@ -63,7 +63,7 @@ def download(client: Client, job: Job, folder: Path) -> dict[str, Path]:
     modules = client.modules(job.id)
     size = sum(artifact.size_bytes for module in modules for artifact in module.artifacts)
     found = {module.concern.label: client.download_module(module, folder) for module in modules}
-    console.print(f"\n[bold]4. Downloaded[/] {len(found)} modules, {figures.size(size)}, every sha256 checked.")
+    console.print(f"\n[bold]4. Downloaded[/] {len(found)} modules, {numbers.size(size)}, every sha256 checked.")
     return found
 
 

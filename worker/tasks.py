@@ -15,7 +15,7 @@ from app.domain.errors import SchemaMismatch
 from app.queue import HELP_JOB, RUN_JOB
 from app.services.backend import Backend
 from app.settings import Settings
-from worker.memory import for_good
+from worker.compute.memory import for_good
 
 GROWN_KILOBYTES = 1_000_000
 """The peak of a child that is not given another job: torch and a small model take 600,000."""
@@ -44,25 +44,34 @@ def register(celery: Celery, settings: Settings) -> None:
     @signals.worker_process_init.connect(weak=False)
     def warm_up(**_: Any) -> None:
         with for_good():
-            from worker import device
-
-            device.prepare(settings)
+            prepare(settings)
 
     @celery.task(name=RUN_JOB)
     def run_job(job_id: str) -> None:
-        from worker.run import run
+        from worker.attempt.run import run
+        from worker.kinds import story_of
 
         with closing(Backend.open(settings, create_store=False)) as backend:
             if _may_work_on(backend):
-                run(backend, job_id)
+                run(backend, job_id, story_of)
 
     @celery.task(name=HELP_JOB)
     def help_job(job_id: str) -> None:
-        from worker.helping import help_with
+        from worker.kinds.help import help_with
 
         with closing(Backend.open(settings, create_store=False)) as backend:
             if _may_work_on(backend):
                 help_with(backend, job_id)
+
+
+def prepare(settings: Settings) -> None:
+    """Set up a fresh process, and import what a job needs while nobody waits for it."""
+    from worker.compute import device
+    from worker.kinds import decompose, predict  # noqa: F401
+
+    device.prepare(settings)
+    if "predict" in settings.kinds:
+        predict.rehearse()
 
 
 def _may_work_on(backend: Backend) -> bool:

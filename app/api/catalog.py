@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from app.api.conditional import written
 from app.api.dependencies import CallersLibrary, PageCursor
 from app.api.problems import documented
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.domain.errors import (
     Conflict,
     DatasetInvalid,

@@ -20,9 +20,9 @@ from app.db.unit import Unit
 from app.services.artifacts import Artifacts
 from app.services.backend import Backend
 from app.services.jobs import Jobs
-from app.services.library import Library
 from app.services.modules import Modules
 from app.services.orders import Orders
+from app.services.registry import Library
 from app.services.tries import Tries
 from app.services.uploads import Uploads
 from app.services.watching import Watching
@@ -51,7 +51,7 @@ async def _unit(backend: AnyBackend) -> Unit:
 
 
 RequestUnit = Annotated[Unit, Depends(_unit)]
-"""Finished by the route's visit (app.api.visits), before the answer leaves: a GET right after finds what it says."""
+"""Finished by the route's visit to a thread, before the answer leaves: a GET right after finds what it says."""
 
 
 async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import peers
+from app.api import loopback_user
 from app.api.bodies import limited
 from app.api.pacing import Pacing
 from app.api.problems import headers_of, problem_of, render
@@ -115,7 +115,7 @@ class Guards:
         session = session_in(request.cookies.get(COOKIE, ""), secret)
         if session is not None and not await request.app.state.signed_out.has(session.id):
             return True
-        return self.settings.api_key is None and peers.is_own(request.scope)
+        return self.settings.api_key is None and loopback_user.is_own(request.scope)
 
     def _unknown(self) -> Unauthenticated:
         if self.settings.api_key is not None:

@@ -19,7 +19,7 @@ from app.api.dependencies import (
     WantedJobs,
 )
 from app.api.problems import documented
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.domain.errors import (
     Conflict,
     DatasetInvalid,

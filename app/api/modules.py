@@ -11,7 +11,7 @@ from app.api.conditional import as_json, wait_preference
 from app.api.content import content, head
 from app.api.dependencies import AnyBackend, CallersArtifacts, CallersOrders, CallersTries, CallersWatching
 from app.api.problems import documented
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.domain.errors import Conflict, NotFound, UnsupportedModel
 from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module, PredictionRequest
 

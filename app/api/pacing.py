@@ -11,7 +11,7 @@ import asyncio
 import time
 
 from app.services.lanes import SMOOTHING, too_much
-from app.services.lines import Lines
+from app.services.waiting_lines import Lines
 
 AT_A_TURN = 2
 REFUSED_AT_A_TURN = 6

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.db.pool import DATABASE_AWAY, took_too_long
-from app.domain.disk import disk_fault
+from app.domain.disk_faults import disk_fault
 from app.domain.errors import (
     InvalidInput,
     MicrolithError,

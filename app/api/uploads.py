@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import CallersUploads, PageCursor
 from app.api.problems import documented
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.domain.errors import Conflict, DatasetInvalid, InvalidInput, NotFound, PayloadTooLarge
 from microlith.contract import BeginUpload, CompleteUpload, Page, Upload
 

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from app.confined.limits import PROGRAM, SMALLER, Limits
-from app.domain.disk import disk_fault
+from app.domain.disk_faults import disk_fault
 from app.domain.errors import InvalidInput, MicrolithError, Overloaded, ResourceLimit, of_code
 
 AT_A_TIME = 2

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.embedded.quarters import Account
+from app.embedded.child_account import Account
 
 MINDER = Path(__file__).with_name("minder.py")
 LOG_LIMIT_BYTES = 10 * 1024 * 1024

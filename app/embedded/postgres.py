@@ -14,9 +14,9 @@ import psycopg
 
 from app.embedded.binaries import find_postgres
 from app.embedded.child import Child, ChildFailed, Command
+from app.embedded.child_account import child_account, private_folder, reachable_binary
+from app.embedded.passwords import password, write_private
 from app.embedded.port import LOOPBACK, START_TRIES, free_port
-from app.embedded.quarters import child_account, private_folder, reachable_binary
-from app.embedded.secret import password, write_private
 
 NAME = "microlith"
 """The database and its owner."""

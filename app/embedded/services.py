@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from app.embedded.child import Child, Command
+from app.embedded.child_account import closed_folder
 from app.embedded.lock import DataDirLock
 from app.embedded.postgres import Postgres
-from app.embedded.quarters import closed_folder
 from app.embedded.supervised import Supervised
 from app.embedded.valkey import Valkey
 

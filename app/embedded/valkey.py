@@ -11,9 +11,9 @@ from redis.retry import Retry
 
 from app.embedded.binaries import find_valkey
 from app.embedded.child import Child, ChildFailed, Command
+from app.embedded.child_account import child_account, private_folder, reachable_binary
+from app.embedded.passwords import password, write_private
 from app.embedded.port import LOOPBACK, START_TRIES, free_port
-from app.embedded.quarters import child_account, private_folder, reachable_binary
-from app.embedded.secret import password, write_private
 
 START_SECONDS = 60.0
 CONFIG_NAME = "valkey.conf"

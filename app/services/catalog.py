@@ -12,9 +12,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.domain.errors import InvalidInput, NotFound, SourceUnavailable
 from app.domain.methods import structures_of
-from app.sources.allowed import Allowed
-from app.sources.aside import describe_dataset, known_datasets
-from app.sources.models_aside import describe_model, known_models
+from app.sources.allowed_paths import Allowed
+from app.sources.confined_data import describe_dataset, known_datasets
+from app.sources.confined_models import describe_model, known_models
 from app.sources.splits import ROLES
 from microlith.contract import (
     CiMethod,

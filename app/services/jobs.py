@@ -24,9 +24,9 @@ from app.domain.states import Action
 from app.services import lifecycle
 from app.services.artifacts import listed
 from app.services.backend import Backend
+from app.services.local_copies import Shelves
 from app.services.planning import Resolution, plan, resolve
 from app.services.queueing import Draft, deadline, queue, ring
-from app.services.shelves import Shelves
 from app.services.sweeping import remove
 from app.sources.references import Shelf
 from microlith.contract import (

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar, cast
 from anyio import CapacityLimiter, to_thread
 
 from app.domain.errors import Overloaded
-from app.services.lines import Lines
-from app.services.under_way import heard
+from app.services.shared_work import heard
+from app.services.waiting_lines import Lines
 
 Answer = TypeVar("Answer")
 LaneName = Literal["looks", "reads", "bulk", "writes", "plans", "downloads", "files"]

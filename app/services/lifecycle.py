@@ -9,9 +9,9 @@ from typing import Any
 from app.db.tables import JobRow
 from app.db.unit import Unit
 from app.domain.errors import DeadlineExceeded, MicrolithError, WorkerLost
+from app.domain.foreign_errors import told
 from app.domain.ids import new_id
 from app.domain.states import HELD_STATES, Action, next_state
-from app.domain.telling import told
 from microlith.contract import TERMINAL_STATES, JobError, Kind, Progress
 
 STOPPED = "worker stopped"

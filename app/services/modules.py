@@ -10,16 +10,7 @@ from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
 from app.services import artifacts
-from microlith.contract import (
-    BaseResult,
-    Combination,
-    Comparison,
-    Module,
-    OthersOwn,
-    Overlap,
-    Resolved,
-    Results,
-)
+from microlith.contract import BaseResult, Combination, Comparison, Module, OthersOwn, Overlap, Resolved, Results
 
 
 @dataclass(frozen=True)

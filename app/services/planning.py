@@ -12,11 +12,11 @@ from app.domain.layers import layers_touched
 from app.domain.layouts import check_export
 from app.domain.methods import check_method, check_widths
 from app.services.estimating import UNKNOWN, Work
-from app.sources.allowed import Allowed
-from app.sources.aside import describe_dataset
+from app.sources.allowed_paths import Allowed
+from app.sources.confined_data import describe_dataset
+from app.sources.confined_models import describe_model
 from app.sources.labels import check, find_concerns
-from app.sources.models_aside import describe_model
-from app.sources.places import sha256, stamp
+from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import (
     Concern,

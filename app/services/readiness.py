@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from app.services.backend import Backend
-from app.services.under_way import UnderWay
+from app.services.shared_work import UnderWay
 
 FRESH_SECONDS = 1.0
 PATIENCE_SECONDS = 1.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microlith.contract import Concern, Results
-from microlith.display.cells import Cell, table
+from microlith.display.csv_cells import Cell, table
 
 COLUMNS = ("class", "precision", "recall", "f1-score", "support")
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from app.db.pool import DATABASE_AWAY
 from app.db.unit import Database
 from app.domain.errors import Unavailable
-from app.services.under_way import UnderWay
+from app.services.shared_work import UnderWay
 
 FRESH_SECONDS = 1.0
 """How old what we know of other processes may be: one small read a second serves every caller."""

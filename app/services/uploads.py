@@ -22,7 +22,7 @@ from app.domain.errors import Conflict, DatasetInvalid, InvalidInput, NotFound, 
 from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.services.discarding import discard
-from app.sources.boundary import check_boundary
+from app.sources.boundary_files import check_boundary
 from microlith.contract import BeginUpload, Upload, UploadTarget
 from microlith.contract.uploads import UploadKind, UploadUrls
 

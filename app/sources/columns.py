@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
-from app.sources.bounds import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, listed, shown, within
 from app.sources.json_file import storable
+from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, listed, shown, within
 from app.sources.tables import Schema, is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task

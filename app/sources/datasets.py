@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
-from app.sources.allowed import Allowed
-from app.sources.bounds import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, shown, within
+from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.licences import licence_of
-from app.sources.places import Stamp, dataset_place, stamp
-from app.sources.places import sha256 as file_sha256
+from app.sources.reference_files import Stamp, dataset_place, stamp
+from app.sources.reference_files import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, shown, within
 from app.sources.splits import split_files
 from app.sources.tables import Schema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo

@@ -8,13 +8,13 @@ from typing import Any
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
-from app.sources.allowed import Allowed
+from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config
 from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
-from app.sources.linear import linear_shapes
-from app.sources.places import model_place
+from app.sources.linear_layers import linear_shapes
+from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo

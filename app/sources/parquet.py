@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from app.domain.errors import ResourceLimit
-from app.sources.bounds import BATCH_BYTES, MAX_COLUMNS, MAX_FIELDS, MAX_FOOTER_BYTES, MAX_ROWS, POINTER, within
+from app.sources.size_limits import BATCH_BYTES, MAX_COLUMNS, MAX_FIELDS, MAX_FOOTER_BYTES, MAX_ROWS, POINTER, within
 
 _MAGIC = b"PAR1"
 _BUFFER_BYTES = 1_000_000

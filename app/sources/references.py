@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from app.domain.errors import InvalidInput
-from app.sources.allowed import Allowed, real_place
+from app.sources.allowed_paths import Allowed, real_place
 
 Kind = Literal["demo", "hub", "path", "upload"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.domain.errors import DatasetInvalid
-from app.sources import bounds
-from app.sources.bounds import listed
+from app.sources import size_limits
+from app.sources.size_limits import listed
 from microlith.contract import Splits
 
-POINTER = bounds.POINTER
+POINTER = size_limits.POINTER
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 ROLES = ("train", "validation", "test")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}

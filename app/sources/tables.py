@@ -19,8 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import lines, parquet
-from app.sources.bounds import (
+from app.sources import csv_and_json, parquet
+from app.sources.json_file import storable
+from app.sources.reference_files import Stamp, stamp
+from app.sources.size_limits import (
     BATCH_BYTES,
     MAX_COLUMN_CHARACTERS,
     MAX_COLUMNS,
@@ -32,8 +34,6 @@ from app.sources.bounds import (
     shown,
     within,
 )
-from app.sources.json_file import storable
-from app.sources.places import Stamp, stamp
 from app.sources.splits import FORMATS
 
 BATCH_ROWS = 4096
@@ -130,7 +130,7 @@ def _raw_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.Recor
     if form == "parquet":
         yield from parquet.batches(file, columns, rows)
         return
-    with lines.open_csv(file, columns) if form == "csv" else lines.open_json(file, columns) as reader:
+    with csv_and_json.open_csv(file, columns) if form == "csv" else csv_and_json.open_json(file, columns) as reader:
         for batch in reader:
             batch.validate(full=True)
             yield batch.select(columns)
@@ -213,9 +213,9 @@ def _schema(file: Stamp) -> Schema:
     if form == "parquet":
         return schema_of(parquet.schema(file.path))
     if form == "csv":
-        with lines.open_csv(file.path, None) as reader:
+        with csv_and_json.open_csv(file.path, None) as reader:
             return schema_of(reader.schema)
-    return Schema(_checked(lines.json_types(file.path)), {})
+    return Schema(_checked(csv_and_json.json_types(file.path)), {})
 
 
 def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from app.domain.errors import ResourceLimit, UnsafeModel, UnsupportedModel
 from app.sources.json_file import is_count, listed, parse_object, read_object
-from app.sources.places import sha256, stamp
-from app.sources.tensors import MAX_TENSORS, Shapes, shapes_in
+from app.sources.reference_files import sha256, stamp
+from app.sources.safetensors_header import MAX_TENSORS, Shapes, shapes_in
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 """Of all the headers of a model together; a large real model's are a hundredth of it."""

@@ -13,10 +13,10 @@ from app.api.problems import details
 from app.domain.errors import MicrolithError
 from app.services import catalog
 from app.services.jobs import Jobs, Submission
-from app.services.library import Library
+from app.services.registry import Library
 from app.web.views.form import FormPage, Sources, form_page, with_faults
+from app.web.views.form_to_spec import spec_of
 from app.web.views.plan import plan_view
-from app.web.views.posted import spec_of
 from microlith.contract import ErrorDetail, Job, JobSpec, ModelInfo
 
 Pairs = Sequence[tuple[str, str]]

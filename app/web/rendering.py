@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import microlith
-from app.web.views import words
-from microlith.display import figures
+from app.web.views import phrases
+from microlith.display import numbers
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
@@ -73,15 +73,15 @@ def _environment() -> Environment:
     )
     environment.globals |= {"static": static, "version": microlith.__version__}
     environment.filters |= {
-        "score": figures.score,
-        "size": figures.size,
-        "ms": figures.milliseconds,
-        "quantity": figures.quantity,
-        "duration": figures.duration,
-        "ago": words.ago,
-        "change": words.signed,
-        "moment": words.moment,
-        "percent": words.percent,
+        "score": numbers.score,
+        "size": numbers.size,
+        "ms": numbers.milliseconds,
+        "quantity": numbers.quantity,
+        "duration": numbers.duration,
+        "ago": phrases.ago,
+        "change": phrases.signed,
+        "moment": phrases.moment,
+        "percent": phrases.percent,
         "ticked": _ticked,
     }
     return environment

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.speed import against_seed, device, floor, growth, profiles, report, sharing
 from benchmarks.speed.findings import Part
 from benchmarks.speed.machine import machine
-from worker.device import use_threads
+from worker.compute.device import use_threads
 
 PARTS: dict[str, Callable[[Path], Part]] = {
     "seed": against_seed.run,

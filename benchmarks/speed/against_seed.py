@@ -14,7 +14,7 @@ from benchmarks.speed.ours import Outcome, measured, repeated, sources_of, token
 from benchmarks.speed.workload import POSITIONS, tiny
 from microlith.contract import Sampling
 from worker.sampling.concern import draw_available
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 CONCERNS, SLOW, RUNS = 10, 4, 3
 """Modules of ours; how many of them the seed's way makes too; and how often ours are made."""

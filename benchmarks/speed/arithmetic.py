@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.speed.machine import matmul_rate
 from benchmarks.speed.ours import tokens_of
-from worker.inputs import budget_on
-from worker.sources.opening import Sources
+from worker.compute.batches import budget_on
+from worker.sources.open_sources import Sources
 
 
 def forward_flops(config: Any, lengths: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.speed.ours import measured, peak_mb, sources_of
 from microlith.contract import JobSpec
-from worker.device import use_threads
+from worker.compute.device import use_threads
 
 
 def peak_of(spec: JobSpec) -> float:

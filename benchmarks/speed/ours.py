@@ -17,15 +17,15 @@ import torch
 from app.sources.labels import find_concerns
 from app.storage.folder import FolderStore
 from microlith.contract import BaseResult, JobSpec
-from worker.bench import Bench, Measures
-from worker.drawing import draw
+from worker.compute.batches import budget_on, run_batches, unwatched
 from worker.families.anatomy import anatomy
-from worker.inputs import budget_on, run_batches, unwatched
+from worker.kinds.draw_samples import draw
+from worker.kinds.measure import Bench, Measures
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 
 @dataclass

@@ -12,7 +12,7 @@ from benchmarks.speed.findings import Part, Table
 from benchmarks.speed.ours import measured, sources_of
 from benchmarks.speed.workload import Workload, six_layers, tiny
 from microlith.contract import JobSpec
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 TOP = 12
 

@@ -10,7 +10,7 @@ from benchmarks.speed.findings import Figure, Part, Table
 from benchmarks.speed.ours import Outcome, decided, sources_of
 from benchmarks.speed.workload import seeded
 from microlith.contract import JobSpec
-from worker.sources.opening import Sources
+from worker.sources.open_sources import Sources
 
 CONCERNS, RUNS = 12, 7
 RATIOS = (0.3, 0.4, 0.5, 0.6)

@@ -9,7 +9,7 @@ import typer
 
 from microlith.cli.command import AsJson, Key, Url, command, remember
 from microlith.cli.session import Session, err
-from microlith.display import sheets, tables
+from microlith.display import details, tables
 from microlith.display.transfer import transfer
 
 Ref = Annotated[str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")]
@@ -28,7 +28,7 @@ def show_model(session: Session, ref: Ref) -> None:
     """A model's labels and layers."""
     with session.connect() as client:
         model = client.model(ref)
-    session.show(sheets.model(model), model)
+    session.show(details.model(model), model)
 
 
 def upload_model(session: Session, place: Place) -> None:
@@ -38,7 +38,7 @@ def upload_model(session: Session, place: Place) -> None:
     """
     with session.connect() as client, transfer(Path(place).name, err()) as hear:
         model = client.upload_model(place, hear)
-    session.show(sheets.model(model), model)
+    session.show(details.model(model), model)
     session.remark(f"Name it in a job: --model {model.id}")
 
 
@@ -60,7 +60,7 @@ def show_dataset(session: Session, ref: Ref) -> None:
     """A dataset's columns, splits and label counts."""
     with session.connect() as client:
         dataset = client.dataset(ref)
-    session.show(sheets.dataset(dataset), dataset)
+    session.show(details.dataset(dataset), dataset)
 
 
 def upload_dataset(
@@ -77,7 +77,7 @@ def upload_dataset(
     columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
     with session.connect() as client, transfer(Path(place).name, err()) as hear:
         dataset = client.upload_dataset(place, hear, **columns)
-    session.show(sheets.dataset(dataset), dataset)
+    session.show(details.dataset(dataset), dataset)
     session.remark(f"Name it in a job: --dataset {dataset.id}")
 
 

@@ -10,7 +10,7 @@ import typer
 from microlith.cli.session import Session
 from microlith.client import Retry
 from microlith.contract import Job, Kind, State
-from microlith.display import figures
+from microlith.display import numbers
 from microlith.errors import MicrolithClientError
 
 OFFERED = 50
@@ -30,7 +30,7 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 
 def _told(job: Job) -> str:
-    return f"{job.state}, {figures.called(job.spec.model, job.resolved.model)}"
+    return f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}"
 
 
 JobId = Annotated[str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)]

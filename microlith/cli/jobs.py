@@ -17,7 +17,7 @@ from microlith.cli.session import Session, err, out
 from microlith.cli.spec import labels, spec_from
 from microlith.client import Client, JobFilters
 from microlith.contract import Job
-from microlith.display import beside, live, sheets, tables
+from microlith.display import comparison, details, live, tables
 from microlith.display.transfer import transfer
 from microlith.errors import Unreachable
 
@@ -65,14 +65,14 @@ def submit(
         _bring(client, wanted)
         if plan:
             planned = client.plan(wanted)
-            session.show(sheets.plan(planned), planned)
+            session.show(details.plan(planned), planned)
             return
         job = client.submit(wanted)
         if watch:
             err().print(f"Job {job.id}" + (" was done before: here it is." if job.finished else ""))
             _watch(session, client, job.id)
         else:
-            session.show(sheets.job(job), job)
+            session.show(details.job(job), job)
 
 
 def _bring(client: Client, spec: dict[str, Any]) -> None:
@@ -169,13 +169,13 @@ def compare(
     microlith compare job_01… job_02…
     """
     with session.connect() as client:
-        compared = beside.compare([(client.job(job), client.results(job)) for job in jobs])
+        compared = comparison.compare([(client.job(job), client.results(job)) for job in jobs])
     if csv:
-        typer.echo(beside.csv(compared, raw=raw), nl=False)
+        typer.echo(comparison.csv(compared, raw=raw), nl=False)
     elif session.as_json:
-        session.dump(beside.plain(compared))
+        session.dump(comparison.plain(compared))
     else:
-        out().print(beside.table(compared))
+        out().print(comparison.table(compared))
 
 
 def cancel(session: Session, job: JobId) -> None:
@@ -204,7 +204,7 @@ def delete(session: Session, job: JobId) -> None:
 
 
 def _tell(session: Session, job: Job) -> None:
-    session.show(sheets.job(job), job)
+    session.show(details.job(job), job)
 
 
 COMMANDS = {

@@ -17,7 +17,7 @@ from microlith.cli.outcome import settle
 from microlith.cli.session import Session, err
 from microlith.client import Client
 from microlith.contract import Artifact, Job, Module
-from microlith.display import live, sheets, tables
+from microlith.display import details, live, tables
 from microlith.display.transfer import transfer
 from microlith.errors import NotABase
 from microlith.hub import push_to_hub
@@ -43,7 +43,7 @@ def show_module(session: Session, module: ModuleId) -> None:
     """A module's scores, its report and its files."""
     with session.connect() as client:
         found = client.module(module)
-    session.show(sheets.module(found), found)
+    session.show(details.module(found), found)
 
 
 def download(
@@ -112,7 +112,7 @@ def export(
     with session.connect() as client:
         _done(client, client.order_layout(module, layout, int8=int8))
         found = client.job(module) if module.startswith("job_") else client.module(module)
-    session.show(sheets.job(found) if isinstance(found, Job) else sheets.module(found), found)
+    session.show(details.job(found) if isinstance(found, Job) else details.module(found), found)
 
 
 def push(

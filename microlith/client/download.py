@@ -13,7 +13,7 @@ import httpx
 from microlith.client.connection import Connection
 from microlith.contract import Artifact, Module
 from microlith.errors import DigestMismatch, NoSuchLayout, TargetOccupied, UnexpectedAnswer
-from microlith.names import WORDS, safe_name
+from microlith.file_names import WORDS, safe_name
 
 OnBytes = Callable[[int, int], object]
 """Hears how many bytes are there, of how many."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 from microlith.client.blocking import Facade, blocking, chaining, iterating, run
 from microlith.client.download import OnBytes, layout_of
 from microlith.contract import Event, Job, Module, Prediction, Results, State
-from microlith.display import live, pages
+from microlith.display import live, notebook_html
 from microlith.display.progress import sentence
 from microlith.errors import JobFailed, MissingExtra, NoSuchModule
 
@@ -129,7 +129,7 @@ class JobHandle(Facade[AsyncJobHandle]):
         return f"<Job {self.id}: {sentence(self.facts)}>"
 
     def _repr_html_(self) -> str:
-        return pages.job(self.facts)
+        return notebook_html.job(self.facts)
 
 
 class ModuleHandle(Facade[AsyncModuleHandle]):

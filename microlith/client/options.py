@@ -8,15 +8,7 @@ from typing import Any, TypeAlias, TypedDict
 
 from pydantic import BaseModel
 
-from microlith.contract import (
-    Calibration,
-    DatasetSpec,
-    Evaluation,
-    Export,
-    LayerPatterns,
-    RatioRule,
-    Sampling,
-)
+from microlith.contract import Calibration, DatasetSpec, Evaluation, Export, LayerPatterns, RatioRule, Sampling
 
 Source: TypeAlias = str | Path
 """A reference, or a file or folder of this machine to be uploaded."""

@@ -134,9 +134,9 @@ class Job(Answer):
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
-        from microlith.display import pages
+        from microlith.display import notebook_html
 
-        return pages.job(self)
+        return notebook_html.job(self)
 
 
 class PlannedModule(Answer):

@@ -54,18 +54,18 @@ class Results(Answer):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a module: every measure that is one number, the base's beside it."""
-        from microlith.display import frame
+        from microlith.display import data_frame
 
-        return frame.rows(self)
+        return data_frame.rows(self)
 
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""
-        from microlith.display import frame
+        from microlith.display import data_frame
 
-        return frame.data_frame(self)
+        return data_frame.data_frame(self)
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
-        from microlith.display import pages
+        from microlith.display import notebook_html
 
-        return pages.results(self)
+        return notebook_html.results(self)

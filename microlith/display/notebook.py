@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from microlith.contract import Job
-from microlith.display import pages
+from microlith.display import notebook_html
 
 
 def is_here() -> bool:
@@ -21,4 +21,4 @@ def cell() -> Callable[[Job], object]:
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
-    return lambda job: handle.update(HTML(pages.job(job)))
+    return lambda job: handle.update(HTML(notebook_html.job(job)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microlith.contract import Job
-from microlith.display import figures
+from microlith.display import numbers
 
 MARKS = 16
 """As many concerns have a mark each."""
@@ -43,4 +43,4 @@ def concerns(job: Job) -> str:
 
 def eta(job: Job) -> str:
     """The time left, as far as the server can tell."""
-    return f"{figures.duration(job.progress.eta_seconds)} left" if job.progress.eta_seconds and not job.finished else ""
+    return f"{numbers.duration(job.progress.eta_seconds)} left" if job.progress.eta_seconds and not job.finished else ""

@@ -23,7 +23,7 @@ from microlith.contract import (
     Prediction,
     Results,
 )
-from microlith.display import figures
+from microlith.display import numbers
 
 
 def plain(*headers: str, right: Iterable[str] = (), title: str | None = None) -> Table:
@@ -44,7 +44,7 @@ def jobs(found: Iterable[Job]) -> Table:
     table = plain("id", "state", "concerns", "model", "dataset", "ratio", "made", right=("concerns",))
     table.columns[0].no_wrap = True
     for job in found:
-        state = figures.state(job.state)
+        state = numbers.state(job.state)
         if job.state == "running":
             state.append(f" {job.progress.percent:.0f} %")
         row(
@@ -52,10 +52,10 @@ def jobs(found: Iterable[Job]) -> Table:
             job.id,
             state,
             f"{job.concerns.succeeded}/{job.concerns.total}",
-            figures.called(job.spec.model, job.resolved.model),
-            figures.called(job.spec.source.ref, job.resolved.dataset),
+            numbers.called(job.spec.model, job.resolved.model),
+            numbers.called(job.spec.source.ref, job.resolved.dataset),
             ratios(job),
-            figures.ago(job.created_at),
+            numbers.ago(job.created_at),
         )
     return table
 
@@ -70,7 +70,7 @@ def results(document: Results) -> RenderableType:
 
 def _block(document: Results, comparison: Comparison) -> Table:
     modules = [module for module in document.modules if module.ratio.requested == comparison.ratio]
-    achieved = sorted({figures.score(module.ratio.achieved) for module in modules})
+    achieved = sorted({numbers.score(module.ratio.achieved) for module in modules})
     between = "–".join(dict.fromkeys((achieved[0], achieved[-1])))
     title = f"Requested ratio {comparison.ratio:g} (achieved {between}), {comparison.concerns} concerns"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=0)
@@ -89,7 +89,7 @@ def _block(document: Results, comparison: Comparison) -> Table:
         row(table, *_row(module))
     table.add_section()
     means = _beside(comparison.own_f1, comparison.base_own_f1)
-    row(table, Text("mean", "bold"), "", "", means, figures.change(comparison.change))
+    row(table, Text("mean", "bold"), "", "", means, numbers.change(comparison.change))
     return table
 
 
@@ -100,22 +100,22 @@ def _row(module: Module) -> list[str | Text]:
         _beside(own.precision, base.precision),
         _beside(own.recall, base.recall),
         _beside(own.f1, base.f1),
-        figures.change(own.f1 - base.f1),
-        figures.score(module.sparsity.overall),
-        figures.size(module.artifacts[0].size_bytes if module.artifacts else None),
+        numbers.change(own.f1 - base.f1),
+        numbers.score(module.sparsity.overall),
+        numbers.size(module.artifacts[0].size_bytes if module.artifacts else None),
         _pace(module.latency),
     ]
 
 
 def _pace(latency: Latency | None) -> str | Text:
     if latency is None:
-        return figures.NOTHING
-    base = figures.milliseconds(latency.base_milliseconds)
-    return Text.assemble(figures.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
+        return numbers.NOTHING
+    base = numbers.milliseconds(latency.base_milliseconds)
+    return Text.assemble(numbers.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
 
 
 def _beside(own: float, base: float) -> Text:
-    return Text.assemble(figures.score(own), (f"/{figures.score(base)}", "dim"))
+    return Text.assemble(numbers.score(own), (f"/{numbers.score(base)}", "dim"))
 
 
 def _legend(document: Results) -> str:
@@ -133,7 +133,7 @@ def _files(modules: Sequence[Module]) -> str:
     sizes: dict[str, list[int]] = {}
     for artifact in (artifact for module in modules for artifact in module.artifacts):
         sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)
-    means = ", ".join(f"{layout} {figures.size(round(fmean(counts)))}" for layout, counts in sizes.items())
+    means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
     pace = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
     return f"Files in the mean: {means or 'none yet'}.{pace}"
@@ -146,20 +146,20 @@ def modules(found: Iterable[Module]) -> Table:
     table.columns[0].no_wrap = True
     for module in found:
         own, base = module.own.f1, module.base_own.f1
-        files = ", ".join(f"{artifact.layout} {figures.size(artifact.size_bytes)}" for artifact in module.artifacts)
-        scores = (figures.score(own), figures.score(base), figures.change(own - base))
+        files = ", ".join(f"{artifact.layout} {numbers.size(artifact.size_bytes)}" for artifact in module.artifacts)
+        scores = (numbers.score(own), numbers.score(base), numbers.change(own - base))
         row(table, module.id, module.concern.label, f"{module.ratio.requested:g}", *scores, files)
     return table
 
 
 def models(found: Iterable[ModelInfo]) -> Table:
     """A line for each: its architecture, how many classes it tells apart, how large it is."""
-    numbers = ("labels", "parameters", "size")
-    table = plain("reference", "name", "architecture", *numbers, "licence", right=numbers)
+    counted = ("labels", "parameters", "size")
+    table = plain("reference", "name", "architecture", *counted, "licence", right=counted)
     for model in found:
         labels = len(model.labels) if model.label_count is None else model.label_count
-        facts = (str(labels), figures.quantity(model.parameters), figures.size(model.size_bytes))
-        row(table, model.id, model.name or "", model.architecture or figures.NOTHING, *facts, model.licence or "")
+        facts = (str(labels), numbers.quantity(model.parameters), numbers.size(model.size_bytes))
+        row(table, model.id, model.name or "", model.architecture or numbers.NOTHING, *facts, model.licence or "")
     return table
 
 
@@ -169,8 +169,8 @@ def datasets(found: Iterable[DatasetInfo]) -> Table:
     for dataset in found:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
         columns = (
-            dataset.text_column or dataset.image_column or figures.NOTHING,
-            dataset.label_column or figures.NOTHING,
+            dataset.text_column or dataset.image_column or numbers.NOTHING,
+            dataset.label_column or numbers.NOTHING,
         )
         row(
             table,
@@ -178,7 +178,7 @@ def datasets(found: Iterable[DatasetInfo]) -> Table:
             dataset.name or "",
             rows,
             *columns,
-            figures.size(dataset.size_bytes),
+            numbers.size(dataset.size_bytes),
             dataset.licence or "",
         )
     return table
@@ -234,7 +234,7 @@ def prediction(told: Prediction) -> Table:
 
 
 def _sure(answer: ClassProbabilities, labels: Sequence[str]) -> str:
-    return figures.score(answer.probabilities[labels.index(answer.label)])
+    return numbers.score(answer.probabilities[labels.index(answer.label)])
 
 
 def ratios(job: Job) -> str:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.house import serving
+from app.server import serving
 from app.services.backend import Backend
 from microlith.contract.event import TERMINAL_EVENTS
 from tests.work import claim, finish, submit

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.db.tables import SourceRow
 from app.domain.ids import new_id
 from app.services.backend import Backend
-from app.services.library import PREFIXES
+from app.services.registry import PREFIXES
 from tests.archives import register, zipped
 from tests.model_folders import CONFIG, SHAPES, header_of, safetensors
 

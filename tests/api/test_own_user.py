@@ -10,8 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api import peers
-from app.house import serving
+from app.api import loopback_user
+from app.server import serving
 from app.services.backend import Backend
 from tests.strangers import NOBODY, as_nobody, needs_another_user
 
@@ -70,11 +70,11 @@ def test_a_connection_that_is_closed_already_is_nobodys_and_not_roots() -> None:
         os.seteuid(0)
         caller.connect(server.getsockname())
         accepted, local = server.accept()
-        assert peers.owner(local, accepted.getsockname()) == NOBODY
-        assert peers._listed(local, accepted.getsockname()) == NOBODY
+        assert loopback_user.owner(local, accepted.getsockname()) == NOBODY
+        assert loopback_user._listed(local, accepted.getsockname()) == NOBODY
         caller.close()
-        assert peers.owner(local, accepted.getsockname()) is None
-        assert peers._listed(local, accepted.getsockname()) is None
+        assert loopback_user.owner(local, accepted.getsockname()) is None
+        assert loopback_user._listed(local, accepted.getsockname()) is None
         accepted.close()
 
 
@@ -86,11 +86,11 @@ def test_the_owner_of_a_connection_over_ipv6_is_known_as_well() -> None:
         pytest.skip("this machine has no IPv6")
     with server, socket.create_connection(server.getsockname()[:2]) as caller:
         ends = caller.getsockname()[:2], server.getsockname()[:2]
-        assert peers._asked(*ends) == peers._listed(*ends) == os.geteuid()
+        assert loopback_user._asked(*ends) == loopback_user._listed(*ends) == os.geteuid()
 
 
 def test_where_the_kernel_does_not_tell_the_token_is_needed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers.sys, "platform", "darwin")
+    monkeypatch.setattr(loopback_user.sys, "platform", "darwin")
     assert httpx.get(f"{url}/v1/jobs").status_code == 401
     assert httpx.get(f"{url}/v1/jobs", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
@@ -98,7 +98,7 @@ def test_where_the_kernel_does_not_tell_the_token_is_needed(url: str, monkeypatc
 def test_the_address_that_was_printed_becomes_a_session_without_the_token(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "is_own", lambda _: False)
+    monkeypatch.setattr(loopback_user, "is_own", lambda _: False)
     with httpx.Client(base_url=url) as browser:
         answer = browser.get("/v1/jobs", params={"limit": "5", "token": TOKEN})
         assert (answer.status_code, answer.headers["location"]) == (303, "/v1/jobs?limit=5")
@@ -111,6 +111,6 @@ def test_the_address_that_was_printed_becomes_a_session_without_the_token(
 def test_a_server_that_asks_for_no_token_serves_every_user_of_the_machine(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "is_own", lambda _: False)
+    monkeypatch.setattr(loopback_user, "is_own", lambda _: False)
     with serving(backend.settings) as url:
         assert httpx.get(f"{url}/v1/jobs").status_code == 200

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.services.backend import Backend
-from app.services.library import Library
-from app.services.shelves import Shelves
+from app.services.local_copies import Shelves
+from app.services.registry import Library
 from microlith.contract import JobSpec, RegisterDataset
 from tests.archives import DATA, MODEL, files_of, register, tarred, upload, zipped
 from tests.work import DEMO

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.db.tables import SourceRow
 from app.domain.ids import new_id
 from app.services.backend import Backend
-from app.services.library import Library
+from app.services.registry import Library
 from microlith.contract import RegisterDataset, RegisterModel
 from tests.archives import MODEL, files_of, register, upload, zipped
 

@@ -14,10 +14,10 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app import listening
+from app import connection_limits
 from app.api import bodies
-from app.house import serving
-from app.listening import PatientProtocol
+from app.connection_limits import PatientProtocol
+from app.server import serving
 from app.services.backend import Backend
 
 SOON = 0.3
@@ -28,8 +28,8 @@ UPLOAD = b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicatio
 @pytest.fixture
 def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server whose patience ends soon."""
-    monkeypatch.setattr(listening, "HEAD_SECONDS", SOON)
-    monkeypatch.setattr(listening, "READ_SECONDS", SOON)
+    monkeypatch.setattr(connection_limits, "HEAD_SECONDS", SOON)
+    monkeypatch.setattr(connection_limits, "READ_SECONDS", SOON)
     monkeypatch.setattr(bodies, "SILENT_SECONDS", SOON)
     with serving(backend.settings) as url:
         yield url
@@ -85,7 +85,7 @@ def test_a_head_that_dribbles_is_given_up_however_often_a_byte_comes(impatient: 
 
 def test_a_head_without_an_end_takes_no_memory(backend: Backend) -> None:
     with serving(backend.settings) as url, connected(url) as line:
-        line.sendall(HEAD + b"X-Long: " + b"x" * (listening.HEAD_BYTES + 1))
+        line.sendall(HEAD + b"X-Long: " + b"x" * (connection_limits.HEAD_BYTES + 1))
         assert problem(line.recv(65536)) == (431, "REQUEST_HEADER_FIELDS_TOO_LARGE")
 
 
@@ -119,7 +119,7 @@ async def large(scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "READ_SECONDS", SOON)
+    monkeypatch.setattr(connection_limits, "READ_SECONDS", SOON)
     server = uvicorn.Server(uvicorn.Config(large, port=0, http=PatientProtocol, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -145,7 +145,7 @@ def test_waiting_for_news_is_no_slowness(impatient: str) -> None:
 
 
 def test_one_connection_too_many_is_told_to_come_back(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 1)
     with connected(impatient) as line:
         line.sendall(HEAD)
         with connected(impatient) as another:

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.house import serving
 from app.main import create_app
+from app.server import serving
 from app.services.backend import Backend
-from app.services.library import Library
+from app.services.registry import Library
 from app.services.sweeping import sweep
 from app.services.uploads import Uploads
 from microlith.contract import BeginUpload

@@ -22,8 +22,8 @@ from app.storage.folder import FolderStore
 from microlith.contract import Concern, Kind
 from tests.app.job_rules import HELD, MAX_ATTEMPTS, OVER, TICK, JobRule, Piece, Rules
 from tests.work import LABELS
-from worker.journal import Journal
-from worker.lease import Lease, LeaseLostError
+from worker.attempt.journal import Journal
+from worker.attempt.lease import Lease, LeaseLostError
 from worker.packaging.archive import Archive, archive
 
 SHIFT = text(

@@ -9,8 +9,8 @@ import pytest
 
 from app.domain.errors import InvalidInput, ResourceLimit
 from app.settings import Settings
-from app.sources import allowed
-from app.sources.allowed import Folders, real_place
+from app.sources import allowed_paths
+from app.sources.allowed_paths import Folders, real_place
 from worker.sources.models import load_model
 
 
@@ -95,7 +95,7 @@ def test_another_file_system_below_the_folder_was_not_meant() -> None:
 
 
 def test_a_folder_of_too_many_files_is_not_looked_through(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowed, "MOST_ENTRIES", 1)
+    monkeypatch.setattr(allowed_paths, "MOST_ENTRIES", 1)
     with pytest.raises(ResourceLimit):
         place(home / "model", home)
 

@@ -16,7 +16,7 @@ import pytest
 from app import confined
 from app.confined import Limits, Reading, landlock
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import aside
+from app.sources import confined_data
 from app.sources.datasets import describe_dataset
 from app.sources.references import Reference
 from microlith.contract import DatasetSpec
@@ -27,7 +27,7 @@ import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from app import confined
 from app.domain.errors import MicrolithError
-from app.sources import aside
+from app.sources import confined_data
 from microlith.contract import DatasetSpec
 
 started, run = [], confined.run
@@ -38,7 +38,7 @@ confined.run = counted
 
 def ask(ref):
     try:
-        return aside.describe_dataset(DatasetSpec(ref=ref), ["train"], allow_paths=True).model_dump(mode="json")
+        return confined_data.describe_dataset(DatasetSpec(ref=ref), ["train"], allow_paths=True).model_dump(mode="json")
     except MicrolithError as error:
         return [type(error).__name__, error.detail, error.pointer]
 
@@ -73,10 +73,10 @@ def described(place: Path, **limits: int) -> Any:
     """What the confined process tells of a file, within these limits."""
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
     ref = Reference("upload", source.ref, place=place, called=place.name)
-    asked = aside.question(source, ["train"], None, ref, place)
+    asked = confined_data.question(source, ["train"], None, ref, place)
     bounds = Limits(**limits)  # type: ignore[arg-type]
     return confined.run(
-        Reading("app.sources.describing", asked, DatasetInvalid, "/dataset", reads=[place], limits=bounds)
+        Reading("app.sources.confined_answers", asked, DatasetInvalid, "/dataset", reads=[place], limits=bounds)
     )
 
 
@@ -93,7 +93,7 @@ def test_a_process_that_could_read_them_itself_has_strangers_files_read_by_a_con
     assert "pyarrow" in sys.modules
     (tmp_path / "d.csv").write_text("text,label\na,b\n")
     with pytest.raises(DatasetInvalid, match="It was asked"):
-        aside.describe_dataset(DatasetSpec(ref=f"path:{tmp_path}/d.csv"), ["train"], allow_paths=True)
+        confined_data.describe_dataset(DatasetSpec(ref=f"path:{tmp_path}/d.csv"), ["train"], allow_paths=True)
     assert set(readings[0].reads) == {tmp_path / "d.csv"}
     assert list(readings[0].writes) == []
 
@@ -112,7 +112,9 @@ def test_a_folder_of_links_is_read_where_its_user_names_it(tmp_path: Path) -> No
     (tmp_path / "blob").write_text("text,label\na cat,animal\nan oak,plant\n")
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "snapshot" / "train.csv").symlink_to(tmp_path / "blob")
-    found = aside.describe_dataset(DatasetSpec(ref=f"path:{tmp_path / 'snapshot'}"), ["train"], allow_paths=True)
+    found = confined_data.describe_dataset(
+        DatasetSpec(ref=f"path:{tmp_path / 'snapshot'}"), ["train"], allow_paths=True
+    )
     assert found is not None
     assert found.splits["train"].rows == 2
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import bounds, describing
-from app.sources.aside import question
+from app.sources import confined_answers, size_limits
+from app.sources.confined_data import question
 from app.sources.references import Reference
 from app.sources.tables import read_rows
 from microlith.contract import DatasetSpec
@@ -25,7 +25,7 @@ def told(folder: Path, name: str, content: bytes, **columns: str) -> dict[str, A
     file.write_bytes(content)
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV", **columns)  # type: ignore[arg-type]
     ref = Reference("upload", source.ref, place=file, called=name)
-    return describing.answer(question(source, ["train", "test"], None, ref, file))
+    return confined_answers.answer(question(source, ["train", "test"], None, ref, file))
 
 
 def wide(columns: int) -> pa.Table:
@@ -120,7 +120,7 @@ def test_rows_of_all_files_of_a_split_count_together(tmp_path: Path, monkeypatch
         (tmp_path / f"train-0000{shard}-of-00002.csv").write_bytes(csv_of(["a,b"] * 3))
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
     with pytest.raises(ResourceLimit, match="The train split has 6 rows; at most 5"):
-        describing.answer(question(source, ["train"], None, Reference("upload", "x", place=tmp_path), tmp_path))
+        confined_answers.answer(question(source, ["train"], None, Reference("upload", "x", place=tmp_path), tmp_path))
 
 
 def test_labels_of_all_splits_count_together(tmp_path: Path) -> None:
@@ -128,7 +128,9 @@ def test_labels_of_all_splits_count_together(tmp_path: Path) -> None:
         (tmp_path / f"{role}.csv").write_bytes(csv_of([f"a,{role}{number}" for number in range(6_000)]))
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
     with pytest.raises(ResourceLimit, match="The data has 12,000 different labels; at most 10,000"):
-        describing.answer(question(source, ["train", "test"], None, Reference("upload", "x", place=tmp_path), tmp_path))
+        confined_answers.answer(
+            question(source, ["train", "test"], None, Reference("upload", "x", place=tmp_path), tmp_path)
+        )
 
 
 def test_a_message_lists_a_few_of_many_columns(tmp_path: Path) -> None:
@@ -163,6 +165,6 @@ def test_ordinary_rows_come_whole_in_batches_whatever_their_width(tmp_path: Path
 
 
 def test_names_are_shown_as_a_page_can_bear_them() -> None:
-    assert bounds.shown("a\0b\nc\ud800") == "a�b�c�"
-    assert bounds.shown("x" * 101) == "x" * 100 + "…"
-    assert bounds.listed([str(number) for number in range(22)]).endswith("18, 19 and 2 more")
+    assert size_limits.shown("a\0b\nc\ud800") == "a�b�c�"
+    assert size_limits.shown("x" * 101) == "x" * 100 + "…"
+    assert size_limits.listed([str(number) for number in range(22)]).endswith("18, 19 and 2 more")

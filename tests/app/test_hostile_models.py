@@ -14,7 +14,7 @@ from app.domain.errors import InvalidInput, MicrolithError, ResourceLimit, Unsaf
 from app.sources.classes import MAX_LABEL, MAX_LABELS
 from app.sources.models import MAX_LAYERS, describe_folder
 from app.sources.references import Reference
-from app.sources.tensors import MAX_TENSORS
+from app.sources.safetensors_header import MAX_TENSORS
 from microlith.contract import ModelInfo
 from tests.model_folders import CONFIG, IMAGES, INDEX, SHAPES, folder_at, header_of, safetensors, weights, written
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import worker.run
+import worker.attempt.run
 from app.domain.errors import IdempotencyMismatch, NotEnoughSamples
 from app.services import lifecycle
 from app.services.backend import Backend
@@ -33,8 +33,8 @@ from microlith.contract import JobSpec
 from tests.app.job_rules import DEADLINE, KEEP, LEASE, MAX_ATTEMPTS, Ask
 from tests.app.job_world import Hands, InterruptedStore, RecordedQueue, expected, look, package, pass_time
 from tests.work import DEMO, LABELS
-from worker.lease import CancelledError, LeaseLostError
-from worker.publishing import key_of
+from worker.attempt.lease import CancelledError, LeaseLostError
+from worker.attempt.rows import key_of
 
 EXAMPLES = os.environ.get("MICROLITH_MODEL_EXAMPLES")
 CHECKED = settings(
@@ -183,9 +183,9 @@ class JobLives(Hands):
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
             if well:
-                worker.run._succeed(attempt.lease, attempt.journal)
+                worker.attempt.run._succeed(attempt.lease, attempt.journal)
             else:
-                worker.run._fail(attempt.lease, NotEnoughSamples("too few"))
+                worker.attempt.run._fail(attempt.lease, NotEnoughSamples("too few"))
         if job:
             self.rules.end(job, *(("succeeded", None) if well else ("failed", "NOT_ENOUGH_SAMPLES")))
 
@@ -195,7 +195,7 @@ class JobLives(Hands):
         """The worker is told to stop."""
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
-            worker.run._give_back(self.house, attempt.lease, lifecycle.STOPPED)
+            worker.attempt.run._give_back(self.house, attempt.lease, lifecycle.STOPPED)
         if job:
             self.rules.hand_back(job)
 
@@ -205,7 +205,7 @@ class JobLives(Hands):
         """The worker has waited for the database in vain, and then it is back."""
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
-            worker.run._give_up(self.house, attempt.lease)
+            worker.attempt.run._give_up(self.house, attempt.lease)
         if job:
             self.rules.lose(job)
 
@@ -217,7 +217,7 @@ class JobLives(Hands):
         if not isinstance(attempt.lease.stop, CancelledError):
             return
         with self.writing(attempt) as job:
-            worker.run._stop(attempt.lease)
+            worker.attempt.run._stop(attempt.lease)
         if job:
             self.rules.end(job, "cancelled")
 

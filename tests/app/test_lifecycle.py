@@ -23,7 +23,7 @@ from app.services.jobs import Jobs
 from app.services.reaper import reap, reaping
 from microlith.contract import Event, Job
 from tests.work import claim, finish, journal, publish, report, submit
-from worker.lease import CancelledError, Lease, LeaseLostError
+from worker.attempt.lease import CancelledError, Lease, LeaseLostError
 
 
 def read(backend: Backend, job_id: str) -> Job:

@@ -11,10 +11,10 @@ import pytest
 
 from app.confined import Reading
 from app.domain.errors import ResourceLimit, UnsupportedModel
-from app.sources import models, models_aside
-from app.sources.models_aside import describe_model, describe_place, known_models
+from app.sources import confined_models, models
+from app.sources.confined_models import describe_model, describe_place, known_models
+from app.sources.findings import Remembered
 from app.sources.references import Reference
-from app.sources.remembered import Remembered
 from tests.model_folders import CONFIG, folder_at
 
 
@@ -22,14 +22,14 @@ from tests.model_folders import CONFIG, folder_at
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
     """What confined processes are asked, from nothing remembered on."""
     asked: list[Reading] = []
-    run = models_aside.run
+    run = confined_models.run
 
     def counted(reading: Reading) -> Any:
         asked.append(reading)
         return run(reading)
 
-    monkeypatch.setattr(models_aside, "run", counted)
-    monkeypatch.setattr(models_aside, "_models", Remembered())
+    monkeypatch.setattr(confined_models, "run", counted)
+    monkeypatch.setattr(confined_models, "_models", Remembered())
     return asked
 
 
@@ -39,7 +39,7 @@ def test_a_stranger_is_described_elsewhere_and_as_here(
     ref = f"path:{folder_at(tmp_path / 'mine', {'README.md': b'---' + b'license: mit'})}"
     here = models.describe_model(ref, allow_paths=True)
     monkeypatch.setattr(models, "describe_folder", None)
-    monkeypatch.setattr(models_aside, "describe_folder", None)
+    monkeypatch.setattr(confined_models, "describe_folder", None)
     assert describe_model(ref, allow_paths=True) == here
     assert [reading.module for reading in readings] == ["app.sources.models"]
 
@@ -97,7 +97,7 @@ def test_what_comes_with_the_server_is_described_here(readings: list[Reading]) -
 
 
 def test_a_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models_aside, "MAX_FILES", 2)
+    monkeypatch.setattr(confined_models, "MAX_FILES", 2)
     with pytest.raises(ResourceLimit, match="more than 2 files"):
         describe_model(f"path:{folder_at(tmp_path, {})}", allow_paths=True)
 

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from app.domain.errors import DatasetInvalid
-from app.sources.aside import known_datasets
+from app.sources.confined_data import known_datasets
 from app.sources.datasets import describe_dataset
 from microlith.contract import DatasetSpec, Splits
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from app.domain.errors import UnsafeModel, UnsupportedModel
+from app.sources.confined_models import known_models
 from app.sources.demo import FOLDER
 from app.sources.models import describe_model
-from app.sources.models_aside import known_models
 
 CONFIG = {
     "architectures": ["BertForSequenceClassification"],
@@ -229,8 +229,9 @@ def test_the_licence_is_read_from_the_card_beside_the_model(folder):
 
 def test_sources_are_known_without_torch():
     code = (
-        "import sys, app.sources.aside, app.sources.datasets, app.sources.models_aside, app.sources.labels as l\n"
-        "app.sources.models_aside.known_models(), app.sources.aside.known_datasets()\n"
+        "import sys, app.sources.confined_data, app.sources.datasets, app.sources.confined_models\n"
+        "import app.sources.labels as l\n"
+        "app.sources.confined_models.known_models(), app.sources.confined_data.known_datasets()\n"
         "heavy = {'torch', 'transformers', 'datasets', 'safetensors', 'huggingface_hub', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

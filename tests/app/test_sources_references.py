@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.errors import InvalidInput
-from app.sources.places import model_place
+from app.sources.reference_files import model_place
 from app.sources.references import Reference, parse
 
 

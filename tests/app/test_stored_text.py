@@ -8,7 +8,7 @@ import pytest
 
 from app.db.text import to_json
 from app.domain.errors import MicrolithError
-from app.domain.telling import MOST_CHARACTERS, told
+from app.domain.foreign_errors import MOST_CHARACTERS, told
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.jobs import Jobs

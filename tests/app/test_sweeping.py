@@ -18,7 +18,7 @@ from app.services.sweeping import BASES, BOUNDARY, KEEPERS, SHARDS, sweep
 from app.services.uploads import UPLOADS
 from app.storage import ARTIFACTS, content_key
 from tests.work import claim, finish, journal, publish, report, submit
-from worker.drawing import _keep
+from worker.kinds.draw_samples import _keep
 
 DAY = 24 * 3600
 ROOT = Path(__file__).parents[2]
@@ -90,10 +90,10 @@ def test_every_folder_of_the_store_has_a_keeper_and_what_it_does_not_keep_is_swe
 def test_every_line_that_writes_an_object_writes_to_a_folder_with_a_keeper() -> None:
     writers = {
         "app/services/uploads.py": UPLOADS,
-        "worker/base_memory.py": BASES,
-        "worker/drawing.py": BOUNDARY,
-        "worker/journal.py": ARTIFACTS,
-        "worker/sharding.py": SHARDS,
+        "worker/kinds/remembered_base.py": BASES,
+        "worker/kinds/draw_samples.py": BOUNDARY,
+        "worker/attempt/journal.py": ARTIFACTS,
+        "worker/kinds/share_concerns.py": SHARDS,
     }
     sources = [file for place in ("app", "worker") for file in (ROOT / place).rglob("*.py")]
     writing = re.compile(r"objects\.(put_file|move|presign_put)\(")

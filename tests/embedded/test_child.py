@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded.child import LOG_LIMIT_BYTES, Child, ChildFailed, Command
-from app.embedded.quarters import child_account
+from app.embedded.child_account import child_account
 from tests.embedded.processes import is_running, wait_for
 
 SLEEP = ["/bin/sleep", "600"]

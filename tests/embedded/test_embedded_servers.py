@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import redis
 
+from app.embedded.child_account import OUTSIDE
 from app.embedded.postgres import Postgres
-from app.embedded.quarters import OUTSIDE
 from app.embedded.valkey import Valkey
 from tests.embedded.processes import is_running, wait_for
 from tests.servers import scratch_folder

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from app.embedded import binaries, supervised
+from app.embedded.child_account import can_enter, child_account
 from app.embedded.lock import DataDirBusy, DataDirLock
-from app.embedded.quarters import can_enter, child_account
 from app.embedded.services import EmbeddedServices
 from tests.embedded.processes import is_running, wait_for
 from tests.servers import scratch_folder

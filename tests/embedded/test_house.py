@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.embedded.services import EmbeddedServices
-from app.house import _start_workers
+from app.server import _start_workers
 from app.settings import Settings
 
 
@@ -47,7 +47,7 @@ def started(**settings: Any) -> list[tuple[str, str, int]]:
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.house.GPU_DRIVERS", ())
+    monkeypatch.setattr("app.server.GPU_DRIVERS", ())
 
 
 def test_what_is_light_has_a_worker_of_its_own_and_without_a_gpu_a_process_serves_many() -> None:
@@ -62,7 +62,7 @@ def test_where_there_may_be_a_gpu_its_memory_returns_with_the_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert started(device="cuda:1") == [("worker", "gpu", 1), ("light-worker", "light", 100)]
-    monkeypatch.setattr("app.house.GPU_DRIVERS", ("/nowhere", str(tmp_path)))
+    monkeypatch.setattr("app.server.GPU_DRIVERS", ("/nowhere", str(tmp_path)))
     assert started(light_worker=False) == [("worker", "gpu,light", 1)]
     assert started(light_worker=False, device="cpu") == [("worker", "gpu,light", 100)]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.embedded.quarters import child_account, closed_folder
-from app.embedded.token import NAME, announce, startup_token
-from app.house import house
+from app.embedded.child_account import child_account, closed_folder
+from app.embedded.startup_token import NAME, announce, startup_token
+from app.server import house
 from app.settings import Settings
 from app.storage.folder import FolderStore
 

@@ -21,7 +21,7 @@ from app.settings import Settings
 from microlith.contract import BaseResult, Concern, JobSpec, Phase
 
 if TYPE_CHECKING:
-    from worker.journal import Journal
+    from worker.attempt.journal import Journal
 
 LABELS = ("act", "animal", "artifact")
 STEP_SECONDS = 0.01
@@ -32,8 +32,9 @@ EACH: tuple[Phase, ...] = ("evaluating", "exporting", "verifying")
 def install() -> None:
     """Put the light engine in the real one's place; before anything of it is imported."""
     for name, content in {
-        "worker.pipeline": {"decompose": decompose},
-        "worker.device": {"prepare": lambda settings: None},
+        "worker.kinds.decompose": {"decompose": decompose},
+        "worker.kinds.predict": {"rehearse": lambda: None},
+        "worker.compute.device": {"prepare": lambda settings: None},
         "worker.sources.models": {"LoadedModel": SimpleNamespace},
     }.items():
         module = ModuleType(name)

@@ -105,9 +105,9 @@ def _share_children(tasks: int) -> None:
 
 
 def _lose_patience(seconds: float) -> None:
-    import worker.patience
+    import worker.attempt.retrying
 
-    worker.patience.PATIENCE_SECONDS = seconds
+    worker.attempt.retrying.PATIENCE_SECONDS = seconds
 
 
 def _stand_still(flags: Path) -> None:
@@ -116,7 +116,7 @@ def _stand_still(flags: Path) -> None:
     It meets no checkpoint there, as a computation that hangs; its heartbeat goes on. With `stand_after` it passes by
     until it has so many modules.
     """
-    from worker.journal import Journal
+    from worker.attempt.journal import Journal
 
     original = Journal.phase
 

@@ -78,7 +78,7 @@ def _real() -> Callable[[], None]:
 
 
 def _worker() -> Callable[[], None]:
-    import worker.run
+    import worker.attempt.run
     import worker.tasks  # noqa: F401  what each worker and each job's process would import
     from tests.faults import mischief
 

@@ -14,7 +14,7 @@ import pytest
 from small_service import Reply, SmallService, answer, problem
 from typer.testing import CliRunner
 
-from app.house import serving
+from app.server import serving
 from app.services.backend import Backend
 from microlith.cli import app
 from microlith.client import Client

@@ -11,7 +11,7 @@ import wire
 from rich.console import Console, RenderableType
 
 from microlith.contract import Job, Results
-from microlith.display import figures, live, progress, sheets, tables
+from microlith.display import details, live, numbers, progress, tables
 
 
 def rendered(thing: RenderableType, width: int) -> str:
@@ -25,7 +25,7 @@ def rendered(thing: RenderableType, width: int) -> str:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (8_592_856, "8.6 MB"), (107_000_000, "107 MB"), (999_960, "1.0 MB")],
 )
 def test_sizes_are_decimal_with_three_figures_at_most(count: int, text: str) -> None:
-    assert figures.size(count) == text
+    assert numbers.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def test_sizes_are_decimal_with_three_figures_at_most(count: int, text: str) -> 
     [(None, "–"), (0.25, "0.2 s"), (8, "8 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (11_400, "3 h 10 min")],
 )
 def test_durations_are_as_fine_as_they_matter(seconds: float | None, text: str) -> None:
-    assert figures.duration(seconds) == text
+    assert numbers.duration(seconds) == text
 
 
 def test_parameters_are_counted_in_thousands_and_millions() -> None:
-    assert [figures.quantity(count) for count in (12, 4_400, 2_147_084)] == ["12", "4.4 k", "2.1 M"]
+    assert [numbers.quantity(count) for count in (12, 4_400, 2_147_084)] == ["12", "4.4 k", "2.1 M"]
 
 
 def test_a_change_is_green_when_better_and_red_when_worse() -> None:
-    assert [figures.change(value).style for value in (0.01, -0.01, 0.0001)] == ["green", "red", "dim"]
+    assert [numbers.change(value).style for value in (0.01, -0.01, 0.0001)] == ["green", "red", "dim"]
 
 
 def test_the_results_table_fits_eighty_columns_uncut() -> None:
@@ -166,6 +166,6 @@ def test_in_a_notebook_a_job_is_followed_in_one_place(monkeypatch: pytest.Monkey
 
 def test_a_failed_job_shows_its_error_and_hint() -> None:
     error = {"code": "OUT_OF_MEMORY", "message": "It did not fit.", "hint": "Lower per_concern."}
-    shown = rendered(sheets.job(Job.model_validate(wire.job("failed", error=error))), 120)
+    shown = rendered(details.job(Job.model_validate(wire.job("failed", error=error))), 120)
     assert "OUT_OF_MEMORY: It did not fit." in shown
     assert "Lower per_concern." in shown

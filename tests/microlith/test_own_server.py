@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded.token import NAME, announce
+from app.embedded.startup_token import NAME, announce
 from microlith.client import Client
 from microlith.client.own_server import token_for
 from tests.microlith.small_service import SmallService, answer

@@ -15,10 +15,10 @@ from small_service import Reply, SmallService, answer
 from typer.testing import CliRunner
 
 from app.services.results_table import results_csv
-from app.web.views.sheets import Sheet
+from app.web.views.chart_csv import Sheet
 from microlith.cli import app as command_line
 from microlith.contract import Results
-from microlith.display.cells import table, tame
+from microlith.display.csv_cells import table, tame
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,4 +114,4 @@ def test_one_function_writes_every_table() -> None:
     sources = [file for place in ("app", "microlith", "worker") for file in (ROOT / place).rglob("*.py")]
     writing = re.compile(r"csv\.(Dict)?[wW]riter|\.to_csv\(|write_csv")
     found = [file.relative_to(ROOT).as_posix() for file in sources if writing.search(file.read_text(encoding="utf-8"))]
-    assert found == ["microlith/display/cells.py"]
+    assert found == ["microlith/display/csv_cells.py"]

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
-from worker.examples import Examples, TokenExamples
+from worker.compute.examples import Examples, TokenExamples
 from worker.families.anatomy import anatomy
 from worker.pruning.evidence import gather
 from worker.pruning.masks import Mask

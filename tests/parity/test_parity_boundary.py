@@ -10,9 +10,9 @@ from microlith.contract import Boundary
 from tests.parity.reference import CLASSES, arrays, examples, model, numbers, present
 from worker.evaluation.runner import predict
 from worker.sampling.boundary import find_crossings, generate, samples_of
-from worker.sampling.crossings import epsilon
-from worker.sampling.embedded import EmbeddedModel
-from worker.sampling.plan import STRIDE, BoundaryPlan
+from worker.sampling.boundary_crossings import epsilon
+from worker.sampling.boundary_plan import STRIDE, BoundaryPlan
+from worker.sampling.embedding_classifier import EmbeddedModel
 
 pytestmark = present
 

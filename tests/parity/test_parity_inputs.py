@@ -6,8 +6,8 @@ from transformers import AutoTokenizer
 
 from microlith.contract import Sampling
 from tests.parity.reference import CLASSES, CONCERNS, FOLDER, arrays, examples, numbers, present
-from worker.examples import encode
-from worker.inputs import pad
+from worker.compute.batches import pad
+from worker.compute.examples import encode
 from worker.sampling.concern import draw_samples
 
 pytestmark = present

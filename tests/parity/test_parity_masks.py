@@ -5,8 +5,8 @@ import pytest
 
 from microlith.contract import JobSpec, Sampling
 from tests.parity.reference import CLASSES, CONCERNS, arrays, examples, masks, masks_of, model, present, spec
+from worker.compute.examples import EmbeddedExamples
 from worker.evaluation.runner import predict
-from worker.examples import EmbeddedExamples
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
 from worker.pruning.masks import applied

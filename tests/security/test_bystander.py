@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.house import serving
+from app.server import serving
 from app.services.backend import Backend
 from benchmarks.service_bursts import HOST, Burst, bystander
 from tests.work import submit

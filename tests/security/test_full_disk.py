@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.confined.run import Reading, _explained
-from app.domain.disk import disk_fault
+from app.domain.disk_faults import disk_fault
 from app.domain.errors import DatasetInvalid, StorageUnavailable, UnknownLabels, VerificationFailed
 from app.main import create_app
 from app.services.backend import Backend

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from app.house import serving
+from app.server import serving
 from app.services.backend import Backend
 from tests import work
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from app.services import catalog
 from app.web.views.form import FIRST, GROUPS, Sources, form_page
-from app.web.views.posted import spec_of
+from app.web.views.form_to_spec import spec_of
 from microlith.contract import JobSpec
 from tests import work
 

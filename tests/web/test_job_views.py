@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.db.jobs import JobFilter
-from app.web.views import words
+from app.web.views import phrases
 from app.web.views.job import JobPage, job_page
 from app.web.views.jobs import jobs_page
 from app.web.views.module import module_page
@@ -127,12 +127,12 @@ def test_less_loss_is_a_gain() -> None:
     ],
 )
 def test_a_reference_is_called_by_its_last_part(ref: str, name: str) -> None:
-    assert words.short_name(ref) == name
+    assert phrases.short_name(ref) == name
 
 
 def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
-    assert [words.signed(value) for value in (0.0123, -0.0123, 0.0001)] == ["+0.012", "−0.012", "±0.000"]
-    assert [words.percent(value) for value in (0.5, 0.317, 0.0)] == ["50 %", "31.7 %", "0 %"]
+    assert [phrases.signed(value) for value in (0.0123, -0.0123, 0.0001)] == ["+0.012", "−0.012", "±0.000"]
+    assert [phrases.percent(value) for value in (0.5, 0.317, 0.0)] == ["50 %", "31.7 %", "0 %"]
 
 
 COMBINED = {

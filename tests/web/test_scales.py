@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.views.heat import confusion, shade
+from app.web.views.heatmap import confusion, shade
 from app.web.views.scales import Scale
 
 fractions = st.floats(0, 1, allow_nan=False)

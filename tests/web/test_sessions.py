@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.api import sessions
-from app.house import serving
 from app.main import create_app
+from app.server import serving
 from app.services import signing_out
 from app.services.backend import Backend
 from tests import work

@@ -16,9 +16,9 @@ from app.main import create_app
 from app.services.backend import Backend
 from microlith.contract import Combination, Job, Module, Results
 from tests.emptied import empty_backend, settings_in
+from tests.work import run
+from worker.attempt.workspace import workroom
 from worker.packaging.verify import Verifier
-from worker.run import run
-from worker.workroom import workroom
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-import worker.bench
-import worker.evaluation.answers
+import worker.evaluation.numerics
+import worker.kinds.measure
 from microlith.contract import JobSpec
 from tests.builders import tiny_bert, tiny_examples
 from tests.work import DEMO
 from tests.worker.conftest import Product
-from worker.evaluation.answers import Questions
+from worker.evaluation.numerics import Questions
 from worker.evaluation.runner import predict
 from worker.evaluation.shortcuts import Shortcuts
-from worker.sources.opening import open_sources
+from worker.sources.open_sources import open_sources
 
 
 def questions(*, reduced: bool) -> Questions:
@@ -30,7 +30,7 @@ def test_float32_is_what_is_not_asked_otherwise() -> None:
 
 
 def test_bfloat16_counts_where_it_predicts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.evaluation.answers, "AGREEMENT", 0.9)
+    monkeypatch.setattr(worker.evaluation.numerics, "AGREEMENT", 0.9)
     model, rows = tiny_bert(), []
     plain = predict(model, tiny_examples(300))
     answers = questions(reduced=True).ask(model, rows.append)
@@ -44,7 +44,7 @@ def test_bfloat16_counts_where_it_predicts_the_same(monkeypatch: pytest.MonkeyPa
 
 
 def test_where_it_does_not_everything_is_answered_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.evaluation.answers, "AGREEMENT", 1.1)
+    monkeypatch.setattr(worker.evaluation.numerics, "AGREEMENT", 1.1)
     model, rows = tiny_bert(), []
     answers = questions(reduced=True).ask(model, rows.append)
     np.testing.assert_array_equal(answers.test, predict(model, tiny_examples(300)))
@@ -64,8 +64,8 @@ def test_it_is_tried_on_cuda_and_where_somebody_asks(
 ) -> None:
     spec = JobSpec.model_validate(DEMO | {"evaluation": {"dtype": dtype}})
     sources = open_sources(spec, allow_paths=False, device=torch.device("cpu"))
-    monkeypatch.setattr(worker.bench, "device_of", lambda _model: torch.device(device))
-    assert worker.bench._reduced(spec, sources) is reduced
+    monkeypatch.setattr(worker.kinds.measure, "device_of", lambda _model: torch.device(device))
+    assert worker.kinds.measure._reduced(spec, sources) is reduced
 
 
 def test_a_job_in_bfloat16_says_so_of_every_model_and_measures_the_same(product: Product) -> None:

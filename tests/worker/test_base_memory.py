@@ -8,8 +8,8 @@ import pytest
 from app.storage.folder import FolderStore
 from microlith.contract import BaseResult, ClassScore, Report
 from microlith.contract.module import Macro
-from worker.base_memory import BaseMemory, files_beside
-from worker.inputs import unwatched
+from worker.compute.batches import unwatched
+from worker.kinds.remembered_base import BaseMemory, files_beside
 
 FACTS = {"model": "a", "dataset": "b"}
 

@@ -8,12 +8,12 @@ from torch import nn
 from app.domain.errors import DatasetInvalid, NotEnoughSamples, UnsupportedModel
 from microlith.contract import Boundary, Calibration
 from tests.builders import KINDS, tiny_bert, tiny_examples, tiny_model, tiny_pixels
+from worker.compute.batches import unwatched
 from worker.evaluation.runner import predict
-from worker.inputs import unwatched
 from worker.pruning.statistics import calibrate
 from worker.sampling.boundary import check_fits, choose_starts, find_crossings, generate, samples_of, scans
-from worker.sampling.embedded import EmbeddedModel
-from worker.sampling.plan import BoundaryPlan, identity
+from worker.sampling.boundary_plan import BoundaryPlan, identity
+from worker.sampling.embedding_classifier import EmbeddedModel
 
 TEXT_KINDS = sorted(set(KINDS) - {"vit"})
 PLAN = BoundaryPlan(Boundary(top=2, bottom=1, step=0.05, max=5.0), per_class=6, seed=44)

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from app.domain.errors import DatasetInvalid
-from worker.examples import EmbeddedExamples
+from worker.compute.examples import EmbeddedExamples
 from worker.sampling.boundary import BoundarySet
 from worker.sampling.boundary_file import FORMAT, load, save
 

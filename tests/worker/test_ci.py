@@ -5,14 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.pruning.scores.ci import (
-    POLE,
-    Contrast,
-    coefficient,
-    contrast,
-    tangled_coefficient,
-    weight_scores,
-)
+from worker.pruning.scores.ci import POLE, Contrast, coefficient, contrast, tangled_coefficient, weight_scores
 from worker.pruning.statistics import LayerStatistics
 
 FORMS = ["sine", "alpha"]

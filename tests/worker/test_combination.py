@@ -12,10 +12,9 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification
 
 from microlith.contract import Job, Module
-from tests.work import DEMO
+from tests.work import DEMO, run
 from tests.worker.alike import LAYOUTS, opened_alike
 from tests.worker.conftest import Product
-from worker.run import run
 
 DATA = DEMO["dataset"]
 CONCERNS = ["animal", "food", "plant"]

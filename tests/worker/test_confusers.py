@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
+from worker.sampling.class_shares import proportional, spread
 from worker.sampling.concern import draw_available, draw_samples
 from worker.sampling.confusers import confusers, confusion
-from worker.sampling.shares import proportional, spread
 
 CONFUSERS = Sampling(negatives="confusers")
 

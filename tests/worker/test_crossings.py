@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from microlith.contract import Boundary
-from worker.sampling.crossings import Start, crossings, epsilon, last_step
-from worker.sampling.embedded import EmbeddedModel, EmbeddedText
+from worker.sampling.boundary_crossings import Start, crossings, epsilon, last_step
+from worker.sampling.embedding_classifier import EmbeddedModel, EmbeddedText
 
 BOUNDARY = Boundary(step=0.01, max=2.0)
 

@@ -14,7 +14,7 @@ from app.services.reaper import reap
 from app.settings import Settings
 from microlith.contract import Job
 from tests.work import submit
-from worker.run import DEAF
+from worker.attempt.run import DEAF
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +24,10 @@ import ctypes, sys, time, types
 def decompose(spec, journal, settings):
     {deed}
 
-sys.modules["worker.pipeline"] = types.SimpleNamespace(decompose=decompose)
+sys.modules["worker.kinds.decompose"] = types.SimpleNamespace(decompose=decompose)
 from app.services.backend import Backend
 from app.settings import Settings
-from worker.run import run
+from tests.work import run
 run(Backend.open(Settings()), sys.argv[1])
 """
 SLEEPS = "time.sleep(60)"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-import worker.evaluation.estimate
+import worker.evaluation.first_estimate
 from tests.builders import tiny_bert, tiny_examples
 from tests.work import DEMO
 from tests.worker.conftest import Product
-from worker.evaluation.estimate import PER_CLASS, Estimator, balanced, weighed
+from worker.evaluation.first_estimate import PER_CLASS, Estimator, balanced, weighed
 from worker.evaluation.runner import predict
 from worker.evaluation.shortcuts import Shortcuts
 
@@ -60,7 +60,7 @@ def test_a_sample_without_errors_is_no_certainty() -> None:
 def test_a_job_tells_a_first_idea_of_every_module_before_it_measures_one(
     product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.evaluation.estimate, "LARGEST_SHARE", 0.2)
+    monkeypatch.setattr(worker.evaluation.first_estimate, "LARGEST_SHARE", 0.2)
     spec = DEMO | {"concerns": ["act", "animal"], "evaluation": {"latency": False, "similarity": False}}
     job, modules = product.decompose(spec)
     events = product.api.get(f"/v1/jobs/{job.id}/events?limit=100").json()["data"]

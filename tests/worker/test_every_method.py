@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 
 from app.services.sweeping import BOUNDARY
 from microlith.contract import Job, JobSpec, Methods, Module
+from tests.work import run
 from tests.worker.conftest import Product
-from worker.bench import Bench
-from worker.run import run
+from worker.kinds.measure import Bench
 
 DEMO = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"}
 QUICK = {"concerns": ["animal", "food"], "evaluation": {"limit": 120}}

@@ -9,9 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from microlith.contract import Job, Module
-from tests.work import DEMO
+from tests.work import DEMO, run
 from tests.worker.conftest import Product
-from worker.run import run
 
 SMALL = DEMO | {
     "concerns": ["animal"],

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import KINDS, examples_for, tiny_bert, tiny_examples, tiny_model
+from worker.compute.batches import pad
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import pad
 from worker.pruning.heads import head_importance, importance_rows
 from worker.sampling.concern import ConcernSamples
 

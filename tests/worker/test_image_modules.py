@@ -13,8 +13,8 @@ from torch import nn
 from microlith.contract import JobSpec
 from tests import assets
 from tests.folders import portable_folder
+from worker.compute.examples import Examples
 from worker.evaluation.runner import predict
-from worker.examples import Examples
 from worker.families.anatomy import anatomy
 from worker.packaging.archive import archive
 from worker.packaging.verify import Verifier
@@ -23,7 +23,7 @@ from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
-from worker.sources.opening import Sources, open_sources
+from worker.sources.open_sources import Sources, open_sources
 
 pytestmark = assets.present
 

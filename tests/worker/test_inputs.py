@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 
 from app.domain.errors import UnsupportedModel
 from tests.builders import MAX_LENGTH, tiny_bert, tiny_distilbert, tiny_examples, tiny_model, tiny_pixels
+from worker.compute.batches import Batch, forward, mean_over_positions, pad, run_batches
+from worker.compute.examples import EmbeddedExamples, encode
 from worker.evaluation.runner import predict
-from worker.examples import EmbeddedExamples, encode
-from worker.inputs import Batch, forward, mean_over_positions, pad, run_batches
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ import os, sys
 from pathlib import Path
 from app.services.backend import Backend
 from app.settings import Settings
-from worker.device import prepare
-from worker.run import run
+from worker.compute.device import prepare
+from tests.work import run
 settings = Settings()
 prepare(settings)
 backend = Backend.open(settings)

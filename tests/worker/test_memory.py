@@ -12,17 +12,17 @@ import torch
 
 from microlith.contract import Boundary, Calibration, Sampling
 from tests.builders import tiny_bert, tiny_examples
+from worker.compute.memory import for_good, in_parts, out_of_memory
 from worker.evaluation.runner import predict
 from worker.evaluation.similarity import StatesWanted, hidden_states
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.memory import for_good, in_parts, out_of_memory
 from worker.pruning.heads import head_importance
 from worker.pruning.scores.taylor import neuron_effects, weight_gradients
 from worker.pruning.statistics import calibrate
 from worker.sampling.boundary import generate
+from worker.sampling.boundary_plan import BoundaryPlan
 from worker.sampling.concern import draw_samples
-from worker.sampling.plan import BoundaryPlan
 
 EXHAUSTED = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.domain.errors import StorageUnavailable
-from worker import patience
-from worker.patience import patient, reached
+from worker.attempt import retrying as patience
+from worker.attempt.retrying import patient, reached
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:

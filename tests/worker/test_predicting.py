@@ -12,9 +12,8 @@ from app.services.sweeping import sweep
 from microlith.contract import Job, Module
 from tests.app.job_rules import TICK
 from tests.app.job_world import pass_time
-from tests.work import DEMO
+from tests.work import DEMO, run
 from tests.worker.conftest import Product
-from worker.run import run
 
 TEXTS = ["a small furry animal that lives in trees", "to run quickly", "hammer"]
 SMALL = DEMO | {"concerns": ["animal"], "evaluation": {"limit": 40, "similarity": False, "latency": False}}

@@ -13,8 +13,8 @@ from worker.families.layers import linear, linear_layers
 from worker.pruning.evidence import calibrated_layers, evidence_rows, gather
 from worker.pruning.masks import applied
 from worker.pruning.prune import prune
+from worker.pruning.removable_parts import targets_of
 from worker.pruning.scores.ci import coefficient, contrast
-from worker.pruning.targets import targets_of
 from worker.sampling.concern import ConcernSamples, draw_samples
 
 COMBINATIONS = [(name, structure) for name, structures in STRUCTURES.items() for structure in structures]

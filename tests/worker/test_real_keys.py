@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from tests.builders import MAX_LENGTH, examples_for, tiny_model
-from worker.inputs import forward, pad
+from worker.compute.batches import forward, pad
 
 
 class Attended(TorchFunctionMode):

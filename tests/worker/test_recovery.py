@@ -12,12 +12,12 @@ from app.domain.errors import UnsupportedModel
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
+from worker.compute.batches import forward, run_batches
+from worker.compute.examples import encode
 from worker.evaluation.report import cross_entropy
 from worker.evaluation.runner import predict
-from worker.examples import encode
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import forward, run_batches
 from worker.pruning import prune as pruning
 from worker.pruning.evidence import gather
 from worker.pruning.masks import applied, keeping, kept_rows

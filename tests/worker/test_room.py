@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from worker.evaluation import room
-from worker.evaluation.room import BlockRoom, FileRoom, Room, room_on
+from worker.evaluation import tensor_storage
+from worker.evaluation.tensor_storage import BlockRoom, FileRoom, Room, room_on
 
 
 def outputs() -> dict[str, object]:
@@ -69,7 +69,7 @@ def test_a_full_disk_ends_what_is_taken_in_and_nothing_else(monkeypatch: pytest.
 
 
 def test_the_file_has_no_name_and_is_gone_with_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tensor_storage.tempfile, "tempdir", str(tmp_path))
     found = FileRoom(10_000)
     found.take({"state": torch.zeros(8)})
     file = found._file
@@ -82,7 +82,7 @@ def test_the_file_has_no_name_and_is_gone_with_its_room(tmp_path: Path, monkeypa
 
 
 def test_most_of_a_disk_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=4000))
+    monkeypatch.setattr(tensor_storage.shutil, "disk_usage", lambda _: SimpleNamespace(free=4000))
     found = room_on(torch.device("cpu"))
     assert found.take({"large": torch.zeros(251)}) is None
     assert found.take({"small": torch.zeros(250)}) is not None

@@ -17,24 +17,23 @@ from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-import worker.run
 from app.domain.errors import NotEnoughSamples, VerificationFailed
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Job, JobSpec
 from tests.work import submit
-from worker.journal import Journal
-from worker.lease import Lease, LeaseLostError
-from worker.scratch import scratch
+from worker.attempt.journal import Journal
+from worker.attempt.lease import Lease, LeaseLostError
+from worker.attempt.run import run
+from worker.attempt.scratch import scratch
 
 Pipeline = Callable[[JobSpec, Journal, object], None]
 
 
-def outcome(backend: Backend, monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> Job:
+def outcome(backend: Backend, pipeline: Pipeline) -> Job:
     """The job after an attempt whose work is `pipeline`."""
-    monkeypatch.setattr(worker.run, "decompose", pipeline)
     job_id = submit(backend)
-    worker.run.run(backend, job_id)
+    run(backend, job_id, lambda _: pipeline)
     with backend.database.unit() as unit:
         return Jobs(unit, "default", backend).get(job_id)
 
@@ -46,31 +45,29 @@ def raising(error: BaseException) -> Pipeline:
     return pipeline
 
 
-def test_an_attempt_that_ends_well_is_a_success(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_that_ends_well_is_a_success(backend: Backend) -> None:
     def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
         journal.expect(10)
         with journal.phase("scoring"):
             journal.follow()(4)
 
-    job = outcome(backend, monkeypatch, pipeline)
+    job = outcome(backend, pipeline)
     assert (job.state, job.phase, job.error) == ("succeeded", None, None)
     assert (job.progress.percent, job.progress.done, job.progress.total) == (100.0, 10, 10)
     assert "scoring" in job.timings
     assert job.finished_at is not None
 
 
-def test_what_the_caller_can_mend_is_told_with_a_hint(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = outcome(backend, monkeypatch, raising(NotEnoughSamples("too few", hint="give more")))
+def test_what_the_caller_can_mend_is_told_with_a_hint(backend: Backend) -> None:
+    job = outcome(backend, raising(NotEnoughSamples("too few", hint="give more")))
     assert job.state == "failed"
     assert job.error is not None
     assert (job.error.code, job.error.message, job.error.hint) == ("NOT_ENOUGH_SAMPLES", "too few", "give more")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_too_little_memory_names_what_to_lower(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    job = outcome(backend, monkeypatch, raising(error))
+def test_too_little_memory_names_what_to_lower(backend: Backend, error: Exception) -> None:
+    job = outcome(backend, raising(error))
     assert job.error is not None
     assert job.error.code == "OUT_OF_MEMORY"
     assert "per_concern" in (job.error.hint or "")
@@ -87,10 +84,8 @@ def test_too_little_memory_names_what_to_lower(
         FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/srv/secret']"),
     ],
 )
-def test_a_worker_whose_disk_is_full_says_so(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    job = outcome(backend, monkeypatch, raising(error))
+def test_a_worker_whose_disk_is_full_says_so(backend: Backend, error: Exception) -> None:
+    job = outcome(backend, raising(error))
     assert job.error is not None
     assert job.error.code == "STORAGE_UNAVAILABLE"
     assert "/srv" not in job.error.message
@@ -105,20 +100,17 @@ def test_a_worker_whose_temporary_folder_is_gone_says_so(
             raise AssertionError("there is no folder to work in")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    job = outcome(backend, monkeypatch, pipeline)
+    job = outcome(backend, pipeline)
     assert job.error is not None
     assert (job.error.code, str(tmp_path) in job.error.message) == ("STORAGE_UNAVAILABLE", False)
 
 
-def test_an_attempt_is_logged_under_the_job_that_was_claimed_not_the_one_of_the_message(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attempt_is_logged_under_the_job_that_was_claimed_not_the_one_of_the_message(backend: Backend) -> None:
     dead, waiting = submit(backend), submit(backend, ratio=0.7)
     with backend.database.unit() as unit:
         Jobs(unit, "default", backend).cancel(dead)
-    monkeypatch.setattr(worker.run, "decompose", raising(NotEnoughSamples("too few")))
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        worker.run.run(backend, dead)
+        run(backend, dead, lambda _: raising(NotEnoughSamples("too few")))
     told = {line["event"]: line["job_id"] for line in lines}
     assert told == {"job_started": waiting, "job_failed": waiting}
 
@@ -135,51 +127,47 @@ def test_the_heartbeat_logs_under_the_name_of_the_job(backend: Backend, monkeypa
         assert beaten.wait(10)
 
     monkeypatch.setattr(Lease, "_renew", missed)
-    monkeypatch.setattr(worker.run, "decompose", pipeline)
     job_id = submit(quick)
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        worker.run.run(quick, job_id)
+        run(quick, job_id, lambda _: pipeline)
     assert {line["job_id"] for line in lines if line["event"] == "heartbeat_missed"} == {job_id}
 
 
-def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = outcome(backend, monkeypatch, raising(ZeroDivisionError("oops")))
+def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend) -> None:
+    job = outcome(backend, raising(ZeroDivisionError("oops")))
     assert job.state == "failed"
     assert job.error is not None
     assert job.error.code == "INTERNAL"
 
 
-def test_a_cancel_ends_as_cancelled(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_ends_as_cancelled(backend: Backend) -> None:
     def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
         with backend.database.unit() as unit:
             Jobs(unit, "default", backend).cancel(journal.lease.job_id)
         journal.lease._renew()
         journal.follow()(1)
 
-    assert outcome(backend, monkeypatch, pipeline).state == "cancelled"
+    assert outcome(backend, pipeline).state == "cancelled"
 
 
-def test_a_job_that_finished_before_it_heard_of_the_cancel_is_cancelled_all_the_same(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_finished_before_it_heard_of_the_cancel_is_cancelled_all_the_same(backend: Backend) -> None:
     def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
         with backend.database.unit() as unit:
             Jobs(unit, "default", backend).cancel(journal.lease.job_id)
 
-    assert outcome(backend, monkeypatch, pipeline).state == "cancelled"
+    assert outcome(backend, pipeline).state == "cancelled"
 
 
-def test_a_process_told_to_stop_gives_the_job_back(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.run, "decompose", raising(SystemExit(0)))
+def test_a_process_told_to_stop_gives_the_job_back(backend: Backend) -> None:
     job_id = submit(backend)
     with pytest.raises(SystemExit):
-        worker.run.run(backend, job_id)
+        run(backend, job_id, lambda _: raising(SystemExit(0)))
     with backend.database.unit() as unit:
         job = Jobs(unit, "default", backend).get(job_id)
     assert (job.state, job.attempts) == ("queued", 1)
 
 
-def test_who_lost_the_lease_says_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_lost_the_lease_says_nothing(backend: Backend) -> None:
     def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
         with backend.database.unit() as unit:
             job = unit.jobs.lock(journal.lease.job_id)
@@ -191,24 +179,21 @@ def test_who_lost_the_lease_says_nothing(backend: Backend, monkeypatch: pytest.M
             journal.lease.checkpoint()
         raise NotEnoughSamples("nobody should read this")
 
-    job = outcome(backend, monkeypatch, pipeline)
+    job = outcome(backend, pipeline)
     assert (job.state, job.error) == ("running", None)
 
 
-def test_a_message_for_a_job_that_is_over_does_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = outcome(backend, monkeypatch, raising(NotEnoughSamples("too few")))
+def test_a_message_for_a_job_that_is_over_does_nothing(backend: Backend) -> None:
+    job = outcome(backend, raising(NotEnoughSamples("too few")))
     ran = []
-    monkeypatch.setattr(worker.run, "decompose", lambda *_: ran.append(1))
-    worker.run.run(backend, job.id)
-    worker.run.run(backend, "job_unknown")
+    run(backend, job.id, lambda _: lambda *_: ran.append(1))
+    run(backend, "job_unknown", lambda _: lambda *_: ran.append(1))
     assert ran == []
 
 
-def test_a_fault_that_quotes_a_file_ends_the_job_at_the_first_attempt_and_tells_no_path(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_that_quotes_a_file_ends_the_job_at_the_first_attempt_and_tells_no_path(backend: Backend) -> None:
     said = "File name too long: '/tmp/microlith-job-1-x/a\0b\ud800.zip'"
-    job = outcome(backend, monkeypatch, raising(OSError(errno.ENAMETOOLONG, said)))
+    job = outcome(backend, raising(OSError(errno.ENAMETOOLONG, said)))
     assert (job.state, job.attempts) == ("failed", 1)
     assert job.error is not None
     assert "a\ufffdb\ufffd.zip" in job.error.message

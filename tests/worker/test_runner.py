@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from app.domain.errors import UnsupportedModel
 from tests.builders import tiny_bert, tiny_examples
+from worker.compute.batches import forward, pad
 from worker.evaluation.runner import evenly, predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
+from worker.sampling.class_shares import spread
 from worker.sampling.concern import draw_available, draw_samples
-from worker.sampling.shares import spread
 
 
 def labels_of(rows=200, classes=5, seed=0):

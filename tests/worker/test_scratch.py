@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.scratch import scratch
+from worker.attempt.scratch import scratch
 
 
 def test_a_folder_is_gone_with_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_uses_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    program = "import os, worker.scratch as s; c = s.scratch(); (c.__enter__() / 'x').touch(); os._exit(9)"
+    program = "import os, worker.attempt.scratch as s; c = s.scratch(); (c.__enter__() / 'x').touch(); os._exit(9)"
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([sys.executable, "-c", program], env=environment, check=False)
     (left,) = tmp_path.iterdir()

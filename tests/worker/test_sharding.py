@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-import worker.helping
+import worker.kinds.help
 from app.domain.errors import StorageUnavailable
 from app.services.sweeping import SHARDS
 from microlith.contract import Job, Module
 from tests.work import DEMO, claim, journal, submit
 from tests.worker.conftest import Product
-from worker.helping import HelpersLease, help_with
-from worker.making import Maker
+from worker.kinds.help import HelpersLease, help_with
+from worker.kinds.make_module import Maker
+from worker.kinds.share_concerns import Shard
 from worker.pruning.masks import Bits, Mask
 from worker.sampling.concern import ConcernSamples
-from worker.sharding import Shard
 
 SPEC = DEMO | {
     "concerns": ["act", "animal", "artifact"],
@@ -121,14 +121,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
     product: Product, alone: tuple[Job, list[Module]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Calls(product, monkeypatch)
-    makers, plain = made_by(monkeypatch), worker.helping.fetched
+    makers, plain = made_by(monkeypatch), worker.kinds.help.fetched
 
     def away(journal: Any, concern: int, scratch: Path) -> Shard:
         if "HelpersJournal" in makers:
             raise StorageUnavailable("The object store is away for this worker.", hint="")
         return plain(journal, concern, scratch)
 
-    monkeypatch.setattr(worker.helping, "fetched", away)
+    monkeypatch.setattr(worker.kinds.help, "fetched", away)
     _, modules = product.decompose(SPEC | {"workers": 2})
     assert makers == ["HelpersJournal"] * 2 + ["Journal"] * 4
     assert told(modules) == told(alone[1])
@@ -136,14 +136,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
 
 def test_a_helper_on_another_device_leaves_the_job_alone(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     Calls(product, monkeypatch)
-    makers, plain = made_by(monkeypatch), worker.helping.open_for
+    makers, plain = made_by(monkeypatch), worker.kinds.help.open_for
 
     def elsewhere(*args: Any, **options: Any) -> Any:
         sources = plain(*args, **options)
         sources.resolved.device = "cuda:0"
         return sources
 
-    monkeypatch.setattr(worker.helping, "open_for", elsewhere)
+    monkeypatch.setattr(worker.kinds.help, "open_for", elsewhere)
     product.decompose(QUICK | {"workers": 2})
     assert makers == ["Journal"] * 3
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from tests.builders import KINDS, examples_for, tiny_bert, tiny_examples, tiny_model
-from worker.evaluation.course import Course
+from worker.compute.batches import Order, forward, pad
 from worker.evaluation.runner import predict
+from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts, bytes_of
 from worker.evaluation.similarity import StatesWanted, course_over, states_along
 from worker.families.anatomy import anatomy
-from worker.inputs import Order, forward, pad
 from worker.pruning.masks import Bits, Mask
 from worker.pruning.surgery import realised
 from worker.sampling.concern import ConcernSamples

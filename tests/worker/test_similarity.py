@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tests.builders import MAX_LENGTH, tiny_bert, tiny_distilbert, tiny_examples
+from worker.compute.batches import forward, pad
 from worker.evaluation.measures import (
     canonical_correlations,
     cca,
@@ -15,7 +16,6 @@ from worker.evaluation.measures import (
 )
 from worker.evaluation.similarity import BaseStates, StatesWanted, agreement, compare, divergence, hidden_states
 from worker.families.anatomy import anatomy
-from worker.inputs import forward, pad
 from worker.pruning.masks import Bits, Mask, applied
 from worker.sampling.concern import ConcernSamples, rows_of
 

@@ -9,11 +9,11 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration, Sampling
 from tests.builders import MAX_LENGTH, examples_for, tiny_bert, tiny_examples, tiny_model
-from worker import inputs
+from worker.compute import batches as inputs
+from worker.compute.batches import pad
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.inputs import pad
-from worker.pruning import pairs, steps
+from worker.pruning import calibration_batches, paired_statistics
 from worker.pruning.scores.ci import contrast
 from worker.pruning.statistics import calibrate, calibration_rows
 from worker.sampling.concern import ConcernSamples, draw_samples
@@ -103,9 +103,11 @@ def test_batch_size_changes_nothing_but_rounding(monkeypatch, calibration):
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
     whole = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
-    monkeypatch.setattr(pairs, "PAIRED_TOKENS", 1)
+    monkeypatch.setattr(paired_statistics, "PAIRED_TOKENS", 1)
     one = {"token_budget": 1}
-    monkeypatch.setattr(steps, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one))
+    monkeypatch.setattr(
+        calibration_batches, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one)
+    )
     single = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
     same_contrast(contrast(whole, 0), contrast(single, 0))
 
@@ -197,12 +199,14 @@ def test_what_all_examples_share_counts_for_each_of_them():
 def test_a_row_of_several_pairs_runs_once_while_there_is_room_to_keep_it(monkeypatch):
     model, examples = tiny_bert(), tiny_examples()
     samples, ran = drawn(examples, concerns=range(4)), []
-    run = pairs.pad
-    monkeypatch.setattr(pairs, "PAIRED_TOKENS", 1)
-    monkeypatch.setattr(pairs, "pad", lambda examples, rows, *given: ran.extend(rows) or run(examples, rows, *given))
+    run = paired_statistics.pad
+    monkeypatch.setattr(paired_statistics, "PAIRED_TOKENS", 1)
+    monkeypatch.setattr(
+        paired_statistics, "pad", lambda examples, rows, *given: ran.extend(rows) or run(examples, rows, *given)
+    )
     kept = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
     assert sorted(ran) == sorted({row for s in samples.values() for row in (*s.positive, *s.negative)})
-    monkeypatch.setattr(pairs, "KEPT_BYTES", 0)
+    monkeypatch.setattr(paired_statistics, "KEPT_BYTES", 0)
     again = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
     assert len(ran) > 2 * len(set(ran))
     for place in range(4):

@@ -6,10 +6,10 @@ from app.domain.errors import UnsupportedModel
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec, Sampling
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
-from worker import inputs
+from worker.compute import batches as inputs
+from worker.compute.batches import forward, run_batches
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.inputs import forward, run_batches
 from worker.pruning.evidence import evidence_rows, gather
 from worker.pruning.heads import HeadTally, head_importance
 from worker.pruning.scores import taylor

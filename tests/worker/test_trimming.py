@@ -16,16 +16,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from app.domain.errors import UnsupportedModel, VerificationFailed
 from microlith.contract import Job, JobSpec, Module
 from tests.builders import tiny_model
-from tests.work import DEMO
+from tests.work import DEMO, run
 from tests.worker.conftest import Product
 from worker.evaluation.runner import predict
-from worker.export import verify_trimmed
+from worker.kinds.hand_out import verify_trimmed
+from worker.kinds.trim_vocabulary import Trimming
 from worker.packaging.archive import archive
 from worker.packaging.folder import write_sums
 from worker.packaging.layouts import Package
-from worker.run import run
-from worker.sources.opening import Sources, open_sources
-from worker.trimming import Trimming
+from worker.sources.open_sources import Sources, open_sources
 
 TRIMMED: dict[str, Any] = DEMO | {
     "concerns": ["animal"],

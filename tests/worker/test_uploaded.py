@@ -12,9 +12,8 @@ from fastapi.testclient import TestClient
 
 from app.services.backend import Backend
 from tests.archives import DATA, MODEL, files_of, register, upload, zipped
-from tests.work import DEMO
+from tests.work import DEMO, run
 from tests.worker.conftest import Product
-from worker.run import run
 
 SMALL = {
     "concerns": ["animal"],

@@ -11,9 +11,9 @@ import pytest
 
 from app.settings import Settings
 from tests.embedded.processes import wait_for
-from worker import workroom as place
+from worker.attempt import workspace as place
+from worker.attempt.workspace import workroom
 from worker.packaging.verify import Verifier
-from worker.workroom import workroom
 
 HEEDS = "import sys; print('{}', flush=True); [print('{\"logits\": [[1]]}', flush=True) for _ in sys.stdin]"
 ONE, MANY = Settings(jobs_per_child=1), Settings(jobs_per_child=2)

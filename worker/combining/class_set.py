@@ -13,11 +13,11 @@ from torch import nn
 from app.domain.combinations import POINTER
 from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.contract.combine import UnionRecovery
-from worker.combining.mending import examples_of, mended_union
+from worker.combining.class_set_recovery import examples_of, mended_union
+from worker.combining.mask_union import union
 from worker.combining.parts import Origin, Part, Rows, labels_of
-from worker.combining.union import union
+from worker.compute.batches import Checkpoint, unwatched
 from worker.families.layers import linear
-from worker.inputs import Checkpoint, unwatched
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import masked_copy, shrink
 

@@ -16,14 +16,14 @@ from app.domain.errors import InvalidInput
 from microlith.contract import Concern
 from microlith.contract.catalog import Task
 from microlith.masks import Base
+from worker.compute.examples import Examples, PixelExamples, encode
 from worker.evaluation.runner import evenly
-from worker.examples import Examples, PixelExamples, encode
 from worker.families.anatomy import Anatomy, anatomy
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised
 from worker.sources.images import Images, prepare
 from worker.sources.models import LoadedModel
-from worker.sources.opening import patch_of
+from worker.sources.open_sources import patch_of
 
 Encoder = Callable[[Sequence[Any]], Examples]
 """Inputs, as the dataset has them, to what a model reads; the labels it gives mean nothing."""

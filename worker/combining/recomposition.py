@@ -19,8 +19,8 @@ from worker.combining.calibration import Calibration, calibrate, cross_validated
 from worker.combining.comparison import Answers, answered
 from worker.combining.parts import Part, Rows, labels_of
 from worker.combining.scores import Scores, scores_of
+from worker.compute.batches import Checkpoint, unwatched
 from worker.evaluation.binary import best_threshold
-from worker.inputs import Checkpoint, unwatched
 
 
 @dataclass(frozen=True)

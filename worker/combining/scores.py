@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from worker.combining.parts import Part
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples
 from worker.evaluation.runner import Logits, predict
-from worker.examples import Examples
-from worker.inputs import Checkpoint, unwatched
 
 Scores = npt.NDArray[np.float64]
 

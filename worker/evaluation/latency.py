@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from microlith.contract import Latency
-from worker.examples import Examples
-from worker.inputs import Batch, device_of, forward, pad
+from worker.compute.batches import Batch, device_of, forward, pad
+from worker.compute.examples import Examples
 
 BATCHES = (1, 32)
 RUNS, LEAST_RUNS = 20, 3

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from worker.evaluation.course import Course, Logits
-from worker.examples import Examples
-from worker.inputs import Checkpoint, unwatched
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples
+from worker.evaluation.shared_batches import Course, Logits
 
 __all__ = ["Logits", "evenly", "predict"]
 

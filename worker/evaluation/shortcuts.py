@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worker.compute.batches import Batch, forward
 from worker.families.anatomy import Anatomy
-from worker.inputs import Batch, forward
 
 TOLERANCE = 1e-4
 """How far a logit may be from the plain model's, absolutely and relatively: float32 sums in another order."""

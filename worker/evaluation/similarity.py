@@ -19,7 +19,9 @@ from torch import nn
 
 from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
-from worker.evaluation.course import Course
+from worker.compute.batches import Batch, forward, mean_over_positions
+from worker.compute.examples import Examples
+from worker.compute.memory import KEPT_BYTES
 from worker.evaluation.measures import (
     cca_of,
     debiased_kernel_cka,
@@ -29,10 +31,8 @@ from worker.evaluation.measures import (
     principal,
     svcca,
 )
+from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
-from worker.examples import Examples
-from worker.inputs import Batch, forward, mean_over_positions
-from worker.memory import KEPT_BYTES
 from worker.sampling.concern import ConcernSamples
 
 Matrix = npt.NDArray[np.float64]

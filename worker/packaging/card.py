@@ -16,10 +16,10 @@ from app.domain.layouts import MASK, counted_splits
 from app.sources.demo import Licence
 from app.sources.licences import pointed, texts_of
 from microlith.contract import DatasetFacts, ModelFacts
-from worker.packaging.confused import nearest
-from worker.packaging.facts import ModuleFacts
+from worker.packaging.card_usage import OPENED_BY, portable_usage, task
+from worker.packaging.module_facts import ModuleFacts
+from worker.packaging.most_confused import nearest
 from worker.packaging.picture import PICTURE, alternative
-from worker.packaging.usage import OPENED_BY, portable_usage, task
 
 TEMPLATE = Path(__file__).with_name("module_card.md.jinja")
 LIBRARIES = {"portable": "transformers", "compact": "transformers", "mask": "microlith", "onnx": "onnx"}

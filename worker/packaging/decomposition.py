@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from worker.packaging.facts import ModuleFacts
+from worker.packaging.module_facts import ModuleFacts
 
 FORMAT = 1
 _LIBRARIES = ("microlith", "torch", "transformers")

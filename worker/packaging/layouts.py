@@ -18,18 +18,18 @@ from app.sources.licences import pointed
 from microlith.contract import Latency
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
+from worker.compute.batches import Batch, on_cpu, run_batches
+from worker.compute.examples import Examples
 from worker.evaluation.latency import Stopwatch, Timing
-from worker.examples import Examples
 from worker.families.anatomy import Anatomy
-from worker.inputs import Batch, on_cpu, run_batches
-from worker.packaging import usage
+from worker.packaging import card_usage
 from worker.packaging.archive import Archive, archive
 from worker.packaging.card import model_card
-from worker.packaging.compact import MODELLING, code_digest, save_compact
+from worker.packaging.compact_layout import MODELLING, code_digest, save_compact
 from worker.packaging.decomposition import decomposition, essentials
-from worker.packaging.facts import Made, ModuleFacts
 from worker.packaging.folder import HISTORY, complete, prepare_inputs, write_json
-from worker.packaging.masking import VOCABULARY, mask_file, save_mask
+from worker.packaging.mask_layout import VOCABULARY, mask_file, save_mask
+from worker.packaging.module_facts import Made, ModuleFacts
 from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
 from worker.packaging.picture import PICTURE, picture
 from worker.pruning.masks import Mask
@@ -148,14 +148,16 @@ def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     model.save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    return _Written(_said(usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model))
+    return _Written(
+        _said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model)
+    )
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     small = handout.narrow
     save_compact(folder, small)
     prepare_inputs(folder, packer.loaded)
-    said = usage.compact_usage(handout.facts, MODELLING, code_digest(small.model), small.heads_left)
+    said = card_usage.compact_usage(handout.facts, MODELLING, code_digest(small.model), small.heads_left)
     return _Written(_said(said, handout, folder, "*.safetensors"), packer.timed(small.model))
 
 
@@ -163,7 +165,7 @@ def _mask(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_mask(folder, mask_file(packer.base, handout.model, handout.mask, handout.anatomy, handout.facts))
     if handout.vocabulary is not None:
         write_json(folder / VOCABULARY, list(handout.vocabulary), spaced=False)
-    return _Written(_said(usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
+    return _Written(_said(card_usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
 
 
 def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
@@ -179,7 +181,7 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     if packer.stopwatch:
         shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
         timings = packer.stopwatch.timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
-    return _Written(_said(usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timings)
+    return _Written(_said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timings)
 
 
 _WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {
@@ -192,7 +194,7 @@ _WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {
 
 def _said(how_to_open: str, handout: Handout[Any], folder: Path, *patterns: str) -> str:
     files = [file for pattern in patterns for file in sorted(folder.glob(pattern))]
-    return f"{how_to_open}\n\n{usage.sizes(handout.facts, *files)}"
+    return f"{how_to_open}\n\n{card_usage.sizes(handout.facts, *files)}"
 
 
 def _agreement(full: Session, small: Session, examples: Examples) -> tuple[float, int]:

@@ -21,7 +21,7 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import INT8_GRAPH
-from worker.examples import Examples
+from worker.compute.examples import Examples
 
 GRAPH, QUANTISED = "model.onnx", INT8_GRAPH
 _SAMPLE_ROWS, _SAMPLE_LENGTH = 3, 4

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.inputs import Batch, forward
+from worker.compute.batches import Batch, forward
 
 
 class Watch(Protocol):

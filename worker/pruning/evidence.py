@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from app.domain.methods import parts_of
 from microlith.contract import Calibration, CiMethod, JobSpec
-from worker.examples import Examples
+from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.examples import Examples
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
-from worker.inputs import Checkpoint, unwatched
 from worker.pruning.heads import HeadTally, head_importance, importance_rows
 from worker.pruning.masks import Bits
 from worker.pruning.recovery import weight_restorer
+from worker.pruning.removable_parts import Targets, targets_of
 from worker.pruning.scores.taylor import neuron_effects, taylor_rows, weight_gradients, weight_scores
 from worker.pruning.selection import select
 from worker.pruning.statistics import Statistics, calibrate, calibration_rows
-from worker.pruning.targets import Targets, targets_of
 from worker.sampling.concern import ConcernSamples
 
 

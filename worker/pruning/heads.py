@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.examples import Examples
+from worker.compute.batches import Batch, Checkpoint, device_of, run_batches, unwatched
+from worker.compute.examples import Examples
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
-from worker.inputs import Batch, Checkpoint, device_of, run_batches, unwatched
 from worker.pruning.backward import Gradients, run_backward
 from worker.sampling.concern import ConcernSamples
 

@@ -1,6 +1,6 @@
 """Narrowing: a module whose every layer is as small as its own mask, block by block; neurons and heads are gone.
 
-No config of transformers can say this, so what opens it has to be told each layer's size: see `packaging.compact`.
+No config of transformers can say this, so what opens it has to be told each layer's size: `packaging.compact_layout`.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from worker.families.layers import linear
 from worker.pruning.evidence import Evidence, by_output
 from worker.pruning.masks import Bits, Mask
 from worker.pruning.recovery import mended, weight_restorer
+from worker.pruning.removable_parts import Targets, targets_of
 from worker.pruning.scores import ci, plain, wanda
 from worker.pruning.selection import Scorer, Units, select
 from worker.pruning.statistics import Statistics
-from worker.pruning.targets import Targets, targets_of
 
 _PARTS = ("weights", "neurons", "heads")
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
 from microlith.contract import Calibration
-from worker.examples import Examples
+from worker.compute.batches import Checkpoint, device_of, unwatched
+from worker.compute.examples import Examples
 from worker.families.layers import linear
-from worker.inputs import Checkpoint, device_of, unwatched
-from worker.pruning.pairs import PairSums, run_paired
-from worker.pruning.steps import Step, run_union
-from worker.pruning.watch import Watch
+from worker.pruning.calibration_batches import Step, run_union
+from worker.pruning.layer_inputs import Watch
+from worker.pruning.paired_statistics import PairSums, run_paired
 from worker.sampling.concern import ConcernSamples, rows_of
 
 

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from app.domain.errors import DatasetInvalid
-from app.sources.boundary import FORMAT
-from worker.examples import EmbeddedExamples
+from app.sources.boundary_files import FORMAT
+from worker.compute.examples import EmbeddedExamples
 from worker.sampling.boundary import BoundarySet
-from worker.sampling.embedded import Mode
+from worker.sampling.embedding_classifier import Mode
 
 VERSION = 1
 MEDIA_TYPE = "application/vnd.safetensors"

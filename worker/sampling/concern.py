@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
+from worker.sampling.class_shares import proportional, spread
 from worker.sampling.confusers import Confusion, confusers
-from worker.sampling.shares import proportional, spread
 
 Labels = npt.NDArray[np.int64]
 

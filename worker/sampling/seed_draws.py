@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from worker.sampling.crossings import Crossing, epsilon
-from worker.sampling.draws import Draw, earliest, serves
-from worker.sampling.plan import BoundaryPlan
+from worker.sampling.boundary_crossings import Crossing, epsilon
+from worker.sampling.boundary_draws import Draw, earliest, serves
+from worker.sampling.boundary_plan import BoundaryPlan
 
 
 def seed_draws(crossings: Sequence[Crossing], classes: int, plan: BoundaryPlan) -> list[Draw]:

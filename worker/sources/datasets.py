@@ -15,22 +15,25 @@ import pyarrow as pa
 
 from app import confined
 from app.domain.errors import DatasetInvalid
-from app.sources.allowed import Allowed
+from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
 from app.sources.demo import Licence
 from app.sources.labels import match_labels
 from app.sources.licences import licence_of
-from app.sources.places import dataset_place, sha256, stamp
+from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
-from worker.sources import reading
+from worker.sources import confined_reading
 from worker.sources.hub import fetch
+from worker.sources.hub_file_names import role_files
 from worker.sources.images import Images, joined, stored_images
-from worker.sources.names import role_files
 
 _LIMITS = confined.Limits(
-    memory_bytes=1_500_000_000, cpu_seconds=900, wall_seconds=1800.0, file_bytes=reading.MAX_BYTES + 500_000_000
+    memory_bytes=1_500_000_000,
+    cpu_seconds=900,
+    wall_seconds=1800.0,
+    file_bytes=confined_reading.MAX_BYTES + 500_000_000,
 )
 """For the largest data that is read."""
 
@@ -131,12 +134,12 @@ def _read(
     folder = found.place if found.place.is_dir() else found.place.parent
     with tempfile.TemporaryDirectory(prefix="microlith-data-") as scratch:
         into = Path(scratch)
-        asked = reading.question(source, model, files, into)
-        told = reading.answer(asked) if found.ours else _confined(asked, files, into, meanwhile)
+        asked = confined_reading.question(source, model, files, into)
+        told = confined_reading.answer(asked) if found.ours else _confined(asked, files, into, meanwhile)
         columns = Columns(**told["columns"])
         rows = {
             role: _collect(
-                (batch for file in shards for batch in reading.batches_of(into, files.index(file))),
+                (batch for file in shards for batch in confined_reading.batches_of(into, files.index(file))),
                 _Reading(columns, role, model, folder),
             )
             for role, shards in found.files.items()
@@ -146,7 +149,13 @@ def _read(
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
     question = confined.Reading(
-        reading.__name__, asked, blames=DatasetInvalid, pointer=POINTER, reads=files, writes=[into], limits=_LIMITS
+        confined_reading.__name__,
+        asked,
+        blames=DatasetInvalid,
+        pointer=POINTER,
+        reads=files,
+        writes=[into],
+        limits=_LIMITS,
     )
     return confined.run(question, meanwhile)
 

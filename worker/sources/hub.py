@@ -21,7 +21,7 @@ from app.domain.errors import ResourceLimit, SourceUnavailable
 from app.sources.images import PREPROCESSOR
 from app.sources.references import Reference
 from app.sources.weights import refuse_pickles
-from worker.sources.names import check_names
+from worker.sources.hub_file_names import check_names
 
 PATIENCE_SECONDS = 10
 MAX_LISTED = 50_000

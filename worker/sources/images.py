@@ -24,7 +24,7 @@ from app.domain.errors import DatasetInvalid, ResourceLimit, UnsupportedModel
 from app.sources.columns import check_pixels, is_pixels
 from app.sources.images import PREPROCESSOR
 from app.sources.splits import POINTER
-from worker.sources.foreign import foreign
+from worker.sources.library_errors import foreign
 
 Floats = npt.NDArray[np.float32]
 Shape = Sequence[int]

@@ -13,19 +13,19 @@ from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family, family_of
-from app.sources.allowed import Allowed
+from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
 from app.sources.demo import Licence
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
-from app.sources.places import model_place
+from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
-from worker.sources.foreign import foreign, open_tokenizer
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
-from worker.sources.probing import probe
+from worker.sources.library_errors import foreign, open_tokenizer
+from worker.sources.tokenizer_trial import probe
 
 DEFAULT_LENGTH = 512
 _OPENERS: dict[Task, Any] = {"text": AutoModelForSequenceClassification, "image": AutoModelForImageClassification}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.api.visits import Visit, lane
-from app.web.asked import CallersDrafts, FormPairs
+from app.api.threaded_routes import Visit, lane
+from app.web.dependencies import CallersDrafts, FormPairs
 from app.web.rendering import page
 from app.web.views.form import FormPage
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, PageCursor
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.db.jobs import JobFilter
 from app.domain.errors import NotFound
 from app.web.downloads import attached

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.domain.errors import NotFound
 from app.services.jobs import Jobs
 from app.services.modules import Modules
-from app.web.asked import CallersGallery, FormPairs
+from app.web.dependencies import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
 from app.web.views.compare import MAX_COMPARED, compare_page

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.dependencies import AnyBackend, Caller
 from app.api.sessions import COOKIE, give_session, session_in
 from app.services.signing_out import SignedOut
-from app.web.asked import FormPairs
+from app.web.dependencies import FormPairs
 from app.web.rendering import page
 
 router = APIRouter(include_in_schema=False)

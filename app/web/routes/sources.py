@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersLibrary
-from app.api.visits import Visit, lane
+from app.api.threaded_routes import Visit, lane
 from app.web.rendering import page
 from app.web.views.sources import dataset_page, datasets_page, model_page, models_page
 

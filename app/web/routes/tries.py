@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app.api.dependencies import CallersTries
-from app.web.asked import FormPairs
+from app.web.dependencies import FormPairs
 from app.web.rendering import page
 from app.web.views.tries import texts_of, try_page
 from microlith.contract import PredictionRequest

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from app.web.views import words
-from app.web.views.heat import Heat, confusion, fractions
-from app.web.views.sheets import Sheet
+from app.web.views import phrases
+from app.web.views.chart_csv import Sheet
+from app.web.views.heatmap import Heat, confusion, fractions
 from microlith.contract import ClassScore, Module, Overlap, Report, Results
-from microlith.display import figures
+from microlith.display import numbers
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def layers(modules: Sequence[Module]) -> Matrix | None:
     heat = fractions("layer", [module.concern.label for module in modules], rows, lambda fraction: fraction)
     overall = fmean(module.sparsity.overall for module in modules)
     untouched = len(names) - len(touched)
-    rest = f" Left whole: {words.count(untouched, 'layer')}." if untouched else ""
+    rest = f" Left whole: {phrases.count(untouched, 'layer')}." if untouched else ""
     return Matrix(
         heat,
         f"Percent of each layer's weights and biases that are zero or gone. Of all linear layers together "
-        f"{words.percent(overall)} are, in the mean.{rest}",
+        f"{phrases.percent(overall)} are, in the mean.{rest}",
     )
 
 
@@ -129,7 +129,7 @@ def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> Matrix | No
     return Matrix(
         heat,
         f"Jaccard index of the units two modules keep, in percent: {100 * low:.0f} to {100 * high:.0f}, "
-        f"{100 * fmean(pairs):.0f} in the mean. {words.percent(found.core)} of all units are kept by every module.",
+        f"{100 * fmean(pairs):.0f} in the mean. {phrases.percent(found.core)} of all units are kept by every module.",
     )
 
 
@@ -139,9 +139,9 @@ def confusions(base: Report | None, chosen: Module | None) -> Confusions | None:
     part = chosen and chosen.report.confusion and confusion(_labels(chosen.report), chosen.report.confusion)
     if not (whole or part):
         return None
-    accuracies = [f"the base gives {words.percent(base.accuracy)} of the examples their class"] if base else []
+    accuracies = [f"the base gives {phrases.percent(base.accuracy)} of the examples their class"] if base else []
     if chosen:
-        accuracies.append(f"the module of {chosen.concern.label} {words.percent(chosen.report.accuracy)}")
+        accuracies.append(f"the module of {chosen.concern.label} {phrases.percent(chosen.report.accuracy)}")
     says = f"Rows are the true class, columns the class given; {' and '.join(accuracies)}."
     return Confusions(whole or None, part or None, chosen, says)
 
@@ -157,9 +157,9 @@ def curves(results: Results) -> Curves | None:
     drawn.insert(0, Curve("mean", [comparison.own_f1 for comparison in results.comparison], mean=True))
     first, last = results.comparison[0], results.comparison[-1]
     says = (
-        f"F1 of each module on its own class as more is removed. The mean goes from {figures.score(first.own_f1)} at "
-        f"ratio {first.ratio:g} to {figures.score(last.own_f1)} at {last.ratio:g}; the base's is "
-        f"{figures.score(last.base_own_f1)}."
+        f"F1 of each module on its own class as more is removed. The mean goes from {numbers.score(first.own_f1)} at "
+        f"ratio {first.ratio:g} to {numbers.score(last.own_f1)} at {last.ratio:g}; the base's is "
+        f"{numbers.score(last.base_own_f1)}."
     )
     return Curves(ratios, drawn, last.base_own_f1, says)
 
@@ -172,8 +172,8 @@ def costs(modules: Sequence[Module]) -> Costs:
     rows = [row for layout, found in sizes.items() for row in _costs_of(layout, fmean(found), modules)]
     nonzero, base = fmean(module.size.nonzero for module in modules), modules[0].size.base_parameters
     says = (
-        f"Of the base's {figures.quantity(base)} parameters {figures.quantity(round(nonzero))} are not zero in a "
-        f"module, {words.percent(nonzero / base)}."
+        f"Of the base's {numbers.quantity(base)} parameters {numbers.quantity(round(nonzero))} are not zero in a "
+        f"module, {phrases.percent(nonzero / base)}."
     )
     return Costs(rows, round(fmean(module.size.parameters for module in modules)), nonzero, base, says)
 

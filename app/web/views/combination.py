@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.web.views import words
+from app.web.views import phrases
+from app.web.views.chart_csv import Sheet
 from app.web.views.scales import Scale
-from app.web.views.sheets import Sheet
 from microlith.contract import Combination, Compared
 
 
@@ -45,7 +45,7 @@ def combination_table(told: Combination) -> CombinationTable:
         ("macro-F1", "", None, measured.macro_f1),
         ("accuracy", "", None, measured.accuracy),
         *(
-            (concern.label, words.short_name(concern.model), concern.module, concern.f1)
+            (concern.label, phrases.short_name(concern.model), concern.module, concern.f1)
             for concern in measured.concerns
         ),
     ]
@@ -53,9 +53,9 @@ def combination_table(told: Combination) -> CombinationTable:
     rows = [_difference(scale, *line) for line in lines]
     change = measured.macro_f1.difference
     says = (
-        f"Macro-F1 changed by {words.signed(change.value)}, between {words.signed(change.low)} and "
-        f"{words.signed(change.high)} with {words.percent(measured.confidence)}, on {measured.rows:,} examples beside "
-        f"{words.short_name(measured.reference)}, which is asked about the same labels only."
+        f"Macro-F1 changed by {phrases.signed(change.value)}, between {phrases.signed(change.low)} and "
+        f"{phrases.signed(change.high)} with {phrases.percent(measured.confidence)}, on {measured.rows:,} examples "
+        f"beside {phrases.short_name(measured.reference)}, which is asked about the same labels only."
     )
     return CombinationTable(told, rows, scale, _sheet(lines), says)
 
@@ -67,7 +67,7 @@ def _difference(scale: Scale, name: str, model: str, module: str | None, compare
         model=model,
         module=module,
         compared=compared,
-        tone=words.tone(change.value),
+        tone=phrases.tone(change.value),
         sure=change.low > 0 or change.high < 0,
         at=scale.at(change.value),
         low=scale.at(change.low),

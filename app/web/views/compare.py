@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.web.views import words
+from app.web.views import phrases
+from app.web.views.chart_csv import Sheet
 from app.web.views.charts import Curve, Curves
 from app.web.views.results import ResultsTable, results_table
-from app.web.views.sheets import Sheet
 from microlith.contract import Job, Module
 
 MAX_COMPARED = 64
@@ -61,11 +61,11 @@ def compare_page(found: Sequence[tuple[Job, Sequence[Module]]], ids: Sequence[st
     """`found` are jobs with their modules, those of the chosen among them."""
     wanted = list(dict.fromkeys(ids))[:MAX_COMPARED]
     offers = [
-        Offer(job, words.title(job), words.request(job), [(module, module.id in wanted) for module in modules])
+        Offer(job, phrases.title(job), phrases.request(job), [(module, module.id in wanted) for module in modules])
         for job, modules in found
         if modules
     ]
-    known = {module.id: Compared(module, job, words.title(job)) for job, modules in found for module in modules}
+    known = {module.id: Compared(module, job, phrases.title(job)) for job, modules in found for module in modules}
     chosen = [known[module_id] for module_id in wanted if module_id in known]
     table = results_table([one.module for one in chosen]) if chosen else None
     return ComparePage(offers, chosen, table, _curves(chosen))
@@ -85,5 +85,5 @@ def _curves(chosen: Sequence[Compared]) -> Curves | None:
         lines.setdefault(name, {})[module.ratio.requested] = module.own.f1
     curves = [Curve(name, [values.get(ratio) for ratio in ratios]) for name, values in lines.items()]
     base = sum(one.module.base_own.f1 for one in chosen) / len(chosen)
-    says = f"F1 on the own class of {words.count(len(chosen), 'module')}, at {words.count(len(ratios), 'ratio')}."
+    says = f"F1 on the own class of {phrases.count(len(chosen), 'module')}, at {phrases.count(len(ratios), 'ratio')}."
     return Curves(ratios, curves, base, says)

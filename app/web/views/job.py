@@ -9,21 +9,12 @@ from datetime import datetime
 from typing import Any, get_args
 
 from app.domain.states import TRANSITIONS, Action
-from app.web.views import words
+from app.web.views import phrases
 from app.web.views.combination import CombinationTable, combination_table
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.report import Report, View, report
-from microlith.contract import (
-    CombineSpec,
-    DatasetFacts,
-    Event,
-    Job,
-    ModelFacts,
-    Module,
-    Phase,
-    Results,
-)
-from microlith.display import figures
+from microlith.contract import CombineSpec, DatasetFacts, Event, Job, ModelFacts, Module, Phase, Results
+from microlith.display import numbers
 
 ACTIONS: tuple[Action, ...] = ("cancel", "retry", "repair")
 PHASES: tuple[str, ...] = get_args(Phase)
@@ -50,7 +41,7 @@ class Chip:
 
     @property
     def tone(self) -> str:
-        return "same" if self.change is None else words.tone(self.change)
+        return "same" if self.change is None else phrases.tone(self.change)
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class JobPage:
     def left(self) -> str | None:
         """How long it may take still."""
         seconds = self.job.progress.eta_seconds
-        return figures.duration(round(seconds)) if seconds and self.live else None
+        return numbers.duration(round(seconds)) if seconds and self.live else None
 
 
 def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
@@ -105,10 +96,10 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
     files = files_of(found.modules if found else [], job)
     return JobPage(
         job=job,
-        title=words.title(job),
-        request=words.request(job),
-        mark=words.STATE_MARKS[job.state],
-        took=words.took(job),
+        title=phrases.title(job),
+        request=phrases.request(job),
+        mark=phrases.STATE_MARKS[job.state],
+        took=phrases.took(job),
         actions=[action for action in ACTIONS if (job.state, action) in TRANSITIONS],
         steps=_steps(job),
         chips=_chips(job, results.modules),
@@ -120,7 +111,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         files=files,
         openings=openings(files, job),
         others=len(files_of(results.modules, job)) - len(files),
-        origin=words.origin(job),
+        origin=phrases.origin(job),
     )
 
 
@@ -202,20 +193,20 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         "Examples": ", ".join(f"{name} {rows:,}" for name, rows in data.rows.items()) if data else None,
     }
     if not isinstance(job.order, CombineSpec):
-        facts |= {"Samples": sampled, "Layers": words.count(len(job.resolved.layers), "layer")}
+        facts |= {"Samples": sampled, "Layers": phrases.count(len(job.resolved.layers), "layer")}
         facts["Recovery"] = spec.recovery if spec.recovery != "none" else None
     facts |= {
         "Seed": str(job.resolved.seed) if job.resolved.seed is not None else None,
         "Device": job.resolved.device,
         "Attempts": str(job.attempts) if job.attempts > 1 else None,
-        "Made": words.moment(job.created_at),
-        "Kept until": words.moment(job.expires_at) if job.expires_at else None,
+        "Made": phrases.moment(job.created_at),
+        "Kept until": phrases.moment(job.expires_at) if job.expires_at else None,
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
 def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
     """The reference with what people call it, and the commit that it stood for."""
-    name = figures.called(ref, source)
+    name = numbers.called(ref, source)
     commit = f" @ {source.revision[:12]}" if source and source.revision else ""
     return f"{ref}{commit}" if name == ref else f"{name}, {ref}"

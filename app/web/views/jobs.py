@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import get_args
 
 from app.db.jobs import JobFilter
-from app.web.views import words
+from app.web.views import phrases
 from microlith.contract import Job, Page, State
 
 
@@ -61,16 +61,16 @@ def line(job: Job) -> JobLine:
     """A job as a line of the list."""
     return JobLine(
         id=job.id,
-        title=words.title(job),
-        request=words.request(job),
-        dataset=words.dataset_name(job),
+        title=phrases.title(job),
+        request=phrases.request(job),
+        dataset=phrases.dataset_name(job),
         state=job.state,
-        mark=words.STATE_MARKS[job.state],
+        mark=phrases.STATE_MARKS[job.state],
         phase=job.phase,
         percent=100.0 if job.state == "succeeded" else job.progress.percent,
         ready=f"{job.concerns.succeeded}/{job.concerns.total}" if job.concerns.total else "",
         labels=[f"{key}={value}" for key, value in job.labels.items()],
         error=job.error.message if job.error else None,
         created_at=job.created_at,
-        took=words.took(job),
+        took=phrases.took(job),
     )

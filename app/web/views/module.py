@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.web.views import words
+from app.web.views import phrases
+from app.web.views.chart_csv import Sheet
 from app.web.views.charts import Costs, costs, in_order
 from app.web.views.files import File, Opening, files_of, openings
 from app.web.views.scales import Scale
-from app.web.views.sheets import Sheet
 from microlith.contract import Job, Module, Report
 
 SHOWN_CONFUSIONS = 6
@@ -27,7 +27,7 @@ class Measure:
 
     @property
     def tone(self) -> str:
-        return words.tone((self.own - self.base) * (1 if self.better else -1))
+        return phrases.tone((self.own - self.base) * (1 if self.better else -1))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
     return ModulePage(
         module=module,
         job=job,
-        model=words.model_name(job),
+        model=phrases.model_name(job),
         what=_what(module, job),
         measures=_measures(module, base),
         confused=_confused(module, base),
@@ -121,13 +121,13 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
 
 def _what(module: Module, job: Job) -> str:
     """The card's first sentence."""
-    removed, ratio = words.percent(module.ratio.achieved), module.ratio
-    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({words.percent(ratio.requested)} asked for)"
+    removed, ratio = phrases.percent(module.ratio.achieved), module.ratio
+    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} asked for)"
     answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
     return (
-        f"The part of {words.model_name(job)} that the class {module.concern.label} needs. Method "
+        f"The part of {phrases.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
-        f"{words.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
+        f"{phrases.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
         f"{_numerics(module)}"
     )
 

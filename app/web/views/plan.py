@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.web.views import words
+from app.web.views import phrases
 from microlith.contract import Plan
-from microlith.display import figures
+from microlith.display import numbers
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,20 @@ def plan_view(plan: Plan, spec: Mapping[str, Any], address: str) -> PlanView:
     ratios = len(plan.spec.ratios)
     made = "known once the worker has fetched the model"
     if plan.modules:
-        made = words.count(len(plan.modules), "module")
-        made += f": {words.count(concerns, 'concern')} at {words.count(ratios, 'ratio')}" if ratios > 1 else ""
+        made = phrases.count(len(plan.modules), "module")
+        made += f": {phrases.count(concerns, 'concern')} at {phrases.count(ratios, 'ratio')}" if ratios > 1 else ""
     estimate = plan.estimate
     facts = [
         ("Makes", made),
-        ("Prunes", words.count(len(plan.resolved.layers), "layer") if plan.resolved.layers else "the usual layers"),
-        ("Work", f"about {figures.duration(round(estimate.seconds))}" if estimate.seconds is not None else "unknown"),
-        ("Files", f"about {figures.size(estimate.bytes)}" if estimate.bytes is not None else "unknown"),
+        (
+            "Prunes",
+            phrases.count(len(plan.resolved.layers), "layer") if plan.resolved.layers else "the usual layers",
+        ),
+        (
+            "Work",
+            f"about {numbers.duration(round(estimate.seconds))}" if estimate.seconds is not None else "unknown",
+        ),
+        ("Files", f"about {numbers.size(estimate.bytes)}" if estimate.bytes is not None else "unknown"),
     ]
     body = json.dumps(spec, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")

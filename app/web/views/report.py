@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-from app.web.views import charts, words
+from app.web.views import charts, phrases
+from app.web.views.chart_csv import Sheet
 from app.web.views.combination import combination_table
+from app.web.views.hidden_states import Sides, sides
 from app.web.views.results import ResultsTable, at_ratio, ratios_of, results_table
-from app.web.views.sheets import Sheet
-from app.web.views.sides import Sides, sides
 from microlith.contract import Module, Results
-from microlith.display import figures
+from microlith.display import numbers
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Report:
         size = next((row.bytes for row in costs.rows if row.bytes), None)
         pace = next((row for row in costs.rows if row.faster), None)
         return [
-            Headline("Mean F1, own class", f"{table.mean_own:.3f}", f"{words.signed(table.mean_change)} to the base"),
-            Headline("Linear layers gone", words.percent(sparsity), f"at ratio {self.ratio:g}"),
-            Headline("A module's file", figures.size(round(size)) if size else figures.NOTHING, _first(costs)),
-            Headline("Speed", f"{pace.faster:.2f}×" if pace and pace.faster else figures.NOTHING, "of the base"),
+            Headline("Mean F1, own class", f"{table.mean_own:.3f}", f"{phrases.signed(table.mean_change)} to the base"),
+            Headline("Linear layers gone", phrases.percent(sparsity), f"at ratio {self.ratio:g}"),
+            Headline("A module's file", numbers.size(round(size)) if size else numbers.NOTHING, _first(costs)),
+            Headline("Speed", f"{pace.faster:.2f}×" if pace and pace.faster else numbers.NOTHING, "of the base"),
         ]
 
     @property

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from app.web.views import words
+from app.web.views import phrases
+from app.web.views.chart_csv import Sheet
 from app.web.views.scales import Scale
-from app.web.views.sheets import Sheet
 from microlith.contract import Module, OwnScore, Results
-from microlith.display import figures
+from microlith.display import numbers
 
 Order = Callable[["Line"], tuple[bool, float | str]]
 
@@ -158,7 +158,7 @@ def _line(module: Module, scale: Scale, changes: Scale) -> Line:
     return Line(
         module=module,
         change=change,
-        tone=words.tone(change),
+        tone=phrases.tone(change),
         beyond=low is not None and high is not None and not low <= module.base_own.f1 <= high,
         strip=Interval(
             scale.at(module.own.f1),
@@ -173,6 +173,6 @@ def _line(module: Module, scale: Scale, changes: Scale) -> Line:
 
 def _interval_said(own: OwnScore) -> str:
     if own.f1_interval is None:
-        return f"F1 {figures.score(own.f1)}"
-    low, high = map(figures.score, own.f1_interval)
-    return f"F1 {figures.score(own.f1)}, 95 % interval {low} to {high}"
+        return f"F1 {numbers.score(own.f1)}"
+    low, high = map(numbers.score, own.f1_interval)
+    return f"F1 {numbers.score(own.f1)}, 95 % interval {low} to {high}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.web.views import words
+from app.web.views import phrases
 from microlith.contract import DatasetInfo, ModelInfo
 from microlith.contract.catalog import LayerInfo
-from microlith.display import figures
+from microlith.display import numbers
 
 LABELS, LAYERS = 100, 200
 """How many a page shows."""
@@ -77,15 +77,15 @@ def datasets_page(datasets: Sequence[DatasetInfo]) -> SourcesPage:
 def _model(model: ModelInfo) -> SourceLine:
     facts = [
         model.architecture,
-        words.count(model.label_count, "label") if model.label_count else None,
-        f"{figures.quantity(model.parameters)} parameters" if model.parameters else None,
+        phrases.count(model.label_count, "label") if model.label_count else None,
+        f"{numbers.quantity(model.parameters)} parameters" if model.parameters else None,
     ]
     return SourceLine(
         model.id,
-        model.name or words.short_name(model.id),
+        model.name or phrases.short_name(model.id),
         _origin(model),
         " · ".join(fact for fact in facts if fact) or "not fetched yet",
-        figures.size(model.size_bytes),
+        numbers.size(model.size_bytes),
         model.licence or "",
     )
 
@@ -94,10 +94,10 @@ def _dataset(dataset: DatasetInfo) -> SourceLine:
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
     return SourceLine(
         dataset.id,
-        dataset.name or words.short_name(dataset.id),
+        dataset.name or phrases.short_name(dataset.id),
         _origin(dataset),
         rows or "not fetched yet",
-        figures.size(dataset.size_bytes),
+        numbers.size(dataset.size_bytes),
         dataset.licence or "",
     )
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput
-from app.sources import describing
-from app.sources.aside import question
+from app.sources import confined_answers
+from app.sources.confined_data import question
 from app.sources.references import Reference
 from microlith.contract import DatasetSpec
 from tests.app.fuzz.mutations import fuzzed, mutated
@@ -39,7 +39,7 @@ def told(content: bytes, ending: str) -> None:
         ref = Reference("upload", source.ref, place=file, called=file.name)
         said = ""
         try:
-            json.dumps(describing.answer(question(source, ["train"], None, ref, file))).encode()
+            json.dumps(confined_answers.answer(question(source, ["train"], None, ref, file))).encode()
         except InvalidInput as error:
             said = error.detail
         assert folder not in said.encode().decode()

@@ -22,7 +22,7 @@ if sys.orig_argv[1:3] == ["-m", "worker"]:
     orders.with_suffix(f".{os.getpid()}").touch()  # it has them, and whoever gave them can see so
     if os.environ["FAULTS_KIND"] == "light":
         light.install()
-        import worker.run  # noqa: F401  once, not in every job's process
+        import worker.attempt.run  # noqa: F401  once, not in every job's process
     mischief.prepare()
 elif "serve" in sys.orig_argv:
     from app.embedded import supervised

@@ -13,10 +13,10 @@ from transformers import AutoModelForSequenceClassification
 from app.domain.errors import InvalidInput
 from tests.builders import tiny_bert, tiny_distilbert, tiny_model
 from worker.combining.class_set import class_set
-from worker.combining.delivery import deliver
-from worker.combining.mending import PER_CLASS
-from worker.combining.story import Data, combine, rows_to_run
-from worker.combining.union import union
+from worker.combining.class_set_recovery import PER_CLASS
+from worker.combining.combined_classifier import Data, combine, rows_to_run
+from worker.combining.mask_union import union
+from worker.combining.recomposed_folder import deliver
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.pruning.masks import Bits, Mask, applied

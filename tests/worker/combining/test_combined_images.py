@@ -13,11 +13,11 @@ from PIL import Image
 from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.combined import load
 from tests.builders import tiny_bert, tiny_model
-from worker.combining import delivery
-from worker.combining.delivery import deliver, verify
-from worker.combining.feeds import Feeds
+from worker.combining import recomposed_folder
+from worker.combining.combined_classifier import Data, combine
+from worker.combining.graph_inputs import Feeds
 from worker.combining.parts import Origin, Rows, image_encoder
-from worker.combining.story import Data, combine
+from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.runner import predict
 from worker.packaging.onnx_graph import Graphs
 from worker.sources.images import prepare, usual_processor
@@ -61,7 +61,7 @@ def delivered(tmp_path_factory):
     ]
     combined = combine(spec(), parts, Data(pixels(), pixels(seed=1)))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(delivery, "Graphs", lambda _sample: kept)
+        patched.setattr(recomposed_folder, "Graphs", lambda _sample: kept)
         return combined, deliver(combined, tmp_path_factory.mktemp("images") / "combined")
 
 

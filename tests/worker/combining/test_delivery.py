@@ -16,11 +16,11 @@ from app.domain.errors import UnsupportedModel, VerificationFailed
 from microlith.combined import load
 from microlith.errors import InvalidCombination
 from tests.builders import tiny_bert, tiny_distilbert
-from worker.combining import delivery
 from worker.combining import graph as graph_module
-from worker.combining.delivery import Feeds, deliver, merged, verify
+from worker.combining import recomposed_folder
+from worker.combining.combined_classifier import Data, combine
 from worker.combining.graph import Merger
-from worker.combining.story import Data, combine
+from worker.combining.recomposed_folder import Feeds, deliver, merged, verify
 from worker.packaging.folder import write_sums
 from worker.packaging.onnx_graph import Graphs
 
@@ -37,7 +37,7 @@ def exported_once(bases):
     """An export takes seconds: each of the two shapes is exported once for all tests."""
     kept = Graphs(bases[0].encoder(TEXTS[:3]))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(delivery, "Graphs", lambda _sample: kept)
+        patched.setattr(recomposed_folder, "Graphs", lambda _sample: kept)
         yield
 
 

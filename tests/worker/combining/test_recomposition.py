@@ -6,10 +6,10 @@ from combining_builders import LABELS, origin, part, rows, spec, weight_mask
 
 from app.domain.errors import NotEnoughSamples
 from tests.builders import tiny_bert, tiny_distilbert
+from worker.combining.combined_classifier import Data, combine, restricted_answers, rows_to_run
 from worker.combining.parts import Part, Rows
 from worker.combining.recomposition import recompose
 from worker.combining.scores import log_odds, scores_of, voices
-from worker.combining.story import Data, combine, restricted_answers, rows_to_run
 from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.runner import predict
 

@@ -21,7 +21,7 @@ from tests.folders import portable_folder
 from worker.packaging.archive import archive
 from worker.packaging.card import model_card
 from worker.packaging.decomposition import decomposition
-from worker.packaging.facts import ModuleFacts, SampleRows
+from worker.packaging.module_facts import ModuleFacts, SampleRows
 
 LABELS = ["act", "ani|mal"]
 

@@ -28,10 +28,10 @@ from worker.evaluation.binary import BinaryHead, with_binary_head
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.packaging.archive import archive
-from worker.packaging.facts import SampleRows
 from worker.packaging.folder import complete
 from worker.packaging.layouts import Handout, Packer
-from worker.packaging.masking import mask_file
+from worker.packaging.mask_layout import mask_file
+from worker.packaging.module_facts import SampleRows
 from worker.pruning.masks import Bits, Mask
 from worker.pruning.surgery import realised
 

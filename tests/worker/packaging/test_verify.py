@@ -14,7 +14,7 @@ import torch
 from package_builders import pack
 
 from app.domain.errors import VerificationFailed
-from worker.examples import TokenExamples
+from worker.compute.examples import TokenExamples
 from worker.packaging.verify import SCRIPT, Verifier
 
 TOKENS = [[2, 50, 60, 70, 3], [2, 80, 3], [2, 9, 10, 11, 12, 13, 14, 3]]

@@ -16,9 +16,9 @@ import pytest
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.models import describe_model
 from microlith.contract import DatasetSpec
-from worker.examples import token_ids
+from worker.compute.examples import token_ids
+from worker.sources import confined_reading
 from worker.sources import datasets as datasets_module
-from worker.sources import reading
 from worker.sources.datasets import load_dataset
 from worker.sources.images import MAX_PIXELS, prepare, usual_processor
 
@@ -48,7 +48,7 @@ def test_a_small_file_of_gigabytes_is_refused_in_a_sentence_and_the_worker_does_
 
 
 def test_more_rows_than_are_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = reading._Room(rows=99)
+    room = confined_reading._Room(rows=99)
     with pytest.raises(ResourceLimit, match="more than 20,000,000 rows"):
         room.take(pa.record_batch([pa.array(range(100))], ["input"]))
 

@@ -14,8 +14,8 @@ from transformers import AutoModelForSequenceClassification
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources.cache import Cache
 from app.sources.demo import FOLDER
-from worker.examples import token_ids
-from worker.sources import probing
+from worker.compute.examples import token_ids
+from worker.sources import tokenizer_trial
 from worker.sources.models import LoadedModel, load_model
 
 DEMO = FOLDER / "bert-tiny-wordnet"
@@ -35,8 +35,8 @@ def cache(tmp_path: Path) -> Cache:
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What confined processes were asked."""
     asked: list[Any] = []
-    run = probing.confined.run
-    monkeypatch.setattr(probing.confined, "run", lambda question: asked.append(question) or run(question))
+    run = tokenizer_trial.confined.run
+    monkeypatch.setattr(tokenizer_trial.confined, "run", lambda question: asked.append(question) or run(question))
     return asked
 
 
@@ -71,7 +71,9 @@ BOMBS: dict[str, dict[str, Any]] = {
 def test_a_tokenizer_that_takes_too_much_is_refused_before_the_worker_opens_it(
     bomb: str, folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "LIMITS", probing.confined.Limits(memory_bytes=1_500_000_000, cpu_seconds=8))
+    monkeypatch.setattr(
+        tokenizer_trial, "LIMITS", tokenizer_trial.confined.Limits(memory_bytes=1_500_000_000, cpu_seconds=8)
+    )
     with pytest.raises((ResourceLimit, UnsupportedModel)) as refusal:
         load(rewritten(folder, **BOMBS[bomb]), cache)
     assert refusal.value.pointer == "/model"

@@ -6,7 +6,7 @@ from app.domain.errors import SourceUnavailable, UnsafeModel
 from app.sources.demo import FOLDER
 from tests.hub import COMMIT, running_hub
 from tests.work import claim, submit
-from worker.journal import Journal
+from worker.attempt.journal import Journal
 from worker.sources.models import load_model
 
 DEMO = FOLDER / "bert-tiny-wordnet"

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from app.domain.families import family_of
-from app.sources.linear import linear_shapes
+from app.sources.linear_layers import linear_shapes
 from app.sources.models import describe_model
 from tests.builders import KINDS, tiny_model
 from worker.families.layers import linear_layers

@@ -18,11 +18,11 @@ from app.domain.errors import VerificationFailed
 from microlith.contract import JobSpec
 from tests import assets
 from tests.folders import portable_folder
+from worker.compute.examples import PixelExamples
 from worker.evaluation.runner import predict
-from worker.examples import PixelExamples
 from worker.packaging.archive import archive
 from worker.sources.models import load_model
-from worker.sources.opening import open_sources
+from worker.sources.open_sources import open_sources
 
 pytestmark = assets.present
 

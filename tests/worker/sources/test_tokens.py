@@ -12,13 +12,13 @@ from pyarrow import feather
 from structlog.testing import capture_logs
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-import worker.sources.tokens
+import worker.sources.token_cache
 from app.sources.cache import Cache
 from microlith.contract import JobSpec
 from tests.work import DEMO
-from worker.examples import token_ids
-from worker.sources.opening import Sources, open_sources
-from worker.sources.tokens import COLUMN, FILE, identity, kept_token_ids
+from worker.compute.examples import token_ids
+from worker.sources.open_sources import Sources, open_sources
+from worker.sources.token_cache import COLUMN, FILE, identity, kept_token_ids
 
 TINY = Path(__file__).parents[3] / "app" / "demo" / "bert-tiny-wordnet"
 TEXTS = ["a warm-blooded animal", "", "food", "naïve \ud800 text that is longer than the others", "food"]
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(len(texts))
         return token_ids(texts, *args)
 
-    monkeypatch.setattr(worker.sources.tokens, "token_ids", counted)
+    monkeypatch.setattr(worker.sources.token_cache, "token_ids", counted)
     return made
 
 

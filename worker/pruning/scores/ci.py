@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from worker.pruning.calibration_batches import NEGATIVE, POSITIVE
 from worker.pruning.statistics import LayerStatistics
-from worker.pruning.steps import NEGATIVE, POSITIVE
 
 Form = Literal["sine", "alpha"]
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
-from worker.examples import Examples
+from worker.compute.batches import Batch, Checkpoint, device_of, run_batches, unwatched
+from worker.compute.examples import Examples
 from worker.families.layers import linear
-from worker.inputs import Batch, Checkpoint, device_of, run_batches, unwatched
 from worker.pruning.backward import Gradients, run_backward
 from worker.pruning.heads import HeadEffects, HeadTally
-from worker.pruning.watch import by_example
+from worker.pruning.layer_inputs import by_example
 from worker.sampling.concern import ConcernSamples
 
 GRADIENT_BUDGET = 1 << 30

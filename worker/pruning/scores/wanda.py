@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from worker.pruning.calibration_batches import POSITIVE
 from worker.pruning.statistics import Statistics
-from worker.pruning.steps import POSITIVE
 from worker.sampling.concern import ConcernSamples
 
 

@@ -1,0 +1,217 @@
+"""Registered models and datasets: an upload or a name on the hub, checked once, known by an id from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from app.db.sources import Listed
+from app.db.tables import SourceRow, UploadRow
+from app.db.unit import Unit
+from app.domain.errors import Conflict, InvalidInput, NotFound
+from app.domain.ids import new_id
+from app.services import catalog
+from app.services.backend import Backend
+from app.services.local_copies import Shelves
+from app.services.source_views import (
+    COLUMNS,
+    counted_dataset,
+    counted_model,
+    dataset_of,
+    light_dataset,
+    light_model,
+    listed_dataset,
+    listed_model,
+    model_of,
+)
+from app.services.uploads import forget
+from app.sources.confined_data import describe_dataset
+from app.sources.confined_models import describe_place
+from app.sources.references import Reference, hub_reference, is_registered
+from app.sources.uploaded import roles_there
+from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo, RegisterDataset, RegisterModel
+
+Kind = Literal["model", "dataset"]
+PREFIXES: dict[Kind, str] = {"model": "mdl", "dataset": "dst"}
+
+
+@dataclass(frozen=True)
+class Library:
+    """Models and datasets of one caller, beside those that come with the server."""
+
+    backend: Backend
+    owner: str
+
+    def register_model(self, wanted: RegisterModel) -> ModelInfo:
+        """The model under an id; the id it has already, where it was registered before.
+
+        Raises UnsafeModel and UnsupportedModel for what cannot be decomposed.
+        """
+        return self.model(self._registered("model", wanted) or self._add_model(wanted))
+
+    def register_dataset(self, wanted: RegisterDataset) -> DatasetInfo:
+        """The dataset under an id. Raises DatasetInvalid for what cannot be read."""
+        return self.dataset(self._registered("dataset", wanted) or self._add_dataset(wanted))
+
+    def models(self, before: str | None, limit: int) -> list[ModelInfo]:
+        """The caller's, newest first, then the server's own; one more than `limit` says that there are more.
+
+        Labels and layers are left out.
+        """
+        own = [listed_model(row) for row in self._page("model", before, limit)]
+        known = [light_model(info) for info in reversed(catalog.models())]
+        return own + [info for info in known if before is None or info.id < before]
+
+    def datasets(self, before: str | None, limit: int) -> list[DatasetInfo]:
+        """As `models`; columns and the counts of labels are left out."""
+        own = [listed_dataset(row) for row in self._page("dataset", before, limit)]
+        known = [light_dataset(info) for info in reversed(catalog.datasets())]
+        return own + [info for info in known if before is None or info.id < before]
+
+    def model(self, ref: str) -> ModelInfo:
+        """A model by id or by any other reference."""
+        if is_registered(ref):
+            return counted_model(model_of(self._find("model", ref)))
+        return counted_model(catalog.model(ref, allow_paths=self.backend.settings.paths))
+
+    def dataset(self, ref: str) -> DatasetInfo:
+        """A dataset by id or by any other reference."""
+        if is_registered(ref):
+            return counted_dataset(dataset_of(self._find("dataset", ref)))
+        return counted_dataset(catalog.dataset(ref, allow_paths=self.backend.settings.paths))
+
+    def delete(self, kind: Kind, source_id: str) -> None:
+        """Forget a registered source and its upload. Jobs that used it keep their results; one still queued fails."""
+        with self.backend.database.unit() as unit:
+            row = unit.sources.find(source_id, self.owner, kind) or _missing(kind, source_id)
+            upload = unit.uploads.lock(row.upload_id, self.owner) if row.upload_id else None
+            unit.sources.delete(row)
+            if upload and not unit.sources.of_upload(upload.id):
+                forget(unit, upload, self.backend)
+
+    def _registered(self, kind: Kind, wanted: RegisterModel | RegisterDataset) -> str | None:
+        """The id of what was registered before, from the same and in the same way."""
+        with self.backend.database.unit() as unit:
+            return _same(unit, self.owner, _draft(kind, wanted))
+
+    def _add_model(self, wanted: RegisterModel) -> str:
+        row = _draft("model", wanted)
+        if wanted.upload is not None:
+            upload = self._upload(wanted.upload, "model")
+            with _pointing_to_the_upload(), self._shelves.place(upload) as place:
+                info = describe_place(Reference("upload", row.id, place=place, called=upload.filename), place)
+            row.facts = _facts(counted_model(info))
+        return self._add(row)
+
+    def _add_dataset(self, wanted: RegisterDataset) -> str:
+        row = _draft("dataset", wanted)
+        if wanted.upload is not None:
+            upload = self._upload(wanted.upload, "dataset")
+            with _pointing_to_the_upload(), self._shelves.place(upload) as place:
+                info = _described(DatasetSpec(ref=_stand_in(upload), **row.columns), place, upload.filename)
+            row.facts = _facts(counted_dataset(info))
+        return self._add(row)
+
+    def _upload(self, upload_id: str, kind: Kind) -> UploadRow:
+        """The caller's upload, complete and of this kind."""
+        with self.backend.database.unit() as unit:
+            upload = unit.uploads.find(upload_id, self.owner)
+        if upload is None:
+            raise InvalidInput(f"There is no upload {upload_id}.", pointer="/upload")
+        if upload.kind != kind:
+            raise InvalidInput(f"The upload is of kind {upload.kind}, not {kind}.", pointer="/upload")
+        if upload.key is None:
+            raise Conflict("The upload is not complete.", hint=f"POST /v1/uploads/{upload_id}/complete first.")
+        return upload
+
+    def _add(self, row: SourceRow) -> str:
+        """The id that the row has now; of many who register the same at once all get the same id.
+
+        Its upload is held, so that no sweep takes it in between.
+        """
+        with self.backend.database.unit() as unit:
+            if row.upload_id and unit.uploads.lock(row.upload_id, self.owner) is None:
+                raise Conflict("The upload was deleted meanwhile.", hint="Upload it again.")
+            if row.hub:
+                unit.sources.hold(self.owner, row.kind, row.hub)
+            if known := _same(unit, self.owner, row):
+                return known
+            row.owner, row.created_at = self.owner, unit.jobs.now()
+            unit.sources.add(row)
+        return row.id
+
+    def _find(self, kind: Kind, source_id: str) -> Listed:
+        with self.backend.database.unit() as unit:
+            return unit.sources.whole(source_id, self.owner, kind) or _missing(kind, source_id)
+
+    def _page(self, kind: Kind, before: str | None, limit: int) -> list[Listed]:
+        with self.backend.database.unit() as unit:
+            return list(unit.sources.page(self.owner, kind, before, limit + 1))
+
+    @property
+    def _shelves(self) -> Shelves:
+        return Shelves.of(self.backend, self.owner)
+
+
+def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
+    """Note what a worker has found behind a model that was registered by its name on the hub."""
+    row = unit.sources.undescribed(model_id, owner, "model")
+    if row is not None:
+        row.facts = _facts(counted_model(info))
+
+
+def _draft(kind: Kind, wanted: RegisterModel | RegisterDataset) -> SourceRow:
+    """The row of what is wanted, as it would be added. Raises InvalidInput for what is no name on the hub."""
+    hub = str(hub_reference(wanted.hub, pointer="/hub")).removeprefix("hub:") if wanted.hub else None
+    return SourceRow(id=new_id(PREFIXES[kind]), kind=kind, upload_id=wanted.upload, hub=hub, columns=_columns(wanted))
+
+
+def _same(unit: Unit, owner: str, draft: SourceRow) -> str | None:
+    """The id of the caller's source that is from the same and was registered in the same way."""
+    if draft.hub:
+        rows = unit.sources.of_hub(draft.hub, owner, draft.kind)
+    else:
+        rows = unit.sources.of_upload(draft.upload_id or "")
+    mine = (row for row in rows if (row.owner, row.kind) == (owner, draft.kind))
+    return next((row.id for row in mine if row.columns == draft.columns), None)
+
+
+def _described(source: DatasetSpec, place: Path, called: str) -> DatasetInfo:
+    shelf = {source.ref: Reference("upload", source.ref, place=place, called=called)}
+    info = describe_dataset(source, roles_there(place), allow_paths=False, shelf=shelf)
+    assert info is not None  # it is on this disk
+    return info
+
+
+def _stand_in(upload: UploadRow) -> str:
+    """What a dataset is called while it is looked at: the same for all who register it, so that one look does."""
+    return f"{PREFIXES['dataset']}_{upload.id.partition('_')[2]}"
+
+
+def _columns(wanted: RegisterModel | RegisterDataset) -> dict[str, Any]:
+    """The columns that the caller has named."""
+    return {name: value for name in COLUMNS if (value := getattr(wanted, name, None)) is not None}
+
+
+def _facts(info: ModelInfo | DatasetInfo) -> dict[str, Any]:
+    return info.model_dump(mode="json", exclude={"id", "origin", "created_at"})
+
+
+@contextmanager
+def _pointing_to_the_upload() -> Iterator[None]:
+    """Faults of what was uploaded point to where the request names it, or to the column it names."""
+    try:
+        yield
+    except InvalidInput as error:
+        named = (error.pointer or "").rpartition("/")[2]
+        error.pointer = f"/{named}" if named in COLUMNS else "/upload"
+        raise
+
+
+def _missing(kind: Kind, source_id: str) -> NoReturn:
+    raise NotFound(
+        f"There is no registered {kind} {source_id}.", hint=f"GET /v1/{kind}s (`microlith {kind}s`) lists yours."
+    )

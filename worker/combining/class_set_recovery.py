@@ -1,0 +1,51 @@
+"""Recovery of a class set: its union has lost less than each of its modules, so what mended them does not mend it.
+
+Bias and refit are solved anew for what the union lacks, over examples of all its classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from microlith.contract import Calibration
+from microlith.contract.combine import UnionRecovery
+from worker.combining.parts import Origin, Rows
+from worker.compute.batches import Checkpoint, unwatched
+from worker.pruning.masks import Mask, keeping
+from worker.pruning.recovery import mended
+from worker.pruning.statistics import calibrate
+from worker.sampling.concern import ConcernSamples
+
+PER_CLASS = 64
+"""Examples of each class that the means and moments are taken over, at most."""
+
+
+def examples_of(rows: Rows, labels: Sequence[str]) -> Rows:
+    """The first `PER_CLASS` of each label, class by class."""
+    chosen = [row for label in labels for row in [r for r, own in enumerate(rows.labels) if own == label][:PER_CLASS]]
+    return Rows([rows.inputs[row] for row in chosen], [rows.labels[row] for row in chosen])
+
+
+def mended_union(
+    mask: Mask, origin: Origin, recovery: UnionRecovery, rows: Rows, *, checkpoint: Checkpoint = unwatched
+) -> Mask:
+    """The union with what recovery puts in the place of weights and biases, by what the base computes of `rows`.
+
+    `checkpoint` hears the rows done. Raises UnsupportedModel where there is no bias to fold anything into.
+    """
+    if recovery == "none":
+        return mask
+    examples = origin.encoder(rows.inputs)
+    samples = {0: ConcernSamples(positive=tuple(range(len(rows))), negative=())}
+    layers = list(keeping(origin.model, mask, origin.anatomy))
+    moments = [part.output for part in origin.anatomy.feed_forwards if part.block in mask.neurons]
+    statistics = calibrate(
+        origin.model,
+        layers,
+        examples,
+        samples,
+        Calibration(),
+        moments=moments if recovery == "refit" else [],
+        checkpoint=checkpoint,
+    )
+    return mended(origin.model, mask, origin.anatomy, statistics, recovery, 0)

@@ -1,0 +1,122 @@
+"""The story of a combining job: modules are made again of their bases, become one classifier, and that is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from app.settings import Settings
+from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
+from worker.attempt.journal import Journal
+from worker.attempt.workspace import workroom
+from worker.combining.class_set_layouts import facts_of, packages
+from worker.combining.combined_classifier import Combined, made_again, rows_to_run
+from worker.combining.combined_classifier import combine as put_together
+from worker.combining.parts import Part
+from worker.combining.recomposed_folder import deliver
+from worker.combining.recomposed_folder import verify as verify_delivery
+from worker.compute import device
+from worker.compute.batches import device_of
+from worker.evaluation.latency import Stopwatch
+from worker.kinds.combine_sources import Opened, open_all, recovery_of
+from worker.kinds.hand_out import verify
+from worker.kinds.stored_module import Stored, outcome, stored
+from worker.packaging.archive import archive
+from worker.packaging.layouts import Package, Packer
+from worker.packaging.verify import Opening, Verifier
+
+PROBES = 8
+"""Inputs that a clean process must answer alike."""
+
+DELIVERED = "combined"
+
+MEASURED = 256
+"""Validation examples that latency and the agreement of graphs are measured on, at most."""
+
+
+def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+    """Make the classifier that the job orders. Raises MicrolithError for what a caller can mend."""
+    order = CombineSpec.model_validate(journal.lease.order)
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
+        with journal.phase("resolving"):
+            modules = stored(journal, order.modules)
+            opened, parts = _opened(order, spec, modules, journal, settings, folder, held)
+            order = order.model_copy(update={"recovery": recovery_of(order, modules)})
+            journal.expect(rows_to_run(order, parts, opened.data))
+
+        with journal.phase("evaluating"):
+            combined = put_together(order, parts, opened.data, checkpoint=journal.follow())
+
+        with journal.phase("exporting"):
+            packed = _packed(combined, opened, order, folder)
+        with journal.phase("verifying"):
+            _verify(verifier, combined, packed, opened, folder)
+        latencies = [latency for package in packed for latency in package.latencies]
+        told = combined.combination.model_copy(update={"latencies": latencies})
+        journal.publish_combination(told, [package.archive for package in packed])
+
+
+def export_class_set(spec: JobSpec, wanted: LayoutOrder, journal: Journal, settings: Settings) -> None:
+    """Make one more layout of a class set, which is made again of its modules and not measured again."""
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
+        with journal.phase("resolving"):
+            order, told = outcome(journal, wanted.module)
+            order = order.model_copy(update={"export": Export(layouts=[wanted.layout], onnx=wanted.onnx)})
+            opened, parts = _opened(order, spec, stored(journal, order.modules), journal, settings, folder, held)
+
+        with journal.phase("exporting"):
+            again = made_again(order, told, parts, opened.data, checkpoint=journal.alive)
+            packed = _packed(again, opened, order, folder)
+        with journal.phase("verifying"):
+            _verify(verifier, again, packed, opened, folder)
+        journal.attach_to_set(wanted.module, packed[0].archive, packed[0].latencies)
+
+
+def _opened(
+    order: CombineSpec,
+    spec: JobSpec,
+    modules: Sequence[Stored],
+    journal: Journal,
+    settings: Settings,
+    folder: Path,
+    held: ExitStack,
+) -> tuple[Opened, list[Part]]:
+    """The bases, the data and the modules, whose sources `held` keeps from being deleted meanwhile."""
+    shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
+    shelf = {ref: at for one in shelves for ref, at in one.items()}
+    opened = open_all(order, spec, modules, shelf, settings)
+    return opened, [opened.part(made, made.fetched(journal, folder), folder) for made in modules]
+
+
+def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
+    """A recomposed classifier as one graph with what runs it, a class set in every layout that is asked for."""
+    made = combined.class_set
+    if made is None:
+        delivered = deliver(combined, folder / DELIVERED)
+        return [Package(archive(delivered, folder / f"{DELIVERED}.zip", layout="onnx"), [])]
+    of, export = opened.bases[made.origin.ref], order.export or Export()
+    examples = made.origin.encoder(opened.data.validation.inputs[:MEASURED])
+    stopwatch = Stopwatch(examples, device.title(device_of(made.model))) if order.evaluation.latency else None
+    packer = Packer(of.loaded, of.base, examples, folder, stopwatch, export.onnx.int8)
+    resolved, licences = Resolved(model=of.loaded.facts), [of.loaded.licence, opened.licence]
+    facts = facts_of(made, combined.combination, of.spec, resolved, licences)
+    return list(packages(packer, made, facts, combined.combination, export))
+
+
+def _verify(
+    verifier: Verifier,
+    combined: Combined,
+    packed: Sequence[Package],
+    opened: Opened,
+    folder: Path,
+) -> None:
+    """Raises VerificationFailed unless a clean process answers as the classifier in memory does."""
+    probes = opened.data.validation.inputs[:PROBES]
+    if combined.recomposition is not None:
+        verify_delivery(folder / DELIVERED, combined.recomposition, probes)
+        return
+    made = combined.class_set
+    assert made is not None
+    base = opened.bases[made.origin.ref].loaded.folder
+    verify(verifier, packed, made.model, made.origin.encoder(probes), Opening(base=base))

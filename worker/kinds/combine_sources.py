@@ -1,0 +1,109 @@
+"""What a combination is made from, opened: each base once, the data that calibrates and measures, and the modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.settings import Settings
+from app.sources.cache import Cache
+from app.sources.demo import Licence
+from app.sources.references import Shelf
+from microlith.contract import CombineSpec, Concern, JobSpec
+from microlith.contract.combine import UnionRecovery
+from microlith.masks import Base, MaskFile
+from worker.combining.combined_classifier import Data
+from worker.combining.parts import Origin, Part, Rows
+from worker.compute import device
+from worker.kinds.stored_module import Stored, applied
+from worker.packaging.mask_layout import mask_of, tokens_of
+from worker.packaging.trimmed_model import Trimmed, narrowed
+from worker.sources.datasets import LoadedDataset, load_dataset
+from worker.sources.models import LoadedModel, load_model
+from worker.sources.open_sources import scaled_to
+
+
+@dataclass(frozen=True)
+class OpenedBase:
+    """A model that modules were made of, whole; `spec` is that of one job that made them."""
+
+    spec: JobSpec
+    loaded: LoadedModel
+    origin: Origin
+    base: Base
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The bases by reference, and the splits that calibrate and measure, with the data's licence."""
+
+    bases: dict[str, OpenedBase]
+    data: Data
+    licence: Licence | None
+    readers: dict[tuple[str, tuple[int, ...]], Origin] = field(default_factory=dict)
+    """Bases with a trimmed vocabulary, by reference and tokens: modules that read alike share one."""
+
+    def part(self, made: Stored, mask: MaskFile, scratch: Path) -> Part:
+        """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
+        of = self.bases[made.spec.model]
+        module, origin = applied(of.base, mask), of.origin
+        if tokens := tokens_of(mask):
+            module = narrowed(module, tokens)
+            origin = self._reader(of, tokens, scratch)
+        return Part(
+            origin=origin,
+            concern=Concern.model_validate(made.module.facts["concern"]),
+            mask=mask_of(mask),
+            module=module,
+            answer=1 if made.module.facts.get("binary") is not None else None,
+            id=made.module.id,
+            whole=of.origin,
+        )
+
+    def _reader(self, of: OpenedBase, tokens: Sequence[int], scratch: Path) -> Origin:
+        key = (of.origin.ref, tuple(tokens))
+        if key not in self.readers:
+            folder = scratch / f"reader-{len(self.readers)}"
+            folder.mkdir()
+            self.readers[key] = Origin.of(Trimmed.of(of.loaded, tokens, folder).loaded)
+        return self.readers[key]
+
+
+def open_all(order: CombineSpec, spec: JobSpec, modules: Sequence[Stored], shelf: Shelf, settings: Settings) -> Opened:
+    """The models of these modules and the data that `spec` names; labels may be those of any of the models."""
+    on = device.choose(settings.device)
+    specs = {made.spec.model: made.spec for made in modules}
+    cache, paths = Cache(settings.cache_dir, settings.cache_bytes), settings.paths
+    models = {ref: load_model(ref, allow_paths=paths, shelf=shelf, device=on, cache=cache) for ref in specs}
+    labels = list(dict.fromkeys(label for loaded in models.values() for label in loaded.labels))
+    info = next(iter(models.values())).info.model_copy(update={"labels": labels})
+    roles = [order.evaluation.validation_split, order.evaluation.split]
+    found = load_dataset(spec.source, info, set(roles), allow_paths=paths, shelf=shelf)
+    validation, test = (_rows(found.split(role), labels) for role in roles)
+    bases = {ref: _base(specs[ref], order, loaded, found) for ref, loaded in models.items()}
+    return Opened(bases, Data(validation, test), found.licence)
+
+
+def recovery_of(order: CombineSpec, modules: Sequence[Stored]) -> UnionRecovery:
+    """What mends a class set: what is asked for, or else what mended its modules if that was the same for all."""
+    if order.recovery is not None:
+        return order.recovery
+    own = {made.spec.recovery for made in modules}
+    if own == {"bias"}:
+        return "bias"
+    return "refit" if own == {"refit"} else "none"
+
+
+def _base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: LoadedDataset) -> OpenedBase:
+    measured = spec.evaluation.model_copy(update={"validation_split": order.evaluation.validation_split})
+    scaled = scaled_to(data, loaded)
+    return OpenedBase(
+        spec.model_copy(update={"evaluation": measured}), scaled, Origin.of(scaled), Base.of(scaled.model)
+    )
+
+
+def _rows(split: tuple[Any, Any], labels: Sequence[str]) -> Rows:
+    inputs, ids = split
+    return Rows(inputs, [labels[number] for number in ids])

@@ -1,0 +1,74 @@
+"""The story of a decomposition: from two references to one verified module per concern and ratio.
+
+The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
+is measured once, unless an earlier job did so; where there is much to measure on, a first idea of every module is told.
+Then, module by module, the mask is laid over the one model in memory, measured, packed in every layout, opened again in
+a clean process and published; by this worker alone, or by all that the spec lets share the concerns. What an earlier
+attempt has published is not made anew.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from app.settings import Settings
+from microlith.contract import JobSpec
+from worker.attempt.journal import Journal
+from worker.attempt.workspace import workroom
+from worker.evaluation.overlap import overlaps
+from worker.families.anatomy import anatomy
+from worker.kinds.draw_samples import draw
+from worker.kinds.hand_out import Exporter
+from worker.kinds.make_module import Maker
+from worker.kinds.measure import Bench
+from worker.kinds.remembered_base import BaseMemory
+from worker.kinds.share_concerns import shared_out
+from worker.pruning.evidence import evidence_rows, gather
+from worker.pruning.prune import prune
+from worker.pruning.surgery import realised
+from worker.sources.open_sources import open_for
+
+
+def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+    """Make every module the spec asks for. Raises MicrolithError for what a caller can mend."""
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
+        with journal.phase("resolving"):
+            shelf = held.enter_context(journal.shelf(spec))
+            sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
+            journal.resolve(sources.resolved, len(sources.concerns))
+            journal.introduce(spec.model, sources.model.info)
+            model, parts = sources.model.model, anatomy(sources.model.model)
+            concerns = {concern.id: concern for concern in sources.concerns}
+            done = journal.published()
+
+        with journal.phase("sampling"):
+            drawn = draw(spec, sources, journal, folder)
+            bench = Bench.of(spec, sources, parts)
+            left = len(concerns) * len(spec.ratios) - len(done)
+            journal.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)
+
+        with journal.phase("scoring"):
+            evidence = gather(
+                model, spec, sources.layers, drawn.pool, drawn.samples, parts, checkpoint=journal.follow()
+            )
+
+        with journal.phase("pruning"):
+            masks = list(prune(model, parts, evidence, spec, sources.layers, list(concerns)))
+            journal.publish_overlap(overlaps(masks))
+
+        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
+        with journal.phase("evaluating"):
+            base = bench.base(
+                model, BaseMemory.of(spec, sources, journal.objects, folder, journal.alive), journal.follow()
+            )
+            journal.publish_base(base)
+            if estimator := bench.estimator:
+                for concern, ratio, mask in turns:
+                    with realised(model, mask, parts) as module:
+                        journal.estimate(concern, ratio, estimator.estimate(module, concern.id, journal.alive))
+
+        journal.lap()  # what follows is each module's own time
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
+        maker = Maker(model, parts, bench, exporter, verifier, journal)
+        for concern, ratio, mask in shared_out(turns, drawn, bench.rows, journal, folder):
+            maker.make(concern, ratio, mask)

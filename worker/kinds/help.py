@@ -1,0 +1,117 @@
+"""The story of a worker that helps with somebody else's job: it makes modules of concerns that are free.
+
+It writes under the lease of the attempt it helps, and keeps only its own shards alive. Whatever goes wrong with it is
+no fault of the job: its shard is free again, at once or when it has not been renewed for long.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.db.pool import DATABASE_AWAY
+from app.db.unit import Database, Unit
+from app.domain.ids import new_id
+from app.services.backend import Backend
+from app.settings import Settings
+from microlith.contract import BaseResult, JobSpec, Phase, Resolved, State
+from worker.attempt.journal import Journal
+from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
+from worker.attempt.retrying import patient
+from worker.attempt.workspace import workroom
+from worker.families.anatomy import anatomy
+from worker.kinds.draw_samples import Drawn
+from worker.kinds.hand_out import Exporter
+from worker.kinds.make_module import Maker
+from worker.kinds.measure import Bench
+from worker.kinds.share_concerns import fetched, finish, take
+from worker.sources.open_sources import Sources, open_for
+
+log = structlog.get_logger()
+
+
+def help_with(backend: Backend, job_id: str) -> None:
+    """Make what modules of a running job are free. Does nothing where there are none."""
+    lease = HelpersLease.join(backend.database, backend.settings, job_id)
+    if lease is None:
+        return
+    with structlog.contextvars.bound_contextvars(job_id=job_id, helper=lease.holder):
+        log.info("helper_came")
+        try:
+            with lease.heartbeat(deaf=lambda _: os._exit(DEAF)):
+                _help(lease.spec, HelpersJournal(lease, backend.objects, backend.queue), backend.settings)
+        except (CancelledError, LeaseLostError) as over:
+            log.info("helper_dismissed", why=type(over).__name__)
+        except Exception:  # whatever it was: who has the lease makes it, or says what is wrong
+            log.exception("helper_stumbled")
+        finally:
+            lease.leave()
+
+
+def _help(spec: JobSpec, journal: HelpersJournal, settings: Settings) -> None:
+    with workroom(settings) as (folder, verifier), ExitStack() as held:
+        shelf = held.enter_context(journal.shelf(spec))
+        sources = open_for(settings, spec, shelf)
+        base = journal.base(sources)
+        if base is None:
+            log.warning("helper_unlike", device=sources.resolved.device)
+            return
+        parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
+        bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))
+        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
+        maker = Maker(sources.model.model, parts, bench, exporter, verifier, journal)
+        while (concern := take(journal, settings.lease_seconds)) is not None:
+            shard = fetched(journal, concern, folder)
+            exporter.drawn = Drawn({concern: shard.samples}, drawn.pool, shard.boundary)
+            for ratio, mask in shard.masks.items():
+                maker.make(concerns[concern], ratio, mask)
+            finish(journal, concern)
+
+
+@dataclass
+class HelpersLease(Lease):
+    """A share in the lease of another worker's attempt."""
+
+    name: str = field(default_factory=lambda: new_id("lease"))
+
+    @classmethod
+    def join(cls, database: Database, settings: Settings, job_id: str) -> HelpersLease | None:
+        """A share in the lease of a running job; None where no shard is left."""
+        with database.unit() as unit:
+            job = unit.jobs.lock(job_id)
+            if job is None or job.state != "running" or job.lease_token is None:
+                return None
+            return cls.of(database, settings, job) if unit.shards.unfinished(job_id, job.lease_token) else None
+
+    @property
+    def holder(self) -> str:
+        return self.name
+
+    def leave(self) -> None:
+        """What it has not finished is free; if the database is away, once its time is up."""
+        with suppress(*DATABASE_AWAY), self.database.unit() as unit:
+            unit.shards.give_back(self.job_id, self.holder)
+
+    def _keep(self, unit: Unit) -> State | None:
+        unit.shards.renew(self.job_id, self.holder, self.settings.lease_seconds)
+        return unit.jobs.state_under(self.job_id, self.token)
+
+
+class HelpersJournal(Journal):
+    """Writes modules alone: phases and progress are told by the worker with the lease."""
+
+    @patient
+    def base(self, sources: Sources) -> BaseResult | None:
+        """The base's measures, if that worker reads the very same sources on the same kind of device."""
+        with self.lease.write() as (_, job):
+            same = Resolved.model_validate(job.resolved) == sources.resolved
+            return BaseResult.model_validate(job.base) if same and job.base else None
+
+    def _enter(self, phase: Phase) -> None:
+        self.entered.add(phase)
+
+    def _write_progress(self) -> None:
+        """Is not a helper's to tell."""

@@ -1,0 +1,45 @@
+"""How a module is made, by whichever worker: laid over the model, measured, packed, opened again, published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from microlith.contract import Concern
+from worker.attempt.journal import Journal
+from worker.families.anatomy import Anatomy
+from worker.kinds.hand_out import Exporter, published
+from worker.kinds.measure import Bench
+from worker.packaging.verify import Verifier
+from worker.pruning.masks import Mask
+from worker.pruning.surgery import realised
+
+
+@dataclass(frozen=True)
+class Maker:
+    """All that the modules of a job are made with."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    bench: Bench
+    exporter: Exporter
+    verifier: Verifier
+    journal: Journal
+
+    def make(self, concern: Concern, ratio: float, mask: Mask) -> None:
+        """One module, from its mask to where everybody can see it."""
+        journal, exporter = self.journal, self.exporter
+        base_states = self.bench.base_states(self.model, concern)
+        with realised(self.model, mask, self.anatomy) as module:
+            with journal.phase("evaluating"):
+                measures = self.bench.measure(module, concern, base_states, journal.follow())
+                effect = exporter.effect(module, concern, journal.alive)
+            with journal.phase("exporting"):
+                delivered = exporter.delivered(module, concern, measures)
+                facts = exporter.describe(delivered, mask, concern, ratio, measures, effect)
+                packages = exporter.pack(delivered, mask, facts)
+            with journal.phase("verifying"):
+                exporter.verify(self.verifier, packages, delivered)
+        archives = [package.archive for package in packages]
+        journal.publish(concern, ratio, published(facts, packages, journal.lap()), archives)

@@ -1,0 +1,198 @@
+"""The bench every model of a job is measured on: the same examples for the base and for each module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
+from worker.compute.batches import Checkpoint, Order, device_of
+from worker.compute.examples import Examples
+from worker.evaluation.binary import best_threshold, margins
+from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.first_estimate import Estimator
+from worker.evaluation.numerics import Answers, Questions
+from worker.evaluation.report import exp_loss, report, score
+from worker.evaluation.runner import evenly
+from worker.evaluation.shared_batches import Course
+from worker.evaluation.shortcuts import Shortcuts
+from worker.evaluation.similarity import BaseStates, HiddenStates, StatesWanted, compare, course_over, states_along
+from worker.evaluation.sparsity import base_size
+from worker.families.anatomy import Anatomy
+from worker.kinds.remembered_base import BaseMemory
+from worker.sampling.concern import ConcernSamples, draw_available, rows_of
+from worker.sources.open_sources import Sources
+
+PROBE_ROWS = 8
+TRIED_ROWS = 4
+SIMILARITY_SAMPLES = 256
+"""Samples of the concern, and of the rest, that similarity is taken over: CCA of fewer says little."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the bench says of a module; `binary` where its head is concern against rest."""
+
+    report: Report
+    similarity: Similarity | None
+    binary: BinaryScore | None
+    numerics: Numerics | None
+
+
+@dataclass
+class Bench:
+    """Examples to measure on, each way of them gone by the base first and by every module after it."""
+
+    spec: JobSpec
+    labels: list[str]
+    questions: Questions
+    similarity: SimilarityBench | None
+    estimator: Estimator | None
+
+    @classmethod
+    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
+        """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
+        wanted = spec.evaluation
+        test, validation = _thinned(sources, wanted.split, wanted.limit), validation_of(spec, sources)
+        shortcuts = _shortcuts(sources, anatomy, test)
+        return cls(
+            spec=spec,
+            labels=sources.model.labels,
+            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
+            similarity=SimilarityBench.of(spec, sources, shortcuts) if wanted.similarity else None,
+            estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows one measurement passes through a model."""
+        return self.questions.rows
+
+    @property
+    def validation(self) -> Examples:
+        """The validation split."""
+        return self.questions.validation
+
+    @property
+    def probe(self) -> Examples:
+        """Those of the validation split."""
+        return probe_of(self.validation)
+
+    def base(self, model: nn.Module, memory: BaseMemory, checkpoint: Checkpoint) -> BaseResult:
+        """The unpruned model's measures: as an earlier job took them, or taken now and remembered."""
+        known = memory.recall()
+        if known is None:
+            known = self.measure_base(model, checkpoint)
+            memory.keep(known)
+        checkpoint(self.rows)
+        return known
+
+    def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
+        """The unpruned model, measured."""
+        answers = self.questions.ask(model, checkpoint)
+        return BaseResult(
+            parameters=base_size(model).parameters, report=self._report(answers), numerics=answers.numerics
+        )
+
+    def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
+        """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
+        return self.similarity.of_base(model, concern.id) if self.similarity else None
+
+    def measure(
+        self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
+    ) -> Measures:
+        """A module on the same examples, and how close it stayed to the base."""
+        answers = self.questions.ask(module, checkpoint)
+        near = None
+        if self.similarity and base_states:
+            near = compare(base_states, self.similarity.of_module(module, concern.id))
+        return Measures(
+            report=self._report(answers),
+            similarity=near,
+            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+            numerics=answers.numerics,
+        )
+
+    def _report(self, answers: Answers) -> Report:
+        measured = score(answers.test, self.questions.test.labels, self.labels)
+        return report(measured, exp_loss(answers.validation, self.validation.labels))
+
+    def _binary(self, answers: Answers, concern: int) -> BinaryScore:
+        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
+        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
+        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
+
+
+@dataclass
+class SimilarityBench:
+    """Each concern's samples of the validation split, and what the base makes of them."""
+
+    wanted: StatesWanted
+    samples: Mapping[int, ConcernSamples]
+    examples: Examples
+    shortcuts: Shortcuts
+    ratios: int
+    base: BaseStates
+    _at_hand: tuple[int, HiddenStates, Course] | None = None
+
+    @classmethod
+    def of(cls, spec: JobSpec, sources: Sources, shortcuts: Shortcuts) -> SimilarityBench:
+        """What the spec asks to compare."""
+        wanted = StatesWanted(spec.calibration.pads, spec.evaluation.similarity_layers)
+        samples = _similarity_samples(spec, sources)
+        rows = sorted(rows_of(samples))
+        examples = sources.encode(spec.evaluation.validation_split, rows)
+        return cls(wanted, samples, examples, shortcuts, len(spec.ratios), BaseStates(examples, wanted, rows))
+
+    def of_base(self, model: nn.Module, concern: int) -> HiddenStates:
+        """The unpruned model's states on the concern's samples, which stay at hand for all its modules."""
+        if self._at_hand is None or self._at_hand[0] != concern:
+            samples = self.samples[concern]
+            course = course_over(self.examples, samples, self.wanted, self.shortcuts if self.ratios > 1 else None)
+            self._at_hand = concern, self.base.of(model, samples), course
+        return self._at_hand[1]
+
+    def of_module(self, module: nn.Module, concern: int) -> HiddenStates:
+        """A module's states on the same samples, after the base's."""
+        assert self._at_hand is not None
+        assert self._at_hand[0] == concern
+        return states_along(module, self._at_hand[2], self.samples[concern], self.wanted)
+
+
+def validation_of(spec: JobSpec, sources: Sources) -> Examples:
+    """The validation split, thinned to the spec's limit."""
+    return _thinned(sources, spec.evaluation.validation_split, spec.evaluation.limit)
+
+
+def probe_of(examples: Examples) -> Examples:
+    """A few examples to tell by whether two models are the same."""
+    return examples.take(range(min(PROBE_ROWS, len(examples))))
+
+
+def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortcuts:
+    """What modules of this job need not compute, tried on a few of the examples."""
+    model, order = sources.model.model, Order.of(examples)
+    few = order.batch(0, min(TRIED_ROWS, len(order.rows)), device_of(model))
+    return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
+
+
+def _reduced(spec: JobSpec, sources: Sources) -> bool:
+    """Whether bfloat16 is to be tried."""
+    wanted = spec.evaluation.dtype
+    return wanted == "bfloat16" or (wanted == "auto" and device_of(sources.model.model).type == "cuda")
+
+
+def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:
+    rows = evenly(len(sources.labels(role)), limit)
+    return sources.encode(role, rows.tolist()).take(rows)
+
+
+def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:
+    """The rest evenly over the other classes; many more than calibrate, except where the seed system is reproduced."""
+    exact = spec.calibration.pads == "include"
+    count = spec.sampling.per_concern if exact else SIMILARITY_SAMPLES
+    sampling = spec.sampling.model_copy(update={"per_concern": count, "negatives": "even"})
+    labels, classes = sources.labels(spec.evaluation.validation_split), len(sources.model.labels)
+    return {concern.id: draw_available(labels, concern.id, classes, sampling) for concern in sources.concerns}

@@ -1,0 +1,106 @@
+"""The base's own measures, remembered across jobs by what decides them: the model, the data, the splits, the way.
+
+A memory that cannot be read, or is of something else, is no memory: the base is measured, and the memory made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from app.services.sweeping import BASES
+from app.storage import ObjectStore
+from microlith.contract import BaseResult, JobSpec
+from worker.attempt.retrying import reached
+from worker.sources.open_sources import Sources
+
+RECIPE = 2
+"""Goes up whenever the same facts would be measured otherwise."""
+
+READING = (".json", ".txt", ".model")
+"""Of files that configure a model or its tokenizer."""
+
+LARGEST_BYTES = 4 * 1024**2
+"""No report is as long: what is, was not written here, and is not read."""
+
+
+@dataclass(frozen=True)
+class BaseMemory:
+    """Where the measures of one job's base are kept; `alive` is called between tries of a store that is away."""
+
+    facts: dict[str, Any]
+    objects: ObjectStore
+    scratch: Path
+    alive: Callable[[int], None]
+
+    @classmethod
+    def of(
+        cls, spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, alive: Callable[[int], None]
+    ) -> BaseMemory:
+        """The memory of what `spec` measures."""
+        return cls(made_from(spec, sources), objects, scratch, alive)
+
+    @property
+    def key(self) -> str:
+        """The name of the memory, by its facts."""
+        return f"{BASES}/{_digest(self.facts)}.json"
+
+    def recall(self) -> BaseResult | None:
+        """What an earlier job measured; None where there is nothing, or nothing that can be trusted."""
+        stored = reached(self._read, lambda: self.alive(0))
+        try:
+            known = json.loads(stored)
+            base = BaseResult.model_validate(known["base"])
+            sound = known["facts"] == self.facts and known["sha256"] == _digest(base.model_dump(mode="json"))
+        except (ValueError, KeyError, TypeError):
+            return None
+        return base if sound else None
+
+    def keep(self, base: BaseResult) -> None:
+        """Remembers what was measured, in the place of what was there."""
+        told = base.model_dump(mode="json")
+        file = self.scratch / "base.json"
+        file.write_text(json.dumps({"facts": self.facts, "base": told, "sha256": _digest(told)}), encoding="utf-8")
+        reached(lambda: self.objects.put_file(self.key, file, "application/json", replace=True), lambda: self.alive(0))
+
+    def _read(self) -> bytes:
+        size = self.objects.head(self.key)
+        if size is None or size > LARGEST_BYTES:
+            return b""
+        with closing(self.objects.open(self.key)) as chunks:
+            return b"".join(chunks)
+
+
+def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
+    """All that decides what the base's measures are, as JSON takes it."""
+    model, data = sources.model.facts, sources.data.facts
+    return {
+        "recipe": RECIPE,
+        "model": model.sha256 or model.revision,
+        "beside": files_beside(sources.model.folder),
+        "labels": sources.model.labels,
+        "dataset": data.sha256 or data.revision,
+        "read": spec.source.model_dump(mode="json", exclude={"ref"}),
+        "evaluation": spec.evaluation.model_dump(mode="json", include={"split", "validation_split", "limit", "dtype"}),
+        "rows": data.rows,
+        "device": sources.resolved.device,
+        "versions": [torch.__version__, transformers.__version__],
+    }
+
+
+def files_beside(folder: Path) -> dict[str, str]:
+    """The digests of the files beside the weights, which say how a model reads: config, tokenizer, processor."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in READING and file.is_file())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

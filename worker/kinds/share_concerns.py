@@ -1,0 +1,165 @@
+"""How several workers make the modules of one job: what the samples said is shared, the concerns are shared out.
+
+The worker that holds the job's lease has calibrated and pruned. It leaves every concern's masks in the object store,
+opens one shard for each concern, and calls for help. Then it takes shard after shard like anybody else, and waits at
+the end for those that others hold; what one of them had to leave, it makes itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from app.services.sweeping import SHARDS
+from microlith.contract import Concern
+from worker.attempt.journal import Journal
+from worker.attempt.retrying import patient, reached
+from worker.kinds.draw_samples import Drawn
+from worker.pruning.masks import Bits, Mask
+from worker.sampling.concern import ConcernSamples
+
+WAIT_SECONDS = 0.2
+"""Between two looks whether others have finished theirs."""
+
+MEDIA_TYPE = "application/octet-stream"
+
+Turn = tuple[Concern, float, Mask]
+"""A module to be made."""
+
+
+def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, journal: Journal, scratch: Path) -> Iterator[Turn]:
+    """Those of `turns` that fall to the worker with the lease: all of them, unless the spec wants more workers.
+
+    `rows` is what a module counts in the job's progress. When the last turn is over, all modules are made.
+    """
+    shards: dict[int, list[Turn]] = {}
+    for turn in turns:
+        shards.setdefault(turn[0].id, []).append(turn)
+    helpers = min(journal.lease.spec.workers, len(shards)) - 1
+    if helpers < 1:
+        yield from turns
+        return
+    for concern, own in shards.items():
+        shard = Shard(drawn.samples[concern], drawn.boundary, {ratio: mask for _, ratio, mask in own})
+        _store(shard, concern, journal, scratch)
+    _open(list(shards), helpers, journal)
+    while left := _unfinished(journal):
+        journal.leave(rows * sum(len(shards[concern]) for concern in left))
+        taken = take(journal, None)
+        if taken is None:
+            time.sleep(WAIT_SECONDS)
+            journal.alive(0)
+        else:
+            yield from shards[taken]
+            finish(journal, taken)
+    with suppress(OSError):  # what stays is swept
+        for concern in shards:
+            journal.objects.delete(key_of(journal, concern))
+
+
+@patient
+def take(journal: Journal, seconds: float | None) -> int | None:
+    """The concern of a shard that nobody else holds; None when there is none."""
+    lease = journal.lease
+    with lease.write() as (unit, _):
+        return unit.shards.take(lease.job_id, lease.token, lease.holder, seconds)
+
+
+@patient
+def finish(journal: Journal, concern: int) -> None:
+    """All modules of the shard are published."""
+    lease = journal.lease
+    with lease.write() as (unit, _):
+        unit.shards.finish(lease.job_id, lease.token, concern)
+
+
+def fetched(journal: Journal, concern: int, scratch: Path) -> Shard:
+    """The shard as the worker with the lease has left it. Raises StorageUnavailable."""
+    file = scratch / f"{concern}.shard"
+    reached(lambda: journal.objects.download(key_of(journal, concern), file), journal.lease.checkpoint)
+    return Shard.load(file)
+
+
+def key_of(journal: Journal, concern: int) -> str:
+    """Where a shard of this attempt lies; the token is nobody's to read."""
+    attempt = hashlib.sha256(journal.lease.token.encode()).hexdigest()[:32]
+    return f"{SHARDS}/{journal.lease.job_id}/{attempt}/{concern}.safetensors"
+
+
+def _store(shard: Shard, concern: int, journal: Journal, scratch: Path) -> None:
+    file = scratch / f"{concern}.shard"
+    shard.save(file)
+    key = key_of(journal, concern)
+    reached(lambda: journal.objects.put_file(key, file, MEDIA_TYPE, replace=True), journal.lease.checkpoint)
+    file.unlink()
+
+
+@patient
+def _open(concerns: Sequence[int], helpers: int, journal: Journal) -> None:
+    lease = journal.lease
+    with lease.write() as (unit, job):
+        unit.shards.open(lease.job_id, lease.token, concerns)
+        unit.after_commit(lambda: journal.queue.call_help(lease.job_id, helpers, job.priority))
+
+
+@patient
+def _unfinished(journal: Journal) -> Sequence[int]:
+    lease = journal.lease
+    with lease.write() as (unit, _):
+        return unit.shards.unfinished(lease.job_id, lease.token)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One concern's modules to be made: its samples, where they were made, and its masks by ratio."""
+
+    samples: ConcernSamples
+    boundary: str | None
+    masks: Mapping[float, Mask]
+
+    def save(self, file: Path) -> None:
+        """The shard as one safetensors file."""
+        tensors, told = {}, []
+        for place, (ratio, mask) in enumerate(self.masks.items()):
+            shapes = {kind: {name: bits.shape for name, bits in part.items()} for kind, part in mask.parts.items()}
+            told.append({"ratio": ratio, "structure": mask.structure, "shapes": shapes})
+            for kind, part in mask.parts.items():
+                for name, bits in part.items():
+                    tensors[f"{place}/{kind}/{name}"] = torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
+            for kind, values in (("biases", mask.biases), ("refits", mask.refits)):
+                tensors |= {f"{place}/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
+        about = {"positive": self.samples.positive, "negative": self.samples.negative, "boundary": self.boundary}
+        save_file(tensors, file, {"about": json.dumps(about), "masks": json.dumps(told)})
+
+    @classmethod
+    def load(cls, file: Path) -> Shard:
+        """The shard that was saved."""
+        with safe_open(file, "pt") as stored:
+            told = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no mapping
+        about = json.loads(told["about"])
+        samples = ConcernSamples(tuple(about["positive"]), tuple(about["negative"]))
+        masks = {mask["ratio"]: _mask(place, mask, tensors) for place, mask in enumerate(json.loads(told["masks"]))}
+        return cls(samples, about["boundary"], masks)
+
+
+def _mask(place: int, told: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Mask:
+    def of(kind: str) -> dict[str, Any]:
+        start = f"{place}/{kind}/"
+        return {name.removeprefix(start): value.numpy() for name, value in tensors.items() if name.startswith(start)}
+
+    bits = {
+        kind: {name: Bits(tuple(shape), of(kind)[name].tobytes()) for name, shape in shapes.items()}
+        for kind, shapes in told["shapes"].items()
+    }
+    return Mask(told["structure"], **bits, biases=of("biases"), refits=of("refits"))

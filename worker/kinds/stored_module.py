@@ -1,0 +1,143 @@
+"""Modules made again: found with the mask that each keeps, and laid over the base it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from app.db.tables import ArtifactRow, JobRow, ModuleRow
+from app.domain.errors import NotFound, SourceUnavailable
+from app.domain.layouts import MASK
+from app.sources.demo import Licence
+from microlith.contract import (
+    BaseResult,
+    BinaryScore,
+    Combination,
+    CombineSpec,
+    Concern,
+    JobSpec,
+    Numerics,
+    OwnScore,
+    Ratio,
+    Report,
+    Resolved,
+    Similarity,
+    Size,
+    Sparsity,
+    TrimmedVocabulary,
+)
+from microlith.errors import MicrolithClientError
+from microlith.masks import Base, MaskFile, apply_mask, read_mask
+from worker.attempt.journal import Journal
+from worker.attempt.retrying import patient
+from worker.packaging.mask_layout import tokens_of
+from worker.packaging.module_facts import ModuleFacts, SampleRows
+from worker.packaging.trimmed_model import Trimmed
+from worker.sources.models import LoadedModel
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A module as it is stored: its row, its mask, and what its job asked for, read and measured of the base."""
+
+    module: ModuleRow
+    mask: ArtifactRow
+    spec: JobSpec
+    resolved: Resolved
+    base: BaseResult | None
+
+    def fetched(self, journal: Journal, folder: Path) -> MaskFile:
+        """The mask, brought into `folder` and read. Raises StorageUnavailable, and SourceUnavailable if damaged."""
+        file = folder / f"{self.module.id}.zip"
+        journal.fetch(self.mask, file)
+        try:
+            return read_mask(file)
+        except MicrolithClientError as error:
+            raise SourceUnavailable(
+                f"The stored mask of the module {self.module.id} is damaged: {error}",
+                hint=f"POST /v1/jobs/{self.module.job_id}/repair makes it anew; then ask again.",
+            ) from error
+
+    def facts(self, mask: MaskFile, model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
+        """All that was said of the module when it was made."""
+        told, history = self.module.facts, mask.decomposition
+        assert self.base is not None, "modules are published after their base"
+        names = ("similarity", "binary", "numerics", "vocabulary")
+        similarity, binary, numerics, vocabulary = (told.get(name) for name in names)
+        samples = history["samples"]
+        return ModuleFacts(
+            concern=Concern.model_validate(told["concern"]),
+            spec=self.spec,
+            resolved=self.resolved,
+            ratio=Ratio.model_validate(told["ratio"]),
+            sparsity=Sparsity.model_validate(told["sparsity"]),
+            size=Size.model_validate(told["size"]),
+            own=OwnScore.model_validate(told["own"]),
+            base_own=OwnScore.model_validate(told["base_own"]),
+            report=Report.model_validate(told["report"]),
+            base_report=self.base.report,
+            similarity=similarity and Similarity.model_validate(similarity),
+            binary=binary and BinaryScore.model_validate(binary),
+            numerics=numerics and Numerics.model_validate(numerics),
+            samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
+            mask_sha256=history["mask"]["sha256"],
+            vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
+            model_licence=model_licence,
+            dataset_licence=dataset_licence,
+        )
+
+
+@patient
+def stored(journal: Journal, module_ids: Sequence[str]) -> list[Stored]:
+    """The caller's modules, in this order. Raises NotFound for one that is gone."""
+    found = []
+    with journal.lease.write() as (unit, _):
+        for module_id in module_ids:
+            module = unit.modules.find(module_id, journal.lease.owner)
+            job = unit.jobs.find(module.job_id, journal.lease.owner) if module else None
+            masks = [kept for kept in unit.artifacts.of_modules([module_id]) if kept.layout == MASK]
+            if module is None or job is None or not masks:
+                raise NotFound(f"The module {module_id} is gone.", hint="Its job was deleted; run it again.")
+            found.append(_stored(module, masks[0], job))
+    return found
+
+
+def reading(module: nn.Module, loaded: LoadedModel, mask: MaskFile, scratch: Path) -> tuple[nn.Module, LoadedModel]:
+    """A module of a loaded model as it reads, and what reads for it: with what is left of the vocabulary, or with all.
+
+    A trimmed tokenizer is written below `scratch`.
+    """
+    kept = tokens_of(mask)
+    if kept is None:
+        return module, loaded
+    left = Trimmed.of(loaded, kept, scratch)
+    return left.narrowed(module), left.loaded
+
+
+def _stored(module: ModuleRow, mask: ArtifactRow, job: JobRow) -> Stored:
+    spec, resolved = JobSpec.model_validate(job.spec), Resolved.model_validate(job.resolved)
+    return Stored(module, mask, spec, resolved, BaseResult.model_validate(job.base) if job.base else None)
+
+
+@patient
+def outcome(journal: Journal, job_id: str) -> tuple[CombineSpec, Combination]:
+    """What a combining job of the caller was asked for, and what came of it. Raises NotFound for one that is gone."""
+    with journal.lease.write() as (unit, _):
+        job = unit.jobs.find(job_id, journal.lease.owner)
+        if job is None or job.combination is None:
+            raise NotFound(f"The job {job_id} is gone.", hint="Combine its modules again.")
+        return CombineSpec.model_validate(job.order), Combination.model_validate(job.combination)
+
+
+def applied(base: Base | nn.Module, mask: MaskFile) -> nn.Module:
+    """The module that the mask makes of its base. Raises SourceUnavailable for a base that is not what it was."""
+    try:
+        module: nn.Module = apply_mask(base, mask)
+    except MicrolithClientError as error:
+        raise SourceUnavailable(
+            f"The module cannot be made of its base any more: {error}", hint="Run its job again, then ask again."
+        ) from error
+    return module

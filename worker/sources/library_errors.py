@@ -1,0 +1,42 @@
+"""The boundary around libraries that open a stranger's model: whatever they raise is the model's fault, and told so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.domain.errors import MicrolithError, UnsupportedModel
+from app.domain.foreign_errors import told
+
+POINTER = "/model"
+_PANIC = "PanicException"
+"""What breaks in a library of Rust's, which is no Exception to Python."""
+
+
+@contextmanager
+def foreign(what: str, hint: str | None = None) -> Iterator[None]:
+    """Any error but ours and one for want of memory becomes UnsupportedModel: `what`, and the library's first line."""
+    try:
+        yield
+    except (MicrolithError, MemoryError):
+        raise
+    except BaseException as error:  # of whatever kind: libraries have no list of what a file can make of them
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
+        raise UnsupportedModel(f"{what}: {first_line(error)}", hint=hint, pointer=POINTER) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without places of this machine."""
+    return told((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a model's folder. Raises UnsupportedModel."""
+    from transformers import AutoTokenizer  # with torch or without, as the process has it
+
+    hint = "Save it beside the model with tokenizer.save_pretrained."
+    with foreign("The model's tokenizer cannot be opened", hint):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

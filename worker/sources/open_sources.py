@@ -1,0 +1,131 @@
+"""A spec's references, opened: the model, the encoded splits, the concerns and the layers they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from app.domain.layers import layers_touched, select_layers
+from app.services.planning import boundary_file, concerns_of, roles_of
+from app.settings import Settings
+from app.sources.allowed_paths import Allowed
+from app.sources.cache import Cache
+from app.sources.images import PREPROCESSOR
+from app.sources.references import NOTHING, Shelf
+from microlith.contract import Concern, JobSpec, Resolved
+from worker.compute import device
+from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
+from worker.families.layers import linear_layers
+from worker.sources.datasets import Labels, LoadedDataset, load_dataset
+from worker.sources.images import Images, prepare, usual_processor, white_level
+from worker.sources.models import LoadedModel, load_model
+from worker.sources.token_cache import kept_token_ids
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything a decomposition reads."""
+
+    model: LoadedModel
+    data: LoadedDataset
+    concerns: list[Concern]
+    layers: list[str]
+    resolved: Resolved
+    boundary: Path | None
+    cache: Cache | None = None
+    _tokenised: dict[str, list[list[int]]] = field(default_factory=dict, init=False)  # whole splits, by role
+
+    def labels(self, role: str) -> Labels:
+        """Class ids [rows] of a split."""
+        return self.data.split(role)[1]
+
+    def encode(self, role: str, rows: Iterable[int]) -> Examples:
+        """A split under its own row numbers, of which only `rows` need be there; others may be left empty, or zero."""
+        inputs, labels = self.data.split(role)
+        wanted = sorted(set(rows))
+        if self.model.info.task == "image":
+            return self._pixels(cast(Images, inputs), labels, wanted)
+        return self._texts(role, cast(list[str], inputs), labels, wanted)
+
+    def _texts(self, role: str, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
+        """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
+        model = self.model
+        if len(wanted) == len(texts) and role not in self._tokenised:
+            found = self.cache and kept_token_ids(self.cache, texts, model.tokenizer, model.max_length)
+            self._tokenised[role] = found or token_ids(texts, model.tokenizer, model.max_length)
+        if role in self._tokenised:
+            return replace(encode_for(model, [], labels), token_ids=self._tokenised[role])
+        encoded = encode_for(model, [texts[row] for row in wanted], labels[wanted])
+        tokens: list[Sequence[int]] = [()] * len(texts)
+        for row, made in zip(wanted, encoded.token_ids, strict=True):
+            tokens[row] = made
+        return replace(encoded, token_ids=tokens, labels=labels)
+
+    def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
+        pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
+        return PixelExamples(pixels, labels, patch_of(self.model))
+
+
+def open_sources(
+    spec: JobSpec,
+    *,
+    allow_paths: Allowed,
+    shelf: Shelf = NOTHING,
+    device: torch.device,
+    cache: Cache | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Sources:
+    """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows.
+
+    What `meanwhile` raises ends the reading of data.
+    """
+    model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    data = load_dataset(
+        spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
+    )
+    names = list(linear_layers(model.model))
+    touched = layers_touched(names, spec.layers, model.family, spec.structure)
+    layers = select_layers(names, spec.layers, model.family)
+    return Sources(
+        model=scaled_to(data, model),
+        data=data,
+        concerns=concerns_of(spec, model.labels),
+        layers=layers,
+        resolved=Resolved(
+            model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
+        ),
+        boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
+        cache=cache,
+    )
+
+
+def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callable[[], None] = lambda: None) -> Sources:
+    """The same as a worker with these settings does it: on its device, with its cache."""
+    cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
+    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
+
+
+def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:
+    """Texts as this model reads them, pads included."""
+    encoded = encode(texts, labels, model.tokenizer, model.max_length)
+    pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
+    return encoded if pad_id is None else replace(encoded, pad_id=pad_id)
+
+
+def scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
+    """An image model that brings no preprocessor, with the one that fits all the splits of the job."""
+    if model.info.image_shape is None or (model.folder / PREPROCESSOR).is_file():
+        return model
+    white = white_level([cast(Images, inputs) for inputs, _ in data.rows.values()])
+    return replace(model, processor=usual_processor(model.info.image_shape, white))
+
+
+def patch_of(model: LoadedModel) -> int:
+    """Pixels along the side of one position of the model; all of the image where it has no patches."""
+    height = (model.info.image_shape or [0])[1]
+    size = getattr(model.model.config, "patch_size", height)
+    return int(size if isinstance(size, int) else size[0])

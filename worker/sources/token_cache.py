@@ -1,0 +1,95 @@
+"""Splits that were tokenised before, kept on this machine with their digest under the name of what decides them.
+
+That is the texts, the tokenizer and the length they are cut to: other models with the same tokenizer find them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import structlog
+import tokenizers
+import transformers
+from pyarrow import feather
+
+from app.sources.cache import Cache
+from worker.compute.examples import token_ids
+
+FILE = "tokens.sealed"
+COLUMN = "input_ids"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+log = structlog.get_logger()
+
+
+def kept_token_ids(cache: Cache, texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
+    """What `token_ids` gives, read from the cache where it is there, and put there where it is not.
+
+    A cache that cannot be written, or a file that is not what was written, costs no more than the time to tokenise; the
+    file is made anew.
+    """
+    key = identity(texts, tokenizer, max_length)
+    if key is None:
+        return token_ids(texts, tokenizer, max_length)
+
+    made: list[list[list[int]]] = []
+
+    def make(folder: Path) -> None:
+        made.append(token_ids(texts, tokenizer, max_length))
+        _seal(made[0], folder / FILE)
+
+    try:
+        with cache.held(f"tokens-{key}", make) as entry:
+            if made:
+                return made[0]
+            found = _unsealed(entry / FILE)
+            if found is not None and len(found) == len(texts):
+                return found
+            log.warning("kept_tokens_damaged", entry=entry.name)
+            make(entry)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        log.warning("tokens_not_kept", error=str(error).splitlines()[0])
+    return made[0] if made else token_ids(texts, tokenizer, max_length)
+
+
+def _seal(ids: list[list[int]], file: Path) -> None:
+    """Written whole or not at all, also where it is there already: the sha256 of the Arrow bytes, then these."""
+    sink = io.BytesIO()
+    feather.write_feather(pa.table({COLUMN: pa.array(ids, pa.list_(pa.int32()))}), sink, compression="zstd")
+    making = file.with_name(f"{uuid4().hex}.making")
+    making.write_bytes(hashlib.sha256(sink.getbuffer()).digest() + sink.getbuffer())
+    making.replace(file)
+
+
+def _unsealed(file: Path) -> list[list[int]] | None:
+    """What `_seal` has written; None where a byte of it is another one now."""
+    content = memoryview(file.read_bytes()) if file.is_file() else memoryview(b"")
+    arrow = content[_DIGEST_BYTES:]
+    if hashlib.sha256(arrow).digest() != content[:_DIGEST_BYTES]:
+        return None
+    ids: list[list[int]] = feather.read_table(pa.BufferReader(arrow))[COLUMN].to_pylist()
+    return ids
+
+
+def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | None:
+    """The sha256 of all that decides the tokens; None for a tokenizer that does not say what it is."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    reader = {
+        name: part for name, part in json.loads(backend.to_str()).items() if name not in ("truncation", "padding")
+    }
+    how = [reader, max_length, tokenizer.truncation_side, transformers.__version__, tokenizers.__version__]
+    sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
+    for text in texts:
+        content = text.encode("utf-8", "surrogatepass")
+        sha256.update(len(content).to_bytes(8))
+        sha256.update(content)
+    return sha256.hexdigest()
