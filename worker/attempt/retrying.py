@@ -56,7 +56,7 @@ def patiently(
         except Exception as error:
             if not away(error) or time.monotonic() + pause > until:
                 raise
-            log.warning("waiting_for_a_server", error=str(error).splitlines()[0])
+            log.warning("dependency_unreachable", error=str(error).splitlines()[0])
         time.sleep(pause)
         meanwhile()
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
