@@ -23,7 +23,7 @@ from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.share_concerns import shared_out
-from worker.pruning.evidence import evidence_rows, gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
 from worker.sources.open_sources import open_for
@@ -45,12 +45,11 @@ def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             drawn = draw(spec, sources, journal, folder)
             bench = Bench.of(spec, sources, parts)
             left = len(concerns) * len(spec.ratios) - len(done)
-            journal.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)
+            calibration = EvidencePass(model, spec, sources.layers, drawn.pool, drawn.samples, parts)
+            journal.expect(calibration.rows + (1 + left) * bench.rows)
 
         with journal.phase("scoring"):
-            evidence = gather(
-                model, spec, sources.layers, drawn.pool, drawn.samples, parts, checkpoint=journal.follow()
-            )
+            evidence = calibration.run(journal.follow())
 
         with journal.phase("pruning"):
             masks = list(prune(model, parts, evidence, spec, sources.layers, list(concerns)))
