@@ -12,6 +12,7 @@ import yaml
 from small_service import Reply, SmallService, answer
 from typer.testing import CliRunner, Result
 
+import microlith
 from microlith.cli import app
 from microlith.cli.facts import fact
 from microlith.cli.flags import FLAGS
@@ -132,7 +133,7 @@ def test_jobs_are_compared_in_a_table_as_csv_and_as_json(service: SmallService, 
 
 
 def healthy(service: SmallService) -> None:
-    service.on("GET /healthz", answer({"status": "ok", "version": "0.1.0"}))
+    service.on("GET /healthz", answer({"status": "ok", "version": microlith.__version__}))
     service.on("GET /readyz", answer({"status": "ready", "checks": {"database": "ok", "broker": "ok"}}))
     service.on("GET /v1/jobs", answer({"data": [], "next_cursor": None}))
 
