@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from app.api import event_stream
 from app.api.conditional import answer, as_json, etag_of, matches, wait_preference, written
@@ -136,8 +135,7 @@ async def job_events(
         return answer(await watching.history(job_id, after, limit))
     start = event_stream.resume_after(last_event_id, after)
     await watching.job(job_id)
-    stream = event_stream.lines(watching.events(job_id, start))
-    return StreamingResponse(stream, media_type=event_stream.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return event_stream.stream(watching.events(job_id, start))
 
 
 @router.get("/{job_id}/modules", response_model=Page[Module], responses=documented(NotFound))
