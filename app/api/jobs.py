@@ -39,7 +39,7 @@ from microlith.contract import Event, Job, JobSpec, Module, Page, Plan, Results
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Visit)
 
-Raw = Annotated[
+RawNames = Annotated[
     bool,
     Query(description="Names to the letter; otherwise one that a spreadsheet would run begins with an apostrophe."),
 ]
@@ -160,7 +160,7 @@ async def job_results(job_id: str, watching: CallersWatching) -> Response:
     response_class=Response,
     responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
 )
-async def job_results_csv(job_id: str, watching: CallersWatching, raw: Raw = False) -> Response:
+async def job_results_csv(job_id: str, watching: CallersWatching, raw: RawNames = False) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""
     table = await watching.modules(
         ("table", job_id, raw), lambda modules: results_csv(modules.results(job_id), raw=raw)

@@ -19,7 +19,7 @@ OWN_SITES = frozenset({"same-origin", "none"})
 
 
 @dataclass(frozen=True)
-class Session:
+class BrowserSession:
     """What a cookie says that we have signed."""
 
     id: str
@@ -31,13 +31,13 @@ def new_session(key: str) -> str:
     return _signer(key).sign(secrets.token_hex(16)).decode()
 
 
-def session_in(cookie: str, key: str) -> Session | None:
+def session_in(cookie: str, key: str) -> BrowserSession | None:
     """The session, if the key signed it and its time is not over. Whether it was ended is not known here."""
     try:
         session_id, given_at = _signer(key).unsign(cookie, max_age=SESSION_SECONDS, return_timestamp=True)
     except BadSignature:
         return None
-    return Session(session_id.decode(), given_at + timedelta(seconds=SESSION_SECONDS))
+    return BrowserSession(session_id.decode(), given_at + timedelta(seconds=SESSION_SECONDS))
 
 
 def give_session(answer: Response, request: Request, key: str) -> Response:

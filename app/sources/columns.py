@@ -12,7 +12,7 @@ from app.domain.errors import DatasetInvalid
 from app.sources.json_file import storable
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import Schema, is_binary, is_text
+from app.sources.tables import TableSchema, is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
@@ -31,7 +31,7 @@ class Columns:
     label: str
 
 
-def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None) -> Columns:
+def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> Columns:
     """The columns the spec names, or those with usual names; DatasetInvalid with the columns there are.
 
     Inputs are what the model reads. Without a model they are texts, unless only images can be found.
@@ -56,7 +56,7 @@ def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None)
     return Columns(task, chosen, label)
 
 
-def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
+def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
     """DatasetInvalid where a column is missing, or its type cannot be text, an image of that shape, or a label.
 
     ResourceLimit where the data names more classes than it may.
@@ -119,7 +119,7 @@ def is_encoded(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def _choose(named: str | None, usual: Iterable[str], schema: Schema, field: str) -> str:
+def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str) -> str:
     wanted = [named] if named else list(usual)
     for name in wanted:
         if name in schema.types:
@@ -131,7 +131,7 @@ def _choose(named: str | None, usual: Iterable[str], schema: Schema, field: str)
     )
 
 
-def _task(source: DatasetSpec, schema: Schema) -> Task:
+def _task(source: DatasetSpec, schema: TableSchema) -> Task:
     if source.image_column and not source.text_column:
         return "image"
     texts = source.text_column or any(name in schema.types for name in TEXT_COLUMNS)

@@ -23,7 +23,7 @@ from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.short_texts import shorten
 from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, within
 from app.sources.splits import split_files
-from app.sources.tables import Schema, read_labels, read_rows, read_schema
+from app.sources.tables import TableSchema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -38,7 +38,7 @@ class LocalDataset:
     place: Path
     files: dict[str, list[Path]]
     columns: Columns
-    schema: Schema
+    schema: TableSchema
 
     @property
     def class_names(self) -> list[str] | None:

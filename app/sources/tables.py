@@ -48,22 +48,22 @@ _WIDEST_CHARACTER = 4
 
 
 @dataclass(frozen=True)
-class Schema:
+class TableSchema:
     """A file's columns with their types, and the class names that a Hugging Face schema states."""
 
     types: dict[str, pa.DataType]
     class_names: dict[str, list[str]]
 
 
-def schema_of(columns: pa.Schema) -> Schema:
+def schema_of(columns: pa.Schema) -> TableSchema:
     """The schema of Arrow data, with the class names that `datasets` writes beside the columns.
 
     Raises ResourceLimit for too many columns, DatasetInvalid for names that are given twice, too long or unstorable.
     """
-    return Schema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
+    return TableSchema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
-def read_schema(file: Path) -> Schema:
+def read_schema(file: Path) -> TableSchema:
     """The columns of a data file, from its footer or its first rows; DatasetInvalid where it cannot be read."""
     with _reading(file):
         return _schema(stamp(file))
@@ -208,14 +208,14 @@ def _size(texts: pa.Array) -> int:
 
 
 @lru_cache(maxsize=256)
-def _schema(file: Stamp) -> Schema:
+def _schema(file: Stamp) -> TableSchema:
     form = FORMATS[file.path.suffix.lower()]
     if form == "parquet":
         return schema_of(parquet.schema(file.path))
     if form == "csv":
         with csv_and_json.open_csv(file.path, None) as reader:
             return schema_of(reader.schema)
-    return Schema(_checked(csv_and_json.json_types(file.path)), {})
+    return TableSchema(_checked(csv_and_json.json_types(file.path)), {})
 
 
 def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
