@@ -25,10 +25,9 @@ from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
 from worker.packaging import vocabulary
 from worker.packaging.trimmed_model import Trimmed, token_ids
+from worker.packaging.verify import PROBE_ROWS
 from worker.packaging.vocabulary import POINTER
 from worker.sources.open_sources import Sources
-
-PROBE_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,7 @@ def _counts(sources: Sources, role: str, rows: int) -> Rows:
 
 def _encoded(sources: Sources, role: str, limit: int | None) -> TokenExamples:
     """What is measured of a split."""
-    rows = evenly(len(sources.labels(role)), limit)
-    return cast(TokenExamples, sources.encode(role, rows.tolist()).take(rows))
+    return cast(TokenExamples, sources.thinned(role, limit))
 
 
 def _unknown(examples: TokenExamples, tokenizer: Any) -> float | None:

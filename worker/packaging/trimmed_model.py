@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from transformers import AutoTokenizer
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
+from worker.compute.model_edits import sharing_copy
 from worker.packaging import vocabulary
 from worker.packaging.vocabulary import POINTER
 from worker.sources.models import LoadedModel
@@ -49,7 +49,7 @@ class Trimmed:
 
 def narrowed(model: nn.Module, kept: Sequence[int]) -> nn.Module:
     """A copy of the model with these rows of its embedding, whose config names the new ids."""
-    small: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
+    small = sharing_copy(model)
     new = {old: place for place, old in enumerate(kept)}
     whole, config = small.get_input_embeddings(), small.config
     rows = torch.tensor(kept, device=whole.weight.device)
