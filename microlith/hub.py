@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microlith.client import Client
-from microlith.client.archive import SUMS, check_sums
 from microlith.contract import Module
 from microlith.errors import HubRefused
+from microlith.unpacking import SUMS, check_sums
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -11,8 +11,9 @@ from app.services.jobs import Jobs, Submission
 from microlith.contract import BaseResult, ClassScore, Concern, JobSpec, OwnScore, Ratio, Report, Size, Sparsity
 from microlith.contract.module import Macro
 from worker.attempt import run as attempts
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.lease import Lease
+from worker.attempt.publishing import Publisher
 from worker.kinds import story_of
 from worker.packaging.archive import archive
 
@@ -39,8 +40,14 @@ def claim(backend: Backend, job_id: str) -> Lease:
     return lease
 
 
-def journal(backend: Backend, lease: Lease) -> Journal:
-    return Journal(lease, backend.objects, backend.queue)
+def attempt_of(backend: Backend, lease: Lease) -> Attempt:
+    """What the story of the job is handed."""
+    return Attempt.of(lease, backend)
+
+
+def publisher_of(backend: Backend, lease: Lease) -> Publisher:
+    """What makes visible what the attempt with this lease has made."""
+    return attempt_of(backend, lease).publisher
 
 
 def finish(backend: Backend, lease: Lease) -> None:
@@ -61,14 +68,14 @@ def report(*f1: float) -> Report:
     )
 
 
-def publish(writing: Journal, folder: Path, concern: int, measured: Report, *, ratio: float = 0.5) -> bytes:
+def publish(publisher: Publisher, folder: Path, concern: int, measured: Report, *, ratio: float = 0.5) -> bytes:
     """A module of `concern` with an artifact of a few bytes; the artifact's bytes."""
     content = folder / f"module-{concern}-{ratio}"
     content.mkdir()
     (content / "config.json").write_text(f'{{"concern": {concern}, "ratio": {ratio}}}')
     package = archive(content, folder / f"{content.name}.zip")
     label = Concern(id=concern, label=LABELS[concern])
-    writing.publish(label, ratio, module_facts(concern, ratio, measured), [package])
+    publisher.publish_module(label, ratio, module_facts(concern, ratio, measured), [package])
     return package.path.read_bytes()
 
 

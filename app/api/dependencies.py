@@ -27,9 +27,9 @@ from app.services.tries import Tries
 from app.services.uploads import Uploads
 from app.services.watching import Watching
 from microlith.contract import Kind, State
-from microlith.contract.spec import Labels
+from microlith.contract.spec import JobLabels
 
-LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
+LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(JobLabels)
 
 
 async def _backend(request: Request) -> Backend:

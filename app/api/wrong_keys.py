@@ -42,7 +42,7 @@ class WrongKeys:
         """Write a wrong key down and wait as long as its address has to. Raises RateLimited where too many wait."""
         address = request.client.host if request.client else "unknown"
         record = self._record(address)
-        log.warning("wrong_key", address=address, failures=record.failures, path=request.scope["path"][:200])
+        log.warning("key_rejected", address=address, failures=record.failures, path=request.scope["path"][:200])
         if record.failures <= FREE:
             return
         if self._waiting >= WAITING_AT_ONCE:

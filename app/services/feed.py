@@ -63,7 +63,7 @@ class Feed:
                     async for notice in connection.notifies():
                         self._ring(notice.payload)
             except (psycopg.Error, OSError) as error:
-                log.warning("feed_interrupted", error=str(error))
+                log.warning("feed_disconnected", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _ring(self, job_id: str) -> None:

@@ -82,7 +82,7 @@ def _told(kind: type[Info], row: Listed, nothing: Mapping[str, Any], **instead: 
         said = "numbers beyond all bounds, or no object"
     except ValidationError as error:
         said = str(error)[:500]
-    log.error("facts_unreadable", source=row.id, said=said)
+    log.error("source_unreadable", source=row.id, said=said)
     return None
 
 

@@ -24,10 +24,10 @@ import typer
 import microlith
 from microlith.cli import catalog, jobs, modules
 from microlith.cli.choices import recent_jobs
-from microlith.cli.command import AsJson, Key, Url, command, remember
+from microlith.cli.command import JsonOption, KeyOption, UrlOption, command, remember
 from microlith.cli.doctor import doctor
 from microlith.cli.outcome import Root, table_of_exit_codes
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 from microlith.cli.template import init
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ app = typer.Typer(
 
 
 def show(
-    session: Session,
+    session: CliSession,
     name: Annotated[
         str, typer.Argument(metavar="ID", help="job_…, mod_…, mdl_… or dst_….", autocompletion=recent_jobs)
     ],
@@ -74,9 +74,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    url: Url = None,
-    key: Key = None,
-    as_json: AsJson = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
     _said: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
     ] = False,

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 
-Url = Annotated[str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or this machine's.")]
-Key = Annotated[str | None, typer.Option("--key", help="The bearer key. Default: MICROLITH_API_KEY.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-SHARED = {"url": Url, "key": Key, "as_json": AsJson}
+UrlOption = Annotated[str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or this machine's.")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="The bearer key. Default: MICROLITH_API_KEY.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+SHARED = {"url": UrlOption, "key": KeyOption, "as_json": JsonOption}
 
 
 class Flagged(Protocol):
@@ -28,7 +28,7 @@ class Flagged(Protocol):
     def parameter(self) -> inspect.Parameter: ...
 
 
-def remember(context: typer.Context, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+def remember(context: typer.Context, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
     """For a group of commands: what is said before a command's name counts for it."""
     context.obj = _session(context, url, key, as_json)
 
@@ -54,9 +54,9 @@ def command(function: Callable[..., None], flags: Sequence[Flagged] = ()) -> Cal
     return run
 
 
-def _session(context: typer.Context, url: str | None, key: str | None, as_json: bool) -> Session:
+def _session(context: typer.Context, url: str | None, key: str | None, as_json: bool) -> CliSession:
     """What was said so far, with what is said here over it."""
-    before = context.find_object(Session) or Session()
+    before = context.find_object(CliSession) or CliSession()
     return replace(before, url=url or before.url, key=key or before.key, as_json=as_json or before.as_json)
 
 

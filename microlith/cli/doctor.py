@@ -15,13 +15,13 @@ from rich.text import Text
 
 import microlith
 from microlith.cli.outcome import REFUSED, UNREACHABLE
-from microlith.cli.session import Session, out
+from microlith.cli.session import CliSession, out
 from microlith.client import Client, Retry
 from microlith.display import tables
 from microlith.errors import ForbiddenProblem, MicrolithClientError, ProblemError, UnauthenticatedProblem, Unreachable
 
-State = Literal["ok", "note", "wrong"]
-STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+Verdict = Literal["ok", "note", "wrong"]
+STYLES: dict[Verdict, str] = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 PATIENCE = 5.0
 OPENERS = {"torch": "masks", "transformers": "masks", "onnxruntime": "combined", "pandas": "pandas"}
 """What opens things that come out of the service, and the extra that brings it."""
@@ -32,12 +32,12 @@ class Finding:
     """One thing that was looked at; `advice` is what to do about it."""
 
     check: str
-    state: State
+    state: Verdict
     found: str
     advice: str = ""
 
 
-def doctor(session: Session) -> None:
+def doctor(session: CliSession) -> None:
     """Check the server, the key, the versions and what is installed here; say what to do about each fault.
 
     Exits with 0 if a job could be submitted now, with 4 if no server answered, and with 3 if it would refuse.
@@ -55,7 +55,7 @@ def doctor(session: Session) -> None:
         raise typer.Exit(UNREACHABLE if "server" in wrong else REFUSED)
 
 
-def examine(session: Session) -> Iterator[Finding]:
+def examine(session: CliSession) -> Iterator[Finding]:
     """What was found, in the order in which one thing needs another."""
     yield Finding("client", "ok", f"microlith {microlith.__version__}, Python {platform.python_version()}")
     with session.connect(timeout=PATIENCE, retry=Retry(attempts=1)) as client:
@@ -68,7 +68,7 @@ def examine(session: Session) -> Iterator[Finding]:
     yield from _openers()
 
 
-def _server(client: Client, session: Session) -> Finding:
+def _server(client: Client, session: CliSession) -> Finding:
     said = "--url" if session.url else "MICROLITH_URL" if os.environ.get("MICROLITH_URL") else "the default"
     try:
         client.health()

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from microlith.cli.choices import JobId, ModuleId
+from microlith.cli.choices import JobArgument, ModuleArgument
 from microlith.cli.command import command, remember
 from microlith.cli.outcome import settle
-from microlith.cli.session import Session, err
+from microlith.cli.session import CliSession, err
 from microlith.client import Client
 from microlith.contract import Artifact, Job, Module
 from microlith.display import details, live, tables
@@ -32,14 +32,14 @@ USUAL = "portable"
 """The file form that is downloaded when none is named."""
 
 
-def list_modules(session: Session, job: JobId) -> None:
+def list_modules(session: CliSession, job: JobArgument) -> None:
     """The modules a job has made so far."""
     with session.connect() as client:
         found = client.modules(job)
     session.show(tables.modules(found), found)
 
 
-def show_module(session: Session, module: ModuleId) -> None:
+def show_module(session: CliSession, module: ModuleArgument) -> None:
     """A module's scores, its report and its files."""
     with session.connect() as client:
         found = client.module(module)
@@ -47,7 +47,7 @@ def show_module(session: Session, module: ModuleId) -> None:
 
 
 def download(
-    session: Session,
+    session: CliSession,
     *,
     named: Annotated[
         list[str] | None, typer.Argument(metavar="MODULE|JOB", help="Which modules, or all of a job.")
@@ -84,8 +84,8 @@ def download(
 
 
 def try_module(
-    session: Session,
-    module: ModuleId,
+    session: CliSession,
+    module: ModuleArgument,
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Up to 32; a line each from stdin for none.")
     ] = None,
@@ -103,7 +103,7 @@ def try_module(
 
 
 def export(
-    session: Session,
+    session: CliSession,
     module: Annotated[str, typer.Argument(metavar="MODULE|JOB", help="A module, or the job of a class set.")],
     layout: Annotated[str, typer.Option(help="Which file form: portable, compact, mask or onnx.")],
     int8: Annotated[bool, typer.Option(help="With onnx: a graph with weights in INT8 beside it.")] = False,
@@ -116,7 +116,7 @@ def export(
 
 
 def push(
-    session: Session,
+    session: CliSession,
     module: Annotated[str, typer.Argument(metavar="MODULE", help="A module, or the folder of a downloaded one.")],
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; made when it is missing.")],
     private: Annotated[bool, typer.Option("--private", help="Make it private; an existing public one is refused.")] = (
@@ -138,7 +138,7 @@ def push(
 
 
 def combine(
-    session: Session,
+    session: CliSession,
     modules: Annotated[list[str], typer.Argument(metavar="MODULE", help="One for each concern, two or more.")],
     dataset: Annotated[str, typer.Option(help="What calibrates and measures the combination.")],
     mode: Annotated[str, typer.Option(help="class_set (one base) or recompose (any bases).")] = "recompose",
@@ -165,7 +165,7 @@ def combine(
 
 
 def apply(
-    session: Session,
+    session: CliSession,
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="A module in layout `mask`: the zip or its folder.")],
     base: Annotated[Path, typer.Option(help="The folder of the base model.")],
     out: Annotated[Path, typer.Option(help="Where the module goes; must not exist.")],
@@ -178,7 +178,7 @@ def apply(
     session.say(path, {"path": path})
 
 
-def _brought(session: Session, what: str, known: dict[str, str], bring: Callable[..., Path]) -> dict[str, str]:
+def _brought(session: CliSession, what: str, known: dict[str, str], bring: Callable[..., Path]) -> dict[str, str]:
     """A file brought home, told of; what is known of it, and where it is."""
     with transfer(what, err()) as hear:
         path = bring(on_bytes=hear)

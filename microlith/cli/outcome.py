@@ -40,7 +40,7 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted",
 }
 
-_CODES: dict[type[Exception], int] = {
+CODES_BY_ERROR: dict[type[Exception], int] = {
     JobFailed: FAILED,
     ProblemError: REFUSED,
     HubRefused: REFUSED,
@@ -78,7 +78,7 @@ def table_of_exit_codes() -> str:
 
 def exit_code(error: Exception) -> int:
     """Which of the documented codes an error is."""
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED)
+    return next((code for kind, code in CODES_BY_ERROR.items() if isinstance(error, kind)), FAILED)
 
 
 def say(error: Exception) -> None:

@@ -19,7 +19,7 @@ WIDE = 200
 
 
 @dataclass(frozen=True)
-class Session:
+class CliSession:
     """Where the server is, as far as the command line says, and whether people or programs read the output."""
 
     url: str | None = None

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from microlith.cli.facts import Fact, describe
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 from microlith.contract import JobSpec
 from microlith.errors import TargetOccupied
 
@@ -26,16 +26,16 @@ HEAD = """\
 """
 WIDTH = 116
 
-Model = Annotated[str, typer.Option("--model", metavar="REF", help="Written into the file.")]
-Dataset = Annotated[str, typer.Option("--dataset", metavar="REF", help="Written into the file.")]
-Target = Annotated[Path, typer.Argument(metavar="FILE", help="What to write; - prints it.")]
+ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Written into the file.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="REF", help="Written into the file.")]
+TargetArgument = Annotated[Path, typer.Argument(metavar="FILE", help="What to write; - prints it.")]
 
 
 def init(
-    session: Session,
-    target: Target = Path("microlith.yaml"),
-    model: Model = "demo:bert-tiny-wordnet",
-    dataset: Dataset = "demo:wordnet-supersense",
+    session: CliSession,
+    target: TargetArgument = Path("microlith.yaml"),
+    model: ModelOption = "demo:bert-tiny-wordnet",
+    dataset: DatasetOption = "demo:wordnet-supersense",
 ) -> None:
     """Write a commented spec with every option and its default, to be changed and submitted.
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeGuard, TypeVar
 import httpx
 from pydantic import ValidationError
 
-import microlith
 from microlith.client.retry import Retry, worth_another_try
 from microlith.client.transport import FileBody, Transport
 from microlith.contract import Problem
 from microlith.errors import MicrolithClientError, UnexpectedAnswer, Unreachable, problem_error
+from microlith.version import __version__
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Connection:
         self.base_url = base_url if "://" in base_url else f"http://{base_url}"
         self.retry, self.timeout = retry, timeout
         self._met = False
-        headers = {"User-Agent": f"microlith/{microlith.__version__}"}
+        headers = {"User-Agent": f"microlith/{__version__}"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         try:

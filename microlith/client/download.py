@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from microlith.client.connection import Connection
 from microlith.contract import Artifact, Module
 from microlith.errors import DigestMismatch, NoSuchLayout, TargetOccupied, UnexpectedAnswer
 from microlith.file_names import WORDS, safe_name
+from microlith.unpacking import sha256_of
 
 OnBytes = Callable[[int, int], object]
 """Hears how many bytes are there, of how many."""
@@ -67,11 +67,6 @@ def file_for(artifact: Artifact, to: str | Path) -> Path:
 def extension(artifact: Artifact) -> str:
     """`.zip` for a zip, and so on; empty where the media type has none."""
     return mimetypes.guess_extension(artifact.media_type) or ""
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _complete(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from microlith.client.blocking import Facade, blocking, chaining, iterating, run
 from microlith.client.download import OnBytes, layout_of
+from microlith.client.modules import ModuleCalls
 from microlith.contract import Event, Job, Module, Prediction, Results, State
 from microlith.display import live, notebook_html
 from microlith.display.progress import sentence
 from microlith.errors import JobFailed, MissingExtra, NoSuchModule
 
-if TYPE_CHECKING:
-    from microlith.client.aio import AsyncClient
-
 
 class AsyncJobHandle:
     """A job. `facts` is what the server last said of it; `refresh`, `wait`, `cancel` and `retry` hear more."""
 
-    def __init__(self, client: AsyncClient, facts: Job) -> None:
+    def __init__(self, client: ModuleCalls, facts: Job) -> None:
         self.client = client
         self.facts = facts
 
@@ -70,7 +68,7 @@ class AsyncJobHandle:
 class AsyncModuleHandle:
     """A module, with its measures in `facts`."""
 
-    def __init__(self, client: AsyncClient, facts: Module) -> None:
+    def __init__(self, client: ModuleCalls, facts: Module) -> None:
         self.client = client
         self.facts = facts
 

@@ -1,4 +1,8 @@
-"""When to ask again, and after how long: decisions only, so that they serve any kind of connection."""
+"""When to ask again, and after how long: decisions only, so that they serve any kind of connection.
+
+Not tenacity or stamina: what they bring is the loop. Retry-After, the spread of those who were turned away, and counts
+that begin anew with every byte or event that arrives would be ours all the same, in their callbacks.
+"""
 
 from __future__ import annotations
 

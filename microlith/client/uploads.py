@@ -17,11 +17,12 @@ import httpx
 
 from microlith.client.answers import path_of, read
 from microlith.client.connection import Connection
-from microlith.client.download import OnBytes, sha256_of
+from microlith.client.download import OnBytes
 from microlith.client.transport import CHUNK_BYTES, FileBody
 from microlith.contract import BeginUpload, DatasetInfo, ModelInfo, Upload
 from microlith.contract.uploads import DATA_FILES, MODEL_FILES, UploadKind
 from microlith.errors import NotUploadable, Unreachable
+from microlith.unpacking import sha256_of
 
 CHECK_SECONDS = 1800.0
 """How long the server may hash and unpack several gigabytes."""

@@ -15,7 +15,7 @@ from app.main import create_app
 from app.services.backend import Backend
 from app.settings import Settings
 from tests.servers import S3Server
-from tests.work import claim, finish, journal, publish, report, submit
+from tests.work import claim, finish, publish, publisher_of, report, submit
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -41,7 +41,7 @@ def published_artifact(api: TestClient, backend: Backend, folder: Path) -> tuple
     """A module's artifact as the API shows it, and its bytes."""
     job_id = submit(backend)
     lease = claim(backend, job_id)
-    content = publish(journal(backend, lease), folder, 0, report(0.9))
+    content = publish(publisher_of(backend, lease), folder, 0, report(0.9))
     finish(backend, lease)
     return api.get(f"/v1/jobs/{job_id}/modules").json()["data"][0]["artifacts"][0], content
 

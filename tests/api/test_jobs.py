@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from app.services import lifecycle
 from app.services.backend import Backend
 from microlith.contract import Sampling
-from tests.work import DEMO, base_result, claim, finish, journal, publish, report, submit
+from tests.work import DEMO, base_result, claim, finish, publish, publisher_of, report, submit
 
 FRESH = DEMO | {"reuse": False}
 
@@ -187,7 +187,7 @@ def test_a_finished_job_is_deleted_with_all_it_made(api: TestClient, backend: Ba
     job_id = api.post("/v1/jobs", json=FRESH | {"concerns": ["act"]}).json()["id"]
     assert api.delete(f"/v1/jobs/{job_id}").json()["code"] == "CONFLICT"
     lease = claim(backend, job_id)
-    publish(journal(backend, lease), tmp_path, 0, report(0.9))
+    publish(publisher_of(backend, lease), tmp_path, 0, report(0.9))
     finish(backend, lease)
     module = api.get(f"/v1/jobs/{job_id}/modules").json()["data"][0]
     assert len(list(backend.objects.list())) == 1
@@ -205,7 +205,7 @@ def test_an_object_that_another_job_shares_outlives_the_deleted_one(
         lease = claim(backend, job_id)
         folder = tmp_path / str(place)
         folder.mkdir()
-        publish(journal(backend, lease), folder, 0, report(0.9))
+        publish(publisher_of(backend, lease), folder, 0, report(0.9))
         finish(backend, lease)
     api.delete(f"/v1/jobs/{ids[0]}")
     artifact = api.get(f"/v1/jobs/{ids[1]}/modules").json()["data"][0]["artifacts"][0]
@@ -247,10 +247,10 @@ def test_the_results_document_grows_with_the_modules(api: TestClient, backend: B
     assert (empty["base"], empty["modules"], empty["comparison"]) == (None, [], [])
 
     lease = claim(backend, job_id)
-    writing = journal(backend, lease)
-    writing.publish_base(base_result())
-    publish(writing, tmp_path, 0, report(0.9, 0.5))
-    publish(writing, tmp_path, 1, report(0.6, 0.8))
+    publisher = publisher_of(backend, lease)
+    publisher.publish_base(base_result())
+    publish(publisher, tmp_path, 0, report(0.9, 0.5))
+    publish(publisher, tmp_path, 1, report(0.6, 0.8))
     results = api.get(f"/v1/jobs/{job_id}/results").json()
     assert results["base"]["report"]["macro"]["f1"] == pytest.approx(0.8)
     assert [module["concern"]["label"] for module in results["modules"]] == ["act", "animal"]
@@ -265,7 +265,7 @@ def test_the_csv_is_the_seed_systems_table(api: TestClient, backend: Backend, tm
     job_id = submit(backend, concerns=["act", "animal"])
     lease = claim(backend, job_id)
     for concern in (0, 1):
-        publish(journal(backend, lease), tmp_path, concern, report(0.912345, 0.8))
+        publish(publisher_of(backend, lease), tmp_path, concern, report(0.912345, 0.8))
     answer = api.get(f"/v1/jobs/{job_id}/results.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text == (
@@ -277,7 +277,7 @@ def test_a_sweeps_csv_has_one_block_per_ratio(api: TestClient, backend: Backend,
     job_id = submit(backend, concerns=["act"], ratio=[0.6, 0.3])
     lease = claim(backend, job_id)
     for ratio in (0.6, 0.3):
-        publish(journal(backend, lease), tmp_path, 0, report(0.9), ratio=ratio)
+        publish(publisher_of(backend, lease), tmp_path, 0, report(0.9), ratio=ratio)
     assert api.get(f"/v1/jobs/{job_id}/results.csv").text.splitlines() == [
         "ratio,class,precision,recall,f1-score,support",
         "0.3,act,0.9000,0.9000,0.9000,10",

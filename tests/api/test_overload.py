@@ -20,7 +20,7 @@ from app.main import create_app
 from app.services.backend import STATEMENT_SECONDS, Backend
 from app.settings import Settings
 from microlith.contract import Concern
-from tests.work import claim, finish, journal, module_facts, report, submit
+from tests.work import claim, finish, module_facts, publisher_of, report, submit
 from worker.packaging.archive import archive
 
 URL = "http://127.0.0.1"
@@ -43,7 +43,7 @@ def module(backend: Backend, tmp_path: Path) -> str:
     (mask / "mask.safetensors").write_bytes(b"mask")
     package = archive(mask, tmp_path / "mask.zip", "mask")
     facts = module_facts(0, 0.5, report(0.9, 0.8, 0.7))
-    journal(backend, lease).publish(Concern(id=0, label="act"), 0.5, facts, [package])
+    publisher_of(backend, lease).publish_module(Concern(id=0, label="act"), 0.5, facts, [package])
     finish(backend, lease)
     with backend.database.unit() as unit:
         return unit.modules.of_job(lease.job_id)[0].id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +21,7 @@ from app.storage.folder import FolderStore
 from microlith.contract import Concern, Kind
 from tests.app.job_rules import HELD, MAX_ATTEMPTS, OVER, TICK, JobRule, Piece, Rules
 from tests.work import LABELS
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.lease import Lease, LeaseLostError
 from worker.packaging.archive import Archive, archive
 
@@ -108,14 +107,6 @@ def expected(job: JobRule) -> dict[str, Any]:
     return {name: getattr(job, name) for name in COMPARED} | {"modules": sorted(job.modules)}
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A worker with its lease, good or stale."""
-
-    lease: Lease
-    journal: Journal
-
-
 class Hands(RuleBasedStateMachine):
     """Does what a step says, to the service and to the rules."""
 
@@ -167,7 +158,7 @@ class Hands(RuleBasedStateMachine):
         assert (lease and lease.job_id) == (expected and expected.id)
         if lease and expected:
             expected.holder = lease.token
-            self.attempts.append(Attempt(lease, Journal(lease, self.house.objects, self.house.queue)))
+            self.attempts.append(Attempt.of(lease, self.house))
 
     def lose_at(self, at: int) -> None:
         del self.rules.messages[at], self.house.queue.messages[at]
@@ -191,7 +182,7 @@ class Hands(RuleBasedStateMachine):
         wanted = [(concern, ratio) for concern in range(len(spec.concerns)) for ratio in spec.ratios]
         if job:
             left = self.rules.left(job)
-            assert set(wanted) - attempt.journal.published() == set(left)
+            assert set(wanted) - attempt.publisher.find_published() == set(left)
         else:
             left = wanted
         if not left:
@@ -200,7 +191,8 @@ class Hands(RuleBasedStateMachine):
         self.rules.upload(piece, attempt.lease.repairing)
         self.rules.shielded = {piece}
         with self.writing(attempt):
-            attempt.journal.publish(Concern(id=piece[0], label=LABELS[piece[0]]), piece[1], {}, [self.packages[piece]])
+            concern = Concern(id=piece[0], label=LABELS[piece[0]])
+            attempt.publisher.publish_module(concern, piece[1], {}, [self.packages[piece]])
         self.rules.shielded = set()
         if job:
             self.rules.publish(job, piece)

@@ -34,7 +34,7 @@ from tests.app.job_rules import DEADLINE, KEEP, LEASE, MAX_ATTEMPTS, Ask
 from tests.app.job_world import Hands, InterruptedStore, RecordedQueue, expected, look, package, pass_time
 from tests.work import DEMO, LABELS
 from worker.attempt.lease import CancelledError, LeaseLostError
-from worker.attempt.rows import key_of
+from worker.attempt.module_rows import key_of
 
 EXAMPLES = os.environ.get("MICROLITH_MODEL_EXAMPLES")
 CHECKED = settings(
@@ -139,7 +139,7 @@ class JobLives(Hands):
     def renew(self, which: int) -> None:
         attempt = self.attempt_at(which)
         job = self.held(attempt)
-        attempt.lease._renew()
+        attempt.lease.renew()
         if job is None:
             with pytest.raises(LeaseLostError):
                 attempt.lease.checkpoint()
@@ -155,8 +155,8 @@ class JobLives(Hands):
         attempt = self.attempt_at(which)
         if attempt.lease.stop is not None:
             return
-        first = phase not in attempt.journal.entered
-        with self.writing(attempt) as job, attempt.journal.phase(phase):
+        first = phase not in attempt.progress.entered
+        with self.writing(attempt) as job, attempt.progress.phase(phase):
             pass
         if job:
             job.phase = phase
@@ -183,9 +183,9 @@ class JobLives(Hands):
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
             if well:
-                worker.attempt.run._succeed(attempt.lease, attempt.journal)
+                worker.attempt.run.succeed(attempt)
             else:
-                worker.attempt.run._fail(attempt.lease, NotEnoughSamples("too few"))
+                worker.attempt.run.fail(attempt.lease, NotEnoughSamples("too few"))
         if job:
             self.rules.end(job, *(("succeeded", None) if well else ("failed", "NOT_ENOUGH_SAMPLES")))
 
@@ -195,7 +195,7 @@ class JobLives(Hands):
         """The worker is told to stop."""
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
-            worker.attempt.run._give_back(self.house, attempt.lease, lifecycle.STOPPED)
+            worker.attempt.run.give_back(self.house, attempt.lease, lifecycle.STOPPED)
         if job:
             self.rules.hand_back(job)
 
@@ -205,7 +205,7 @@ class JobLives(Hands):
         """The worker has waited for the database in vain, and then it is back."""
         attempt = self.attempt_at(which)
         with self.writing(attempt) as job:
-            worker.attempt.run._give_up(self.house, attempt.lease)
+            worker.attempt.run.give_up(self.house, attempt.lease)
         if job:
             self.rules.lose(job)
 
@@ -217,7 +217,7 @@ class JobLives(Hands):
         if not isinstance(attempt.lease.stop, CancelledError):
             return
         with self.writing(attempt) as job:
-            worker.attempt.run._stop(attempt.lease)
+            worker.attempt.run.stop(attempt.lease)
         if job:
             self.rules.end(job, "cancelled")
 

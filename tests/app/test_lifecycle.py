@@ -22,7 +22,7 @@ from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.reaper import reap, reaping
 from microlith.contract import Event, Job
-from tests.work import claim, finish, journal, publish, report, submit
+from tests.work import claim, finish, publish, publisher_of, report, submit
 from worker.attempt.lease import CancelledError, Lease, LeaseLostError
 
 
@@ -176,7 +176,7 @@ def test_a_stale_worker_writes_nothing(backend: Backend, tmp_path: Path) -> None
     fresh = claim(backend, job_id)
 
     with pytest.raises(LeaseLostError):
-        publish(journal(backend, stale), tmp_path, 0, report(0.9))
+        publish(publisher_of(backend, stale), tmp_path, 0, report(0.9))
     with pytest.raises(LeaseLostError):
         finish(backend, stale)
 
@@ -224,7 +224,7 @@ def test_a_renewed_lease_is_not_taken_away(backend: Backend) -> None:
     job_id = submit(backend)
     lease = claim(backend, job_id)
     let_lease_lapse(backend, job_id)
-    lease._renew()
+    lease.renew()
     reap(backend)
     assert read(backend, job_id).state == "running"
     lease.checkpoint()
@@ -242,7 +242,7 @@ def test_a_running_job_stops_at_the_checkpoint_after_the_next_heartbeat(backend:
     with backend.database.unit() as unit:
         assert Jobs(unit, "default", backend).cancel(job_id).state == "cancelling"
     lease.checkpoint()
-    lease._renew()
+    lease.renew()
     with pytest.raises(CancelledError):
         lease.checkpoint()
 
@@ -295,13 +295,13 @@ def test_a_deadline_that_passes_while_running_is_met_at_a_checkpoint(backend: Ba
 def test_a_retried_job_starts_over_but_keeps_its_modules(backend: Backend, tmp_path: Path) -> None:
     job_id = submit(backend, concerns=["act", "animal"])
     lease = claim(backend, job_id)
-    publish(journal(backend, lease), tmp_path, 0, report(0.9, 0.8))
+    publish(publisher_of(backend, lease), tmp_path, 0, report(0.9, 0.8))
     with lease.write() as (unit, job):
         lifecycle.fail(unit, job, DeadlineExceeded("too slow"))
     with backend.database.unit() as unit:
         retried = Jobs(unit, "default", backend).retry(job_id)
     assert (retried.state, retried.attempts, retried.error, retried.finished_at) == ("queued", 0, None, None)
-    assert journal(backend, claim(backend, job_id)).published() == {(0, 0.5)}
+    assert publisher_of(backend, claim(backend, job_id)).find_published() == {(0, 0.5)}
 
 
 def test_events_are_numbered_without_gaps_however_many_write(backend: Backend) -> None:

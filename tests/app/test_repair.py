@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Job
-from tests.work import claim, finish, journal, publish, report, submit
+from tests.work import claim, finish, publish, publisher_of, report, submit
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def done(backend: Backend, tmp_path: Path) -> str:
     job_id = submit(backend, concerns=["act", "animal"])
     lease = claim(backend, job_id)
     for concern in (0, 1):
-        publish(journal(backend, lease), tmp_path, concern, report(0.9, 0.8))
+        publish(publisher_of(backend, lease), tmp_path, concern, report(0.9, 0.8))
     finish(backend, lease)
     return job_id
 
@@ -48,13 +48,13 @@ def repair(backend: Backend, job_id: str) -> Job:
 def test_a_repair_finds_the_file_that_was_damaged_and_only_that(backend: Backend, done: str) -> None:
     flip_a_bit(stored(backend, done, 1))
     assert repair(backend, done).state == "queued"
-    assert journal(backend, claim(backend, done)).published() == {(0, 0.5)}
+    assert publisher_of(backend, claim(backend, done)).find_published() == {(0, 0.5)}
 
 
 def test_a_file_that_is_gone_is_found_by_any_later_attempt(backend: Backend, done: str) -> None:
     stored(backend, done, 0).unlink()
     repair(backend, done)
-    assert journal(backend, claim(backend, done)).published() == {(1, 0.5)}
+    assert publisher_of(backend, claim(backend, done)).find_published() == {(1, 0.5)}
 
 
 def test_what_is_made_anew_keeps_its_ids(backend: Backend, done: str, api: TestClient, tmp_path: Path) -> None:
@@ -67,12 +67,12 @@ def test_what_is_made_anew_keeps_its_ids(backend: Backend, done: str, api: TestC
     repair(backend, done)
     lease = claim(backend, done)
     (tmp_path / "again").mkdir()
-    publish(journal(backend, lease), tmp_path / "again", 1, report(0.9, 0.8))
+    publish(publisher_of(backend, lease), tmp_path / "again", 1, report(0.9, 0.8))
     finish(backend, lease)
     assert stored(backend, done, 1).read_bytes() == good
     assert modules() == before
     repair(backend, done)
-    assert journal(backend, claim(backend, done)).published() == {(0, 0.5), (1, 0.5)}
+    assert publisher_of(backend, claim(backend, done)).find_published() == {(0, 0.5), (1, 0.5)}
 
 
 def test_a_repair_that_was_cut_short_is_still_thorough_when_it_is_retried(backend: Backend, done: str) -> None:
@@ -82,7 +82,7 @@ def test_a_repair_that_was_cut_short_is_still_thorough_when_it_is_retried(backen
         jobs = Jobs(unit, "default", backend)
         jobs.cancel(done)
         jobs.retry(done)
-    assert journal(backend, claim(backend, done)).published() == {(0, 0.5)}
+    assert publisher_of(backend, claim(backend, done)).find_published() == {(0, 0.5)}
 
 
 def test_only_a_finished_job_can_be_repaired(backend: Backend, api: TestClient) -> None:

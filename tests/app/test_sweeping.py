@@ -17,8 +17,8 @@ from app.services.jobs import Jobs
 from app.services.sweeping import BASES, BOUNDARY, KEEPERS, SHARDS, sweep
 from app.services.uploads import UPLOADS
 from app.storage import ARTIFACTS, content_key
-from tests.work import claim, finish, journal, publish, report, submit
-from worker.kinds.draw_samples import _keep
+from tests.work import attempt_of, claim, finish, publish, publisher_of, report, submit
+from worker.kinds.draw_samples import keep_set
 
 DAY = 24 * 3600
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def published(backend: Backend, folder: Path, concern: int = 0) -> str:
     job_id = submit(backend, concerns=["act"])
     lease = claim(backend, job_id)
     folder.mkdir()
-    publish(journal(backend, lease), folder, concern, report(0.9, 0.8))
+    publish(publisher_of(backend, lease), folder, concern, report(0.9, 0.8))
     finish(backend, lease)
     with backend.database.unit() as unit:
         (key,) = unit.artifacts.keys_of_job(job_id)
@@ -92,7 +92,7 @@ def test_every_line_that_writes_an_object_writes_to_a_folder_with_a_keeper() -> 
         "app/services/uploads.py": UPLOADS,
         "worker/kinds/remembered_base.py": BASES,
         "worker/kinds/draw_samples.py": BOUNDARY,
-        "worker/attempt/journal.py": ARTIFACTS,
+        "worker/attempt/publishing.py": ARTIFACTS,
         "worker/kinds/share_concerns.py": SHARDS,
     }
     sources = [file for place in ("app", "worker") for file in (ROOT / place).rglob("*.py")]
@@ -108,8 +108,8 @@ def test_a_generated_set_stays_as_long_as_a_job_was_made_from_it(backend: Backen
     key, jobs = f"{BOUNDARY}/one.safetensors", [submit(backend), submit(backend, ratio=0.7)]
     for job_id in jobs:
         lease = claim(backend, job_id)
-        _keep(key, tmp_path / "set.safetensors", journal(backend, lease))
-        _keep(key, tmp_path / "set.safetensors", journal(backend, lease))  # by a second attempt
+        keep_set(key, tmp_path / "set.safetensors", attempt_of(backend, lease))
+        keep_set(key, tmp_path / "set.safetensors", attempt_of(backend, lease))  # by a second attempt
         finish(backend, lease)
         assert backend.objects.head(key) is not None
     for job_id in jobs:

@@ -21,7 +21,7 @@ from app.settings import Settings
 from microlith.contract import BaseResult, Concern, JobSpec, Phase
 
 if TYPE_CHECKING:
-    from worker.attempt.journal import Journal
+    from worker.attempt.attempt import Attempt
 
 LABELS = ("act", "animal", "artifact")
 STEP_SECONDS = 0.01
@@ -42,47 +42,47 @@ def install() -> None:
         sys.modules[name] = module
 
 
-def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     """One module of a few bytes for each concern and ratio that has none yet."""
     from tests.work import base_result
 
-    done = journal.published()
+    done = attempt.publisher.find_published()
     wanted = [(LABELS.index(str(name)), ratio) for ratio in spec.ratios for name in spec.concerns]
     left = [one for one in wanted if one not in done]
-    journal.expect(1 + len(left))
+    attempt.progress.expect(1 + len(left))
     for phase in ONCE:
-        _pass(spec, journal, phase)
-    journal.publish_base(BaseResult.model_validate(base_result()))
+        _pass(spec, attempt, phase)
+    attempt.publisher.publish_base(BaseResult.model_validate(base_result()))
     for concern, ratio in left:
         for phase in EACH:
-            _pass(spec, journal, phase)
-        _publish(spec, journal, concern, ratio)
+            _pass(spec, attempt, phase)
+        _publish(spec, attempt, concern, ratio)
 
 
-def _pass(spec: JobSpec, journal: Journal, phase: Phase) -> None:
+def _pass(spec: JobSpec, attempt: Attempt, phase: Phase) -> None:
     seconds = float(spec.labels.get("pace", "0")) if spec.labels.get("linger") != phase else inf
     until = time.monotonic() + seconds
-    with journal.phase(phase):
-        journal.alive(0)
+    with attempt.progress.phase(phase):
+        attempt.check()
         while time.monotonic() < until:
             time.sleep(STEP_SECONDS)
-            journal.alive(0)
+            attempt.check()
 
 
-def _publish(spec: JobSpec, journal: Journal, concern: int, ratio: float) -> None:
+def _publish(spec: JobSpec, attempt: Attempt, concern: int, ratio: float) -> None:
     from tests.work import module_facts, report
     from worker.packaging.archive import archive
 
     with tempfile.TemporaryDirectory(prefix="microlith-") as name:
         folder = Path(name, "module")
         folder.mkdir()
-        about = {"job": journal.lease.job_id, "concern": concern, "ratio": ratio}
+        about = {"job": attempt.lease.job_id, "concern": concern, "ratio": ratio}
         (folder / "config.json").write_text(json.dumps(about))
         (folder / "model.safetensors").write_bytes(b"\0" * int(spec.labels.get("bytes", "64")))
         (folder / "SHA256SUMS").write_text("".join(_sum(file) for file in sorted(folder.iterdir())))
         package = archive(folder, Path(name, f"{LABELS[concern]}-{ratio:g}.zip"))
         facts = module_facts(concern, ratio, report(0.9, 0.8, 0.7))
-        journal.publish(Concern(id=concern, label=LABELS[concern]), ratio, facts, [package])
+        attempt.publisher.publish_module(Concern(id=concern, label=LABELS[concern]), ratio, facts, [package])
 
 
 def _sum(file: Path) -> str:

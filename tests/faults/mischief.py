@@ -11,9 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.storage.folder import FolderStore
+
+if TYPE_CHECKING:
+    from worker.attempt.lease import Lease
 
 STAND_SECONDS = 300.0
 DISK_BYTES = 256 * 1024
@@ -116,18 +119,24 @@ def _stand_still(flags: Path) -> None:
     It meets no checkpoint there, as a computation that hangs; its heartbeat goes on. With `stand_after` it passes by
     until it has so many modules.
     """
-    from worker.attempt.journal import Journal
+    from worker.attempt.progress import ProgressWriter
 
-    original = Journal.phase
+    original = ProgressWriter.phase
 
     @contextmanager
-    def phase(self: Journal, phase: str) -> Iterator[None]:
+    def phase(self: ProgressWriter, phase: str) -> Iterator[None]:
         with original(self, phase):  # type: ignore[arg-type]
             labels, attempt = self.lease.spec.labels, self.lease.attempt
             here = labels.get("stand") == phase and attempt <= int(labels.get("stand_attempts", "1"))
-            if here and len(self.published()) >= int(labels.get("stand_after", "0")):
+            if here and _modules_of(self.lease) >= int(labels.get("stand_after", "0")):
                 (flags / flag(self.lease.job_id, attempt)).touch()
                 time.sleep(float(labels.get("stand_seconds", STAND_SECONDS)))
             yield
 
-    Journal.phase = phase  # type: ignore[method-assign]
+    ProgressWriter.phase = phase  # type: ignore[method-assign]
+
+
+def _modules_of(lease: Lease) -> int:
+    """How many modules the job has by now."""
+    with lease.write() as (unit, _):
+        return len(unit.modules.of_job(lease.job_id))

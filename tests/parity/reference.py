@@ -1,22 +1,24 @@
-"""The seed system's own outputs, which the engine must match: where they are and how they are read."""
+"""The seed system's own outputs, which the engine must match: where they are and how they are read.
+
+The whole set where it is there; else the small one of the repository, which has no model (see `cut.py`).
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
+from tests import shared
+from tests.parity.cut import SMALL, WHOLE
 from worker.compute.examples import Examples, TokenExamples
 from worker.families.anatomy import anatomy
 from worker.pruning.evidence import EvidencePass
@@ -27,11 +29,12 @@ from worker.sampling.concern import ConcernSamples, draw_samples
 
 torch.set_num_threads(1)
 
-FOLDER = Path(os.environ.get("MICROLITH_SHARED", Path(__file__).parents[3] / "shared")) / "parity"
+FOLDER = WHOLE if WHOLE.is_dir() else SMALL
 CLASSES = 10
 CONCERNS = (0, 3)
 
-present = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity/assets folder is not beside the repository")
+present = shared.needs("parity")
+"""For tests that need the whole set."""
 
 
 @cache

@@ -60,10 +60,10 @@ def _there(backend: Backend, folder: Path) -> str:
     """Things to read, so that answers are looked at and not refusals alone: a finished job with two modules."""
     job_id = work.submit(backend, concerns=["act", "animal"], labels={"team": "lexicon"})
     lease = work.claim(backend, job_id)
-    writing = work.journal(backend, lease)
-    writing.publish_base(work.base_result())
+    publisher = work.publisher_of(backend, lease)
+    publisher.publish_base(work.base_result())
     for concern in (0, 1):
-        work.publish(writing, folder, concern, work.report(0.9, 0.8, 0.7))
+        work.publish(publisher, folder, concern, work.report(0.9, 0.8, 0.7))
     work.finish(backend, lease)
     with backend.database.unit() as unit:
         modules = unit.modules.of_job(job_id)

@@ -17,10 +17,10 @@ def finished(backend: Backend, tmp_path: Path) -> str:
     """The id of a job with two modules and a base."""
     job_id = work.submit(backend, concerns=["act", "animal"], labels={"team": "lexicon"})
     lease = work.claim(backend, job_id)
-    writing = work.journal(backend, lease)
-    writing.publish_base(work.base_result())
+    publisher = work.publisher_of(backend, lease)
+    publisher.publish_base(work.base_result())
     for concern, f1 in ((0, 0.9), (1, 0.7)):
-        work.publish(writing, tmp_path, concern, work.report(f1, f1, f1))
+        work.publish(publisher, tmp_path, concern, work.report(f1, f1, f1))
     work.finish(backend, lease)
     return job_id
 

@@ -8,7 +8,6 @@ import pytest
 from app.storage.folder import FolderStore
 from microlith.contract import BaseResult, ClassScore, Report
 from microlith.contract.module import Macro
-from worker.compute.batches import unwatched
 from worker.kinds.remembered_base import BaseMemory, files_beside
 
 FACTS = {"model": "a", "dataset": "b"}
@@ -27,7 +26,7 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 def memory(store: FolderStore, tmp_path: Path, **changed: str) -> BaseMemory:
-    return BaseMemory(FACTS | changed, store, tmp_path, unwatched)
+    return BaseMemory(FACTS | changed, store, tmp_path, lambda: None)
 
 
 def test_what_was_measured_is_recalled_by_its_facts_alone(store: FolderStore, tmp_path: Path) -> None:

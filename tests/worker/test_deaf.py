@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ATTEMPT = """
 import ctypes, sys, time, types
 
-def decompose(spec, journal, settings):
+def decompose(spec, attempt, settings):
     {deed}
 
 sys.modules["worker.kinds.decompose"] = types.SimpleNamespace(decompose=decompose)
@@ -84,6 +84,6 @@ def test_a_process_that_cannot_even_beat_is_ended_by_the_watchdog_and_its_job_go
 
 def test_an_attempt_that_listens_is_left_alone(backend: Backend, settings: Settings) -> None:
     job_id = submit(backend)
-    with attempt(settings, job_id, "[(time.sleep(0.1), journal.lease.checkpoint()) for _ in range(30)]") as process:
+    with attempt(settings, job_id, "[(time.sleep(0.1), attempt.check()) for _ in range(30)]") as process:
         assert process.wait(20) == 0
     assert read(backend, job_id).state == "succeeded"

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from app.services.backend import Backend
 from microlith.contract import Concern, Module
-from tests.work import claim, finish, journal, report, submit
+from tests.work import claim, finish, publisher_of, report, submit
 from worker.packaging.archive import Archive, archive
 
 PLAIN, BOTH = ("model.onnx",), ("model.int8.onnx", "model.onnx")
@@ -39,7 +39,7 @@ def made(backend: Backend, api: TestClient, tmp_path: Path) -> tuple[str, str]:
         **{"own": own, "base_own": own, "method": "ci", "structure": "weights"},
     }
     archives = [packed(tmp_path, "onnx", *PLAIN), packed(tmp_path, "mask", "mask.json")]
-    journal(backend, lease).publish(Concern(id=0, label="act"), 0.5, facts, archives)
+    publisher_of(backend, lease).publish_module(Concern(id=0, label="act"), 0.5, facts, archives)
     finish(backend, lease)
     (module,) = api.get(f"/v1/jobs/{lease.job_id}/modules").json()["data"]
     return lease.job_id, module["id"]
@@ -54,7 +54,7 @@ def order(api: TestClient, module: str, *, int8: bool) -> dict[str, Any]:
 def made_by(backend: Backend, job: str, module: str, found: Archive) -> None:
     """The order's job ends with this archive."""
     lease = claim(backend, job)
-    journal(backend, lease).attach(module, found, [])
+    publisher_of(backend, lease).attach_layout(module, found, [])
     finish(backend, lease)
 
 
@@ -85,5 +85,5 @@ def test_a_slower_order_of_less_takes_nothing_away(
     job = order(api, module, int8=True)
     made_by(backend, job["id"], module, quick)
     late = claim(backend, submit(backend))
-    journal(backend, late).attach(module, slow, [])
+    publisher_of(backend, late).attach_layout(module, slow, [])
     assert set(graphs(api, module)[1]) > set(BOTH)

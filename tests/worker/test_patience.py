@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.domain.errors import StorageUnavailable
 from worker.attempt import retrying as patience
-from worker.attempt.retrying import patient, reached
+from worker.attempt.retrying import patient, reach_store
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:
@@ -52,14 +52,14 @@ def test_a_fault_of_the_step_itself_is_not_repeated() -> None:
 
 
 def test_a_store_that_comes_back_costs_nothing() -> None:
-    assert reached(failing(3, ConnectionError("refused")), lambda: None) == "done"
+    assert reach_store(failing(3, ConnectionError("refused")), lambda: None) == "done"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
 def test_a_store_that_is_full_or_refuses_is_not_waited_for(number: int) -> None:
     step = failing(1, OSError(number, "no"))
     with pytest.raises(StorageUnavailable, match="no") as told:
-        reached(step, lambda: None)
+        reach_store(step, lambda: None)
     assert told.value.hint is not None
     assert "retry" in told.value.hint
     assert step() == "done", "it was asked once"
@@ -70,4 +70,4 @@ def test_waiting_meets_a_cancel() -> None:
         raise InterruptedError("cancelled")
 
     with pytest.raises((InterruptedError, StorageUnavailable), match="cancelled"):
-        reached(failing(10_000, ConnectionError("refused")), cancelled)
+        reach_store(failing(10_000, ConnectionError("refused")), cancelled)

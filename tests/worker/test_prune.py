@@ -4,6 +4,7 @@ import torch
 
 from app.domain.errors import InvalidInput, NoMatchingLayers, UnsupportedModel
 from app.domain.layers import select_layers
+from app.domain.methods import check_method
 from microlith.contract import JobSpec
 from microlith.contract.methods import METHODS
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
@@ -18,6 +19,10 @@ from worker.pruning.scores.ci import coefficient, contrast
 from worker.sampling.concern import ConcernSamples, draw_samples
 
 COMBINATIONS = [(name, structure) for name, kind in METHODS.items() for structure in kind.structures]
+NOTHING_TO_RECOVER = {"ti": ("heads",), "refit": ("weights", "heads", "heads+weights"), "bias": ()}
+"""The structures that each recovery is refused for."""
+RECOVERED = [(*c, r) for c in COMBINATIONS for r, refused in NOTHING_TO_RECOVER.items() if c[1] not in refused]
+UNRECOVERED = [(*c, r) for c in COMBINATIONS for r, refused in NOTHING_TO_RECOVER.items() if c[1] in refused]
 
 
 def spec_of(method=None, **given):
@@ -57,13 +62,24 @@ def test_every_method_removes_the_asked_fraction_of_every_structure_it_knows(met
         assert mask.achieved == pytest.approx(ratio)
 
 
-@pytest.mark.parametrize("recovery", ["ti", "bias", "refit"])
-@pytest.mark.parametrize(("method", "structure"), COMBINATIONS)
+@pytest.mark.parametrize(("method", "structure", "recovery"), RECOVERED)
 def test_recovery_leaves_the_ratio_as_asked(method, structure, recovery):
-    if (recovery == "ti" and structure == "heads") or (recovery == "refit" and "neurons" not in structure):
-        return
-    _, masks = pruned(spec_of(method, structure=structure, recovery=recovery))
+    spec = spec_of(method, structure=structure, recovery=recovery)
+    check_method(spec)
+    _, masks = pruned(spec)
     assert all(mask.achieved == pytest.approx(0.5) for _, _, mask in masks)
+
+
+@pytest.mark.parametrize(("method", "structure", "recovery"), UNRECOVERED)
+def test_a_recovery_that_a_structure_gives_nothing_to_is_refused(method, structure, recovery):
+    with pytest.raises(InvalidInput, match=recovery) as refused:
+        check_method(spec_of(method, structure=structure, recovery=recovery))
+    assert refused.value.pointer == "/recovery"
+
+
+def test_every_method_structure_and_recovery_is_either_run_or_refused():
+    assert len(RECOVERED) + len(UNRECOVERED) == 3 * len(COMBINATIONS)
+    assert {recovery for *_, recovery in UNRECOVERED} == {"ti", "refit"}
 
 
 @pytest.mark.parametrize("family", ["albert", "modernbert", "qwen2", "deberta-v2", "vit"])

@@ -22,36 +22,36 @@ from app.services.backend import Backend
 from app.services.jobs import Jobs
 from microlith.contract import Job, JobSpec
 from tests.work import submit
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.lease import Lease, LeaseLostError
 from worker.attempt.run import run
 from worker.attempt.scratch import scratch
 
-Pipeline = Callable[[JobSpec, Journal, object], None]
+Story = Callable[[JobSpec, Attempt, object], None]
 
 
-def outcome(backend: Backend, pipeline: Pipeline) -> Job:
-    """The job after an attempt whose work is `pipeline`."""
+def outcome(backend: Backend, story: Story) -> Job:
+    """The job after an attempt whose work is `story`."""
     job_id = submit(backend)
-    run(backend, job_id, lambda _: pipeline)
+    run(backend, job_id, lambda _: story)
     with backend.database.unit() as unit:
         return Jobs(unit, "default", backend).get(job_id)
 
 
-def raising(error: BaseException) -> Pipeline:
-    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+def raising(error: BaseException) -> Story:
+    def story(_spec: JobSpec, _attempt: Attempt, _settings: object) -> None:
         raise error
 
-    return pipeline
+    return story
 
 
 def test_an_attempt_that_ends_well_is_a_success(backend: Backend) -> None:
-    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
-        journal.expect(10)
-        with journal.phase("scoring"):
-            journal.follow()(4)
+    def story(_spec: JobSpec, attempt: Attempt, _settings: object) -> None:
+        attempt.progress.expect(10)
+        with attempt.progress.phase("scoring"):
+            attempt.progress.follow()(4)
 
-    job = outcome(backend, pipeline)
+    job = outcome(backend, story)
     assert (job.state, job.phase, job.error) == ("succeeded", None, None)
     assert (job.progress.percent, job.progress.done, job.progress.total) == (100.0, 10, 10)
     assert "scoring" in job.timings
@@ -95,12 +95,12 @@ def test_a_worker_whose_disk_is_full_says_so(backend: Backend, error: Exception)
 def test_a_worker_whose_temporary_folder_is_gone_says_so(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+    def story(_spec: JobSpec, _attempt: Attempt, _settings: object) -> None:
         with scratch():
             raise AssertionError("there is no folder to work in")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    job = outcome(backend, pipeline)
+    job = outcome(backend, story)
     assert job.error is not None
     assert (job.error.code, str(tmp_path) in job.error.message) == ("STORAGE_UNAVAILABLE", False)
 
@@ -123,13 +123,13 @@ def test_the_heartbeat_logs_under_the_name_of_the_job(backend: Backend, monkeypa
         beaten.set()
         raise OperationalError("SELECT 1", {}, Exception("away"))
 
-    def pipeline(_spec: JobSpec, _journal: Journal, _settings: object) -> None:
+    def story(_spec: JobSpec, _attempt: Attempt, _settings: object) -> None:
         assert beaten.wait(10)
 
-    monkeypatch.setattr(Lease, "_renew", missed)
+    monkeypatch.setattr(Lease, "renew", missed)
     job_id = submit(quick)
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        run(quick, job_id, lambda _: pipeline)
+        run(quick, job_id, lambda _: story)
     assert {line["job_id"] for line in lines if line["event"] == "heartbeat_missed"} == {job_id}
 
 
@@ -141,21 +141,21 @@ def test_a_fault_of_ours_is_internal_and_does_not_loop(backend: Backend) -> None
 
 
 def test_a_cancel_ends_as_cancelled(backend: Backend) -> None:
-    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+    def story(_spec: JobSpec, attempt: Attempt, _settings: object) -> None:
         with backend.database.unit() as unit:
-            Jobs(unit, "default", backend).cancel(journal.lease.job_id)
-        journal.lease._renew()
-        journal.follow()(1)
+            Jobs(unit, "default", backend).cancel(attempt.lease.job_id)
+        attempt.lease.renew()
+        attempt.progress.follow()(1)
 
-    assert outcome(backend, pipeline).state == "cancelled"
+    assert outcome(backend, story).state == "cancelled"
 
 
 def test_a_job_that_finished_before_it_heard_of_the_cancel_is_cancelled_all_the_same(backend: Backend) -> None:
-    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+    def story(_spec: JobSpec, attempt: Attempt, _settings: object) -> None:
         with backend.database.unit() as unit:
-            Jobs(unit, "default", backend).cancel(journal.lease.job_id)
+            Jobs(unit, "default", backend).cancel(attempt.lease.job_id)
 
-    assert outcome(backend, pipeline).state == "cancelled"
+    assert outcome(backend, story).state == "cancelled"
 
 
 def test_a_process_told_to_stop_gives_the_job_back(backend: Backend) -> None:
@@ -168,18 +168,18 @@ def test_a_process_told_to_stop_gives_the_job_back(backend: Backend) -> None:
 
 
 def test_who_lost_the_lease_says_nothing(backend: Backend) -> None:
-    def pipeline(_spec: JobSpec, journal: Journal, _settings: object) -> None:
+    def story(_spec: JobSpec, attempt: Attempt, _settings: object) -> None:
         with backend.database.unit() as unit:
-            job = unit.jobs.lock(journal.lease.job_id)
+            job = unit.jobs.lock(attempt.lease.job_id)
             assert job is not None
             job.lease_token = "somebody else's"
             job.lease_expires_at = unit.jobs.now() + timedelta(hours=1)
-        journal.lease._renew()
+        attempt.lease.renew()
         with pytest.raises(LeaseLostError):
-            journal.lease.checkpoint()
+            attempt.lease.checkpoint()
         raise NotEnoughSamples("nobody should read this")
 
-    job = outcome(backend, pipeline)
+    job = outcome(backend, story)
     assert (job.state, job.error) == ("running", None)
 
 

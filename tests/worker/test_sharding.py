@@ -12,7 +12,7 @@ import worker.kinds.help
 from app.domain.errors import StorageUnavailable
 from app.services.sweeping import SHARDS
 from microlith.contract import Job, Module
-from tests.work import DEMO, claim, journal, submit
+from tests.work import DEMO, attempt_of, claim, submit
 from tests.worker.conftest import Product
 from worker.kinds.help import HelpersLease, help_with
 from worker.kinds.make_module import Maker
@@ -62,12 +62,12 @@ class Calls:
 
 
 def made_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The kind of journal that every module is written in from now on."""
+    """The kind of lease that every module is made under from now on."""
     makers: list[str] = []
     plain = Maker.make
 
     def make(self: Maker, *args: Any) -> None:
-        makers.append(type(self.journal).__name__)
+        makers.append(type(self.attempt.lease).__name__)
         plain(self, *args)
 
     monkeypatch.setattr(Maker, "make", make)
@@ -95,7 +95,7 @@ def test_a_helper_makes_the_same_modules(
     calls, makers = Calls(product, monkeypatch), made_by(monkeypatch)
     job, modules = product.decompose(SPEC | {"workers": 2, "priority": "high"})
     assert calls.heard == [(job.id, 1, 2)]
-    assert makers == ["HelpersJournal"] * 6
+    assert makers == ["HelpersLease"] * 6
     assert told(modules) == told(alone[1])
     assert digests(modules) == digests(alone[1])
     assert (job.concerns.succeeded, job.progress.percent) == (3, 100.0)
@@ -123,14 +123,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
     Calls(product, monkeypatch)
     makers, plain = made_by(monkeypatch), worker.kinds.help.fetched
 
-    def away(journal: Any, concern: int, scratch: Path) -> Shard:
-        if "HelpersJournal" in makers:
+    def away(attempt: Any, concern: int, scratch: Path) -> Shard:
+        if "HelpersLease" in makers:
             raise StorageUnavailable("The object store is away for this worker.", hint="")
-        return plain(journal, concern, scratch)
+        return plain(attempt, concern, scratch)
 
     monkeypatch.setattr(worker.kinds.help, "fetched", away)
     _, modules = product.decompose(SPEC | {"workers": 2})
-    assert makers == ["HelpersJournal"] * 2 + ["Journal"] * 4
+    assert makers == ["HelpersLease"] * 2 + ["Lease"] * 4
     assert told(modules) == told(alone[1])
 
 
@@ -145,7 +145,7 @@ def test_a_helper_on_another_device_leaves_the_job_alone(product: Product, monke
 
     monkeypatch.setattr(worker.kinds.help, "open_for", elsewhere)
     product.decompose(QUICK | {"workers": 2})
-    assert makers == ["Journal"] * 3
+    assert makers == ["Lease"] * 3
 
 
 def test_a_helper_that_comes_too_late_does_nothing(product: Product, alone: tuple[Job, list[Module]]) -> None:
@@ -159,7 +159,7 @@ def test_a_helper_that_comes_too_late_does_nothing(product: Product, alone: tupl
 
 def test_a_shard_is_free_again_when_its_helper_is_silent_and_renewed_while_it_is_not(product: Product) -> None:
     lease = claim(product.backend, submit(product.backend, workers=3))
-    writing = journal(product.backend, lease)
+    attempt = attempt_of(product.backend, lease)
     with lease.write() as (unit, _):
         unit.shards.open(lease.job_id, lease.token, [4, 7])
     helper = HelpersLease.join(product.backend.database, product.backend.settings, lease.job_id)
@@ -167,7 +167,7 @@ def test_a_shard_is_free_again_when_its_helper_is_silent_and_renewed_while_it_is
     with helper.write() as (unit, _):
         assert unit.shards.take(lease.job_id, lease.token, helper.holder, -1) == 4, "and falls silent"
     with helper.database.unit() as unit:
-        assert helper._keep(unit) == "running", "but not for long"
+        assert helper.extend(unit) == "running", "but not for long"
     with lease.write() as (unit, _):
         assert unit.shards.take(lease.job_id, lease.token, lease.holder, None) == 7
     with helper.write() as (unit, _):
@@ -178,7 +178,7 @@ def test_a_shard_is_free_again_when_its_helper_is_silent_and_renewed_while_it_is
         unit.shards.finish(lease.job_id, lease.token, 4)
         assert unit.shards.unfinished(lease.job_id, lease.token) == [7]
         assert unit.shards.take(lease.job_id, "of an earlier attempt", lease.holder, None) is None
-    assert writing.lease.holder != helper.holder
+    assert attempt.lease.holder != helper.holder
 
 
 def test_a_helper_of_a_lost_attempt_hears_it(product: Product) -> None:
@@ -189,7 +189,7 @@ def test_a_helper_of_a_lost_attempt_hears_it(product: Product) -> None:
     assert helper is not None
     with lease.write() as (unit, job):
         job.lease_token = "another attempt's"
-    helper._renew()
+    helper.renew()
     with pytest.raises(Exception, match=lease.job_id):
         helper.checkpoint()
 

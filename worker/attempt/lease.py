@@ -108,6 +108,19 @@ class Lease:
                 raise LeaseLostError(self.job_id)
             yield unit, job
 
+    def renew(self) -> None:
+        """One beat: the lease lasts longer, and the next checkpoint raises it if it is lost, or the job cancelled."""
+        with self.database.unit() as unit:
+            state = self.extend(unit)
+        if state is None:
+            self._hear(LeaseLostError(self.job_id))
+        elif state == "cancelling":
+            self._hear(CancelledError(self.job_id))
+
+    def extend(self, unit: Unit) -> State | None:
+        """Has the lease last longer; the job's state, or None when it is lost."""
+        return unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
+
     @contextmanager
     def heartbeat(self, deaf: Callable[[Exception], None]) -> Iterator[None]:
         """Renew the lease while the block runs. `deaf` is called when it does not meet in time what was heard."""
@@ -129,7 +142,7 @@ class Lease:
             if self.seconds_left is not None and time.monotonic() - began > self.seconds_left:
                 self._hear(_too_late(self.spec))
             try:
-                self._renew()
+                self.renew()
             except SQLAlchemyError as error:
                 log.warning("heartbeat_missed", error=str(error).splitlines()[0])
             if self.stop and time.monotonic() - self.heard_at > self.settings.cancel_grace_seconds:
@@ -139,18 +152,6 @@ class Lease:
     def _breathe(self) -> None:
         """Ends the process, with a trace of where it hung, unless it breathes again within the time of two leases."""
         faulthandler.dump_traceback_later(2 * self.settings.lease_seconds, exit=True, file=STDERR)
-
-    def _renew(self) -> None:
-        with self.database.unit() as unit:
-            state = self._keep(unit)
-        if state is None:
-            self._hear(LeaseLostError(self.job_id))
-        elif state == "cancelling":
-            self._hear(CancelledError(self.job_id))
-
-    def _keep(self, unit: Unit) -> State | None:
-        """Renews the lease; the job's state, or None when it is lost."""
-        return unit.jobs.renew(self.job_id, self.token, self.settings.lease_seconds)
 
     def _hear(self, what: Exception) -> None:
         """What came first counts, but a lease that is lost leaves nothing else to say."""

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import structlog
+import tenacity
 
 from app.db.pool import DATABASE_AWAY
 from app.domain.errors import StorageUnavailable
@@ -19,7 +20,7 @@ from app.domain.errors import StorageUnavailable
 log = structlog.get_logger()
 
 Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome")
 
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -29,46 +30,50 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EA
 """What waiting does not mend: no room, or no right."""
 
 
-def patient(step: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+def patient(step: Callable[Arguments, Outcome]) -> Callable[Arguments, Outcome]:
     """`step` as it is, run again, whole, while the database is away: whatever it had begun was rolled back.
 
     A commit whose answer was lost may have happened, so a step must bear being run twice.
     """
 
     @wraps(step)
-    def again(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        return patiently(lambda: step(*args, **kwargs), lambda error: isinstance(error, DATABASE_AWAY))
+    def again(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Outcome:
+        return retry(lambda: step(*args, **kwargs), lambda error: isinstance(error, DATABASE_AWAY))
 
     return again
 
 
-def patiently(
-    step: Callable[[], Answer], away: Callable[[Exception], bool], meanwhile: Callable[[], None] = lambda: None
-) -> Answer:
+def retry(
+    step: Callable[[], Outcome], away: Callable[[BaseException], bool], meanwhile: Callable[[], None] = lambda: None
+) -> Outcome:
     """What `step` answers, tried again for a minute while it fails with what `away` knows; then its error.
 
-    `meanwhile` is called before each new try and may raise to stop the waiting.
+    The pauses double, with a random part, so that many workers do not knock together. `meanwhile` is called before
+    each new try and may raise to stop the waiting.
     """
-    until, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return step()
-        except Exception as error:
-            if not away(error) or time.monotonic() + pause > until:
-                raise
-            log.warning("waiting_for_a_server", error=str(error).splitlines()[0])
-        time.sleep(pause)
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
         meanwhile()
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    return tenacity.Retrying(
+        sleep=pause,
+        stop=tenacity.stop_before_delay(PATIENCE_SECONDS),
+        wait=tenacity.wait_exponential(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        + tenacity.wait_random(0, FIRST_PAUSE_SECONDS),
+        retry=tenacity.retry_if_exception(away),
+        before_sleep=_log_the_wait,
+        reraise=True,
+    )(step)
 
 
-def reached(step: Callable[[], Answer], meanwhile: Callable[[], None]) -> Answer:
+def reach_store(step: Callable[[], Outcome], meanwhile: Callable[[], None]) -> Outcome:
     """What `step`, which uses the object store, answers, waiting for a store that is away.
 
     Raises StorageUnavailable when that was in vain, and at once when the store is full or refuses us.
     """
     try:
-        return patiently(step, _store_is_away, meanwhile)
+        return retry(step, _store_is_away, meanwhile)
     except OSError as error:
         raise StorageUnavailable(
             f"The object store cannot be used: {error.strerror or error}.",
@@ -76,7 +81,12 @@ def reached(step: Callable[[], Answer], meanwhile: Callable[[], None]) -> Answer
         ) from error
 
 
-def _store_is_away(error: Exception) -> bool:
+def _store_is_away(error: BaseException) -> bool:
     """Whether an object store may yet answer; a full one, or one that refuses us, will not."""
     refused = isinstance(error, PermissionError | FileNotFoundError)
     return isinstance(error, OSError) and not refused and error.errno not in FULL
+
+
+def _log_the_wait(state: tenacity.RetryCallState) -> None:
+    error = state.outcome and state.outcome.exception()
+    log.warning("waiting_for_a_server", error=str(error).partition("\n")[0])

@@ -19,14 +19,15 @@ from app.services import lifecycle
 from app.services.backend import Backend
 from app.settings import Settings
 from microlith.contract import JobSpec, Kind
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
 from worker.attempt.retrying import patient
 from worker.compute.memory import out_of_memory
 
 log = structlog.get_logger()
 
-Story = Callable[[JobSpec, Journal, Settings], None]
+Story = Callable[[JobSpec, Attempt, Settings], None]
+"""What is done for a job of one kind. It raises what ends the attempt."""
 
 THIS = "The worker"
 
@@ -42,57 +43,61 @@ def run(backend: Backend, job_id: str, story_of: Callable[[Kind], Story]) -> Non
     with structlog.contextvars.bound_contextvars(job_id=lease.job_id, attempt=lease.attempt):
         log.info("job_started")
         try:
-            _attempt(backend, lease, story_of)
+            _tell(story_of(lease.kind), Attempt.of(lease, backend), backend)
         except LeaseLostError:
             log.warning("lease_lost")
 
 
-def _attempt(backend: Backend, lease: Lease, story_of: Callable[[Kind], Story]) -> None:
-    journal = Journal(lease, backend.objects, backend.queue)
+def _tell(story: Story, attempt: Attempt, backend: Backend) -> None:
+    lease = attempt.lease
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
-            story_of(lease.kind)(lease.spec, journal, backend.settings)
+            story(lease.spec, attempt, backend.settings)
     except CancelledError:
-        _stop(lease)
+        stop(lease)
     except LeaseLostError:
         raise
     except MicrolithError as error:
-        _fail(lease, disk_fault(error, THIS) or error)
+        fail(lease, disk_fault(error, THIS) or error)
     except (SystemExit, KeyboardInterrupt):
-        _give_back(backend, lease, lifecycle.STOPPED)
+        give_back(backend, lease, lifecycle.STOPPED)
         raise
     except DATABASE_AWAY:
-        _give_up(backend, lease)
+        give_up(backend, lease)
     except Exception as error:
-        _fail(lease, _told(error))
+        fail(lease, _explain(error))
     else:
-        _succeed(lease, journal)
+        succeed(attempt)
 
 
 @patient
-def _succeed(lease: Lease, journal: Journal) -> None:
-    with lease.write() as (unit, job):
-        journal.close(job)
+def succeed(attempt: Attempt) -> None:
+    """The job is done."""
+    with attempt.lease.write() as (unit, job):
+        attempt.progress.complete(job)
         lifecycle.move(unit, job, "succeed")
     log.info("job_succeeded")
 
 
 @patient
-def _stop(lease: Lease) -> None:
+def stop(lease: Lease) -> None:
+    """The caller does not want the job any more."""
     with lease.write() as (unit, job):
         lifecycle.move(unit, job, "stop")
     log.info("job_cancelled")
 
 
 @patient
-def _fail(lease: Lease, error: MicrolithError) -> None:
+def fail(lease: Lease, error: MicrolithError) -> None:
+    """The job ends with this error."""
     with lease.write() as (unit, job):
         lifecycle.fail(unit, job, error)
     log.warning("job_failed", code=error.code, detail=error.detail)
 
 
 @patient
-def _give_back(backend: Backend, lease: Lease, reason: str) -> None:
+def give_back(backend: Backend, lease: Lease, reason: str) -> None:
+    """Another worker goes on with the job, and this attempt does not count."""
     with lease.write() as (unit, job):
         lifecycle.move(unit, job, "release", attempt=lease.attempt, reason=reason)
         unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
@@ -100,27 +105,27 @@ def _give_back(backend: Backend, lease: Lease, reason: str) -> None:
 
 
 @patient
-def _give_up(backend: Backend, lease: Lease) -> None:
+def give_up(backend: Backend, lease: Lease) -> None:
     """The database was away for longer than an attempt waits: another one goes on, unless this was the last."""
     with lease.write() as (unit, job):
         lifecycle.abandon(unit, job, backend.settings.max_attempts, "database away")
         unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
-    log.warning("job_given_up")
+    log.warning("job_abandoned")
 
 
 def _end_process(lease: Lease, heard: Exception) -> None:
     """The backstop: compute that meets no checkpoint ends with its process, and the job as it would have ended."""
-    log.error("compute_is_deaf", heard=type(heard).__name__)
+    log.error("compute_unresponsive", heard=type(heard).__name__)
     try:
         if isinstance(heard, CancelledError):
-            _stop(lease)
+            stop(lease)
         elif isinstance(heard, MicrolithError):
-            _fail(lease, heard)
+            fail(lease, heard)
     finally:
         os._exit(DEAF)
 
 
-def _told(error: Exception) -> MicrolithError:
+def _explain(error: Exception) -> MicrolithError:
     """What a caller should know of an error that is not ours."""
     if out_of_memory(error):
         return _too_large()
@@ -135,7 +140,7 @@ def _too_large() -> OutOfMemory:
 
 
 def _unexpected(error: Exception) -> MicrolithError:
-    log.error("job_broke", exc_info=error)
+    log.error("job_crashed", exc_info=error)
     return MicrolithError(
         f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.settings import Settings
 from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.combining.class_set_layouts import facts_of, packages
 from worker.combining.combined_classifier import Combined, made_again, rows_to_run
@@ -32,58 +32,58 @@ MEASURED = 256
 """Validation examples that latency and the agreement of graphs are measured on, at most."""
 
 
-def combine(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+def combine(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     """Make the classifier that the job orders. Raises MicrolithError for what a caller can mend."""
-    order = CombineSpec.model_validate(journal.lease.order)
+    order = CombineSpec.model_validate(attempt.lease.order)
     with workroom(settings) as (folder, verifier), ExitStack() as held:
-        with journal.phase("resolving"):
-            modules = stored(journal, order.modules)
-            opened, parts = _opened(order, spec, modules, journal, settings, folder, held)
+        with attempt.progress.phase("resolving"):
+            modules = stored(attempt, order.modules)
+            opened, parts = _opened(order, spec, modules, attempt, settings, folder, held)
             order = order.model_copy(update={"recovery": recovery_of(order, modules)})
-            journal.expect(rows_to_run(order, parts, opened.data))
+            attempt.progress.expect(rows_to_run(order, parts, opened.data))
 
-        with journal.phase("evaluating"):
-            combined = put_together(order, parts, opened.data, checkpoint=journal.follow())
+        with attempt.progress.phase("evaluating"):
+            combined = put_together(order, parts, opened.data, checkpoint=attempt.progress.follow())
 
-        with journal.phase("exporting"):
+        with attempt.progress.phase("exporting"):
             packed = _packed(combined, opened, order, folder)
-        with journal.phase("verifying"):
+        with attempt.progress.phase("verifying"):
             _verify(verifier, combined, packed, opened, folder)
         latencies = [latency for package in packed for latency in package.latencies]
         told = combined.combination.model_copy(update={"latencies": latencies})
-        journal.publish_combination(told, [package.archive for package in packed])
+        attempt.publisher.publish_combination(told, [package.archive for package in packed])
 
 
-def export_class_set(spec: JobSpec, wanted: LayoutOrder, journal: Journal, settings: Settings) -> None:
+def export_class_set(spec: JobSpec, wanted: LayoutOrder, attempt: Attempt, settings: Settings) -> None:
     """Make one more layout of a class set, which is made again of its modules and not measured again."""
     with workroom(settings) as (folder, verifier), ExitStack() as held:
-        with journal.phase("resolving"):
-            order, told = outcome(journal, wanted.module)
+        with attempt.progress.phase("resolving"):
+            order, told = outcome(attempt, wanted.module)
             order = order.model_copy(update={"export": Export(layouts=[wanted.layout], onnx=wanted.onnx)})
-            opened, parts = _opened(order, spec, stored(journal, order.modules), journal, settings, folder, held)
+            opened, parts = _opened(order, spec, stored(attempt, order.modules), attempt, settings, folder, held)
 
-        with journal.phase("exporting"):
-            again = made_again(order, told, parts, opened.data, checkpoint=journal.alive)
+        with attempt.progress.phase("exporting"):
+            again = made_again(order, told, parts, opened.data, checkpoint=attempt.check)
             packed = _packed(again, opened, order, folder)
-        with journal.phase("verifying"):
+        with attempt.progress.phase("verifying"):
             _verify(verifier, again, packed, opened, folder)
-        journal.attach_to_set(wanted.module, packed[0].archive, packed[0].latencies)
+        attempt.publisher.attach_class_set_layout(wanted.module, packed[0].archive, packed[0].latencies)
 
 
 def _opened(
     order: CombineSpec,
     spec: JobSpec,
     modules: Sequence[Stored],
-    journal: Journal,
+    attempt: Attempt,
     settings: Settings,
     folder: Path,
     held: ExitStack,
 ) -> tuple[Opened, list[Part]]:
     """The bases, the data and the modules, whose sources `held` keeps from being deleted meanwhile."""
-    shelves = [held.enter_context(journal.shelf(one)) for one in (spec, *(made.spec for made in modules))]
+    shelves = [held.enter_context(attempt.hold_sources(one)) for one in (spec, *(made.spec for made in modules))]
     shelf = {ref: at for one in shelves for ref, at in one.items()}
     opened = open_all(order, spec, modules, shelf, settings)
-    return opened, [opened.part(made, made.fetched(journal, folder), folder) for made in modules]
+    return opened, [opened.part(made, made.fetched(attempt, folder), folder) for made in modules]
 
 
 def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from app.settings import Settings
 from microlith.contract import JobSpec
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
 from worker.families.anatomy import anatomy
@@ -29,45 +29,46 @@ from worker.pruning.surgery import realised
 from worker.sources.open_sources import open_for
 
 
-def decompose(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     """Make every module the spec asks for. Raises MicrolithError for what a caller can mend."""
+    progress, publisher = attempt.progress, attempt.publisher
     with workroom(settings) as (folder, verifier), ExitStack() as held:
-        with journal.phase("resolving"):
-            shelf = held.enter_context(journal.shelf(spec))
-            sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
-            journal.resolve(sources.resolved, len(sources.concerns))
-            journal.introduce(spec.model, sources.model.info)
+        with progress.phase("resolving"):
+            shelf = held.enter_context(attempt.hold_sources(spec))
+            sources = open_for(settings, spec, shelf, attempt.check)
+            publisher.publish_resolved(sources.resolved, len(sources.concerns))
+            publisher.describe_model(spec.model, sources.model.info)
             model, parts = sources.model.model, anatomy(sources.model.model)
             concerns = {concern.id: concern for concern in sources.concerns}
-            done = journal.published()
+            published = publisher.find_published()
 
-        with journal.phase("sampling"):
-            drawn = draw(spec, sources, journal, folder)
+        with progress.phase("sampling"):
+            drawn = draw(spec, sources, attempt, folder)
             bench = Bench.of(spec, sources, parts)
-            left = len(concerns) * len(spec.ratios) - len(done)
+            left = len(concerns) * len(spec.ratios) - len(published)
             calibration = EvidencePass(model, spec, sources.layers, drawn.pool, drawn.samples, parts)
-            journal.expect(calibration.rows + (1 + left) * bench.rows)
+            progress.expect(calibration.rows + (1 + left) * bench.rows)
 
-        with journal.phase("scoring"):
-            evidence = calibration.run(journal.follow())
+        with progress.phase("scoring"):
+            evidence = calibration.run(progress.follow())
 
-        with journal.phase("pruning"):
+        with progress.phase("pruning"):
             masks = list(prune(model, parts, evidence, spec, sources.layers, list(concerns)))
-            journal.publish_overlap(overlaps(masks))
+            publisher.publish_overlap(overlaps(masks))
 
-        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in done]
-        with journal.phase("evaluating"):
-            base = bench.base(
-                model, BaseMemory.of(spec, sources, journal.objects, folder, journal.alive), journal.follow()
-            )
-            journal.publish_base(base)
+        turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in published]
+        with progress.phase("evaluating"):
+            memory = BaseMemory.of(spec, sources, attempt.objects, folder, attempt.check)
+            base = bench.base(model, memory, progress.follow())
+            publisher.publish_base(base)
             if estimator := bench.estimator:
                 for concern, ratio, mask in turns:
                     with realised(model, mask, parts) as module:
-                        journal.estimate(concern, ratio, estimator.estimate(module, concern.id, journal.alive))
+                        estimate = estimator.estimate(module, concern.id, attempt.check)
+                    publisher.publish_estimate(concern, ratio, estimate)
 
-        journal.lap()  # what follows is each module's own time
+        progress.lap()  # what follows is each module's own time
         exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
-        maker = Maker(model, parts, bench, exporter, verifier, journal)
-        for concern, ratio, mask in shared_out(turns, drawn, bench.rows, journal, folder):
+        maker = Maker(model, parts, bench, exporter, verifier, attempt)
+        for concern, ratio, mask in shared_out(turns, drawn, bench.rows, attempt, folder):
             maker.make(concern, ratio, mask)

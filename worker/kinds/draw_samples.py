@@ -11,9 +11,9 @@ from app.services.sweeping import BOUNDARY
 from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore
 from microlith.contract import JobSpec
-from worker.attempt.journal import Journal
-from worker.attempt.retrying import patient, reached
-from worker.attempt.rows import keep_samples
+from worker.attempt.attempt import Attempt
+from worker.attempt.module_rows import keep_samples
+from worker.attempt.retrying import patient
 from worker.compute.batches import Checkpoint
 from worker.compute.examples import Examples
 from worker.evaluation.runner import Logits, predict
@@ -37,14 +37,14 @@ class Drawn:
     boundary: str | None = None
 
 
-def draw(spec: JobSpec, sources: Sources, journal: Journal, scratch: Path) -> Drawn:
+def draw(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> Drawn:
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, journal, scratch)
+        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, attempt, scratch)
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
-    confused = _confusion(spec, sources, journal.alive) if spec.sampling.negatives == "confusers" else None
+    confused = _confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
     samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confused) for c in concerns}
     return Drawn(samples, sources.encode(spec.sampling.split, rows_of(samples)))
 
@@ -64,27 +64,27 @@ def _brought(sources: Sources) -> tuple[str, BoundarySet]:
     return f"sha256:{sha256(stamp(sources.boundary))}", made
 
 
-def _kept(spec: JobSpec, sources: Sources, journal: Journal, scratch: Path) -> tuple[str, BoundarySet]:
+def _kept(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> tuple[str, BoundarySet]:
     """The set under the key of what it is made from: found again by later jobs, or made now and kept for them."""
     plan = _plan(spec)
     key = f"{BOUNDARY}/{_name(spec, sources, plan)}.safetensors"
     file = scratch / "boundary.safetensors"
-    if reached(lambda: _fetched(journal.objects, key, file), journal.lease.checkpoint):
+    if attempt.reach_store(lambda: _fetched(attempt.objects, key, file)):
         made = load(file)
     else:
-        examples, logits = _answered(sources, spec.sampling.boundary.split, journal.alive)
-        made = generate(sources.model.model, examples, logits, plan, checkpoint=journal.alive)
+        examples, logits = _answered(sources, spec.sampling.boundary.split, attempt.check)
+        made = generate(sources.model.model, examples, logits, plan, checkpoint=attempt.check)
         save(made, file)
-    _keep(key, file, journal)
+    keep_set(key, file, attempt)
     return key, made
 
 
 @patient
-def _keep(key: str, file: Path, journal: Journal) -> None:
+def keep_set(key: str, file: Path, attempt: Attempt) -> None:
     """Have the set in the store, also when it was swept away just now, and this job keep it there."""
-    lease = journal.lease
+    lease = attempt.lease
     with lease.database.shielded([key]):
-        reached(lambda: journal.objects.put_file(key, file, MEDIA_TYPE), lease.checkpoint)
+        attempt.reach_store(lambda: attempt.objects.put_file(key, file, MEDIA_TYPE))
         with lease.write() as (unit, job):
             keep_samples(unit, job, key, file, MEDIA_TYPE)
 

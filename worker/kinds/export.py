@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
 from microlith.masks import Base
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.compute import device
 from worker.compute.batches import device_of
@@ -25,22 +25,22 @@ from worker.packaging.verify import Opening
 from worker.sources.open_sources import open_for
 
 
-def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+def export(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     """Make the layout that the job orders. Raises MicrolithError for what a caller can mend."""
-    order = LayoutOrder.model_validate(journal.lease.order)
+    order = LayoutOrder.model_validate(attempt.lease.order)
     if order.module.startswith("job_"):
-        export_class_set(spec, order, journal, settings)
+        export_class_set(spec, order, attempt, settings)
         return
-    with workroom(settings) as (folder, verifier), journal.shelf(spec) as shelf:
-        with journal.phase("resolving"):
-            sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
-            (kept,) = stored(journal, [order.module])
-            mask = kept.fetched(journal, folder)
+    with workroom(settings) as (folder, verifier), attempt.hold_sources(spec) as shelf:
+        with attempt.progress.phase("resolving"):
+            sources = open_for(settings, spec, shelf, attempt.check)
+            (kept,) = stored(attempt, [order.module])
+            mask = kept.fetched(attempt, folder)
             base, parts = Base.of(sources.model.model), anatomy(sources.model.model)
             examples = validation_of(spec, sources)
             trimming = Trimming.of(spec, sources, folder, tokens_of(mask))
 
-        with journal.phase("exporting"):
+        with attempt.progress.phase("exporting"):
             module = applied(base, mask)
             facts = kept.facts(mask, sources.model.licence, sources.data.licence)
             on = device.title(device_of(sources.model.model))
@@ -53,9 +53,9 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
                 handout.facts = replace(facts, size=size_of(module, base_size(sources.model.model), trimming))
                 (package,) = pack_trimmed(packer_of(trimming, packer), trimming, handout, [order.layout])
 
-        with journal.phase("verifying"):
+        with attempt.progress.phase("verifying"):
             if trimming is None:
                 verify(verifier, [package], module, probe_of(examples), Opening(base=sources.model.folder))
             else:
                 verify_trimmed(verifier, [package], module, trimming)
-        journal.attach(order.module, package.archive, package.latencies)
+        attempt.publisher.attach_layout(order.module, package.archive, package.latencies)

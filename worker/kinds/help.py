@@ -17,8 +17,8 @@ from app.db.unit import Database, Unit
 from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.settings import Settings
-from microlith.contract import BaseResult, JobSpec, Phase, Resolved, State
-from worker.attempt.journal import Journal
+from microlith.contract import BaseResult, JobSpec, Resolved, State
+from worker.attempt.attempt import Attempt
 from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
 from worker.attempt.retrying import patient
 from worker.attempt.workspace import workroom
@@ -39,36 +39,36 @@ def help_with(backend: Backend, job_id: str) -> None:
     if lease is None:
         return
     with structlog.contextvars.bound_contextvars(job_id=job_id, helper=lease.holder):
-        log.info("helper_came")
+        log.info("helper_started")
         try:
             with lease.heartbeat(deaf=lambda _: os._exit(DEAF)):
-                _help(lease.spec, HelpersJournal(lease, backend.objects, backend.queue), backend.settings)
+                _help(lease.spec, Attempt.of(lease, backend, shown=False), backend.settings)
         except (CancelledError, LeaseLostError) as over:
-            log.info("helper_dismissed", why=type(over).__name__)
+            log.info("helper_released", why=type(over).__name__)
         except Exception:  # whatever it was: who has the lease makes it, or says what is wrong
-            log.exception("helper_stumbled")
+            log.exception("helper_failed")
         finally:
             lease.leave()
 
 
-def _help(spec: JobSpec, journal: HelpersJournal, settings: Settings) -> None:
+def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
-        shelf = held.enter_context(journal.shelf(spec))
+        shelf = held.enter_context(attempt.hold_sources(spec))
         sources = open_for(settings, spec, shelf)
-        base = journal.base(sources)
+        base = read_base(attempt.lease, sources)
         if base is None:
-            log.warning("helper_unlike", device=sources.resolved.device)
+            log.warning("helper_mismatched", device=sources.resolved.device)
             return
         parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
         bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))
         exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
-        maker = Maker(sources.model.model, parts, bench, exporter, verifier, journal)
-        while (concern := take(journal, settings.lease_seconds)) is not None:
-            shard = fetched(journal, concern, folder)
+        maker = Maker(sources.model.model, parts, bench, exporter, verifier, attempt)
+        while (concern := take(attempt, settings.lease_seconds)) is not None:
+            shard = fetched(attempt, concern, folder)
             exporter.drawn = Drawn({concern: shard.samples}, drawn.pool, shard.boundary)
             for ratio, mask in shard.masks.items():
                 maker.make(concerns[concern], ratio, mask)
-            finish(journal, concern)
+            finish(attempt, concern)
 
 
 @dataclass
@@ -95,23 +95,15 @@ class HelpersLease(Lease):
         with suppress(*DATABASE_AWAY), self.database.unit() as unit:
             unit.shards.give_back(self.job_id, self.holder)
 
-    def _keep(self, unit: Unit) -> State | None:
+    def extend(self, unit: Unit) -> State | None:
+        """Has its own shards last longer; the job's state, or None when the attempt that it helps has lost the job."""
         unit.shards.renew(self.job_id, self.holder, self.settings.lease_seconds)
         return unit.jobs.state_under(self.job_id, self.token)
 
 
-class HelpersJournal(Journal):
-    """Writes modules alone: phases and progress are told by the worker with the lease."""
-
-    @patient
-    def base(self, sources: Sources) -> BaseResult | None:
-        """The base's measures, if that worker reads the very same sources on the same kind of device."""
-        with self.lease.write() as (_, job):
-            same = Resolved.model_validate(job.resolved) == sources.resolved
-            return BaseResult.model_validate(job.base) if same and job.base else None
-
-    def _enter(self, phase: Phase) -> None:
-        self.entered.add(phase)
-
-    def _write_progress(self) -> None:
-        """Is not a helper's to tell."""
+@patient
+def read_base(lease: Lease, sources: Sources) -> BaseResult | None:
+    """The base's measures, if the worker with the lease reads the very same sources on the same kind of device."""
+    with lease.write() as (_, job):
+        same = Resolved.model_validate(job.resolved) == sources.resolved
+        return BaseResult.model_validate(job.base) if same and job.base else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from microlith.contract import Concern
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.families.anatomy import Anatomy
 from worker.kinds.hand_out import Exporter, published
 from worker.kinds.measure import Bench
@@ -25,21 +25,21 @@ class Maker:
     bench: Bench
     exporter: Exporter
     verifier: Verifier
-    journal: Journal
+    attempt: Attempt
 
     def make(self, concern: Concern, ratio: float, mask: Mask) -> None:
         """One module, from its mask to where everybody can see it."""
-        journal, exporter = self.journal, self.exporter
+        exporter, progress = self.exporter, self.attempt.progress
         base_states = self.bench.base_states(self.model, concern)
         with realised(self.model, mask, self.anatomy) as module:
-            with journal.phase("evaluating"):
-                measures = self.bench.measure(module, concern, base_states, journal.follow())
-                effect = exporter.effect(module, concern, journal.alive)
-            with journal.phase("exporting"):
+            with progress.phase("evaluating"):
+                measures = self.bench.measure(module, concern, base_states, progress.follow())
+                effect = exporter.effect(module, concern, self.attempt.check)
+            with progress.phase("exporting"):
                 delivered = exporter.delivered(module, concern, measures)
                 facts = exporter.describe(delivered, mask, concern, ratio, measures, effect)
                 packages = exporter.pack(delivered, mask, facts)
-            with journal.phase("verifying"):
+            with progress.phase("verifying"):
                 exporter.verify(self.verifier, packages, delivered)
         archives = [package.archive for package in packages]
-        journal.publish(concern, ratio, published(facts, packages, journal.lap()), archives)
+        self.attempt.publisher.publish_module(concern, ratio, published(facts, packages, progress.lap()), archives)

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.sources.cache import Cache
 from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder
 from microlith.masks import Base, MaskFile
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.scratch import scratch
 from worker.compute.examples import TokenExamples
 from worker.evaluation.runner import Logits
@@ -27,23 +27,25 @@ from worker.sources.open_sources import encode_for
 REHEARSED = "demo:bert-tiny-wordnet"
 
 
-def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
+def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     """Answer the job's texts by module and base. Raises MicrolithError for what a caller can mend."""
-    order = PredictionOrder.model_validate(journal.lease.order)
-    with scratch() as folder, journal.shelf(spec, model_only=True) as shelf:
-        with journal.phase("resolving"):
+    order = PredictionOrder.model_validate(attempt.lease.order)
+    with scratch() as folder, attempt.hold_sources(spec, model_only=True) as shelf:
+        with attempt.progress.phase("resolving"):
             cache = Cache(settings.cache_dir, settings.cache_bytes)
             loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf, cache=cache)
-            (kept,) = stored(journal, [order.module])
-            mask = kept.fetched(journal, folder)
+            (kept,) = stored(attempt, [order.module])
+            mask = kept.fetched(attempt, folder)
             module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)
             base_examples, examples = (_examples(order.inputs, model) for model in (loaded, reader))
 
-        with journal.phase("evaluating"):
-            journal.expect(2 * len(examples))
-            base_logits = answers_of(loaded.model, base_examples, checkpoint=journal.follow())
-            module_logits = answers_of(module, examples, checkpoint=journal.follow())
-        journal.publish_prediction(side_by_side(order.inputs, loaded.labels, base_logits, mask, module_logits))
+        with attempt.progress.phase("evaluating"):
+            attempt.progress.expect(2 * len(examples))
+            base_logits = answers_of(loaded.model, base_examples, checkpoint=attempt.progress.follow())
+            module_logits = answers_of(module, examples, checkpoint=attempt.progress.follow())
+        attempt.publisher.publish_prediction(
+            side_by_side(order.inputs, loaded.labels, base_logits, mask, module_logits)
+        )
 
 
 def rehearse() -> None:

@@ -19,7 +19,7 @@ import transformers
 from app.services.sweeping import BASES
 from app.storage import ObjectStore
 from microlith.contract import BaseResult, JobSpec
-from worker.attempt.retrying import reached
+from worker.attempt.retrying import reach_store
 from worker.sources.open_sources import Sources
 
 RECIPE = 2
@@ -34,19 +34,19 @@ LARGEST_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True)
 class BaseMemory:
-    """Where the measures of one job's base are kept; `alive` is called between tries of a store that is away."""
+    """Where the measures of one job's base are kept; `check` is called between tries of a store that is away."""
 
     facts: dict[str, Any]
     objects: ObjectStore
     scratch: Path
-    alive: Callable[[int], None]
+    check: Callable[[], None]
 
     @classmethod
     def of(
-        cls, spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, alive: Callable[[int], None]
+        cls, spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, check: Callable[[], None]
     ) -> BaseMemory:
         """The memory of what `spec` measures."""
-        return cls(made_from(spec, sources), objects, scratch, alive)
+        return cls(made_from(spec, sources), objects, scratch, check)
 
     @property
     def key(self) -> str:
@@ -55,7 +55,7 @@ class BaseMemory:
 
     def recall(self) -> BaseResult | None:
         """What an earlier job measured; None where there is nothing, or nothing that can be trusted."""
-        stored = reached(self._read, lambda: self.alive(0))
+        stored = reach_store(self._read, self.check)
         try:
             known = json.loads(stored)
             base = BaseResult.model_validate(known["base"])
@@ -69,7 +69,7 @@ class BaseMemory:
         told = base.model_dump(mode="json")
         file = self.scratch / "base.json"
         file.write_text(json.dumps({"facts": self.facts, "base": told, "sha256": _digest(told)}), encoding="utf-8")
-        reached(lambda: self.objects.put_file(self.key, file, "application/json", replace=True), lambda: self.alive(0))
+        reach_store(lambda: self.objects.put_file(self.key, file, "application/json", replace=True), self.check)
 
     def _read(self) -> bytes:
         size = self.objects.head(self.key)

@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 
 from app.services.sweeping import SHARDS
 from microlith.contract import Concern
-from worker.attempt.journal import Journal
-from worker.attempt.retrying import patient, reached
+from worker.attempt.attempt import Attempt
+from worker.attempt.retrying import patient
 from worker.kinds.draw_samples import Drawn
 from worker.pruning.masks import Bits, Mask
 from worker.sampling.concern import ConcernSamples
@@ -37,7 +37,7 @@ Turn = tuple[Concern, float, Mask]
 """A module to be made."""
 
 
-def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, journal: Journal, scratch: Path) -> Iterator[Turn]:
+def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt, scratch: Path) -> Iterator[Turn]:
     """Those of `turns` that fall to the worker with the lease: all of them, unless the spec wants more workers.
 
     `rows` is what a module counts in the job's progress. When the last turn is over, all modules are made.
@@ -45,76 +45,76 @@ def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, journal: Journal,
     shards: dict[int, list[Turn]] = {}
     for turn in turns:
         shards.setdefault(turn[0].id, []).append(turn)
-    helpers = min(journal.lease.spec.workers, len(shards)) - 1
+    helpers = min(attempt.lease.spec.workers, len(shards)) - 1
     if helpers < 1:
         yield from turns
         return
     for concern, own in shards.items():
         shard = Shard(drawn.samples[concern], drawn.boundary, {ratio: mask for _, ratio, mask in own})
-        _store(shard, concern, journal, scratch)
-    _open(list(shards), helpers, journal)
-    while left := _unfinished(journal):
-        journal.leave(rows * sum(len(shards[concern]) for concern in left))
-        taken = take(journal, None)
+        _store(shard, concern, attempt, scratch)
+    _open(list(shards), helpers, attempt)
+    while left := _unfinished(attempt):
+        attempt.progress.leave(rows * sum(len(shards[concern]) for concern in left))
+        taken = take(attempt, None)
         if taken is None:
             time.sleep(WAIT_SECONDS)
-            journal.alive(0)
+            attempt.check()
         else:
             yield from shards[taken]
-            finish(journal, taken)
+            finish(attempt, taken)
     with suppress(OSError):  # what stays is swept
         for concern in shards:
-            journal.objects.delete(key_of(journal, concern))
+            attempt.objects.delete(key_of(attempt, concern))
 
 
 @patient
-def take(journal: Journal, seconds: float | None) -> int | None:
+def take(attempt: Attempt, seconds: float | None) -> int | None:
     """The concern of a shard that nobody else holds; None when there is none."""
-    lease = journal.lease
+    lease = attempt.lease
     with lease.write() as (unit, _):
         return unit.shards.take(lease.job_id, lease.token, lease.holder, seconds)
 
 
 @patient
-def finish(journal: Journal, concern: int) -> None:
+def finish(attempt: Attempt, concern: int) -> None:
     """All modules of the shard are published."""
-    lease = journal.lease
+    lease = attempt.lease
     with lease.write() as (unit, _):
         unit.shards.finish(lease.job_id, lease.token, concern)
 
 
-def fetched(journal: Journal, concern: int, scratch: Path) -> Shard:
+def fetched(attempt: Attempt, concern: int, scratch: Path) -> Shard:
     """The shard as the worker with the lease has left it. Raises StorageUnavailable."""
     file = scratch / f"{concern}.shard"
-    reached(lambda: journal.objects.download(key_of(journal, concern), file), journal.lease.checkpoint)
+    attempt.reach_store(lambda: attempt.objects.download(key_of(attempt, concern), file))
     return Shard.load(file)
 
 
-def key_of(journal: Journal, concern: int) -> str:
+def key_of(attempt: Attempt, concern: int) -> str:
     """Where a shard of this attempt lies; the token is nobody's to read."""
-    attempt = hashlib.sha256(journal.lease.token.encode()).hexdigest()[:32]
-    return f"{SHARDS}/{journal.lease.job_id}/{attempt}/{concern}.safetensors"
+    token = hashlib.sha256(attempt.lease.token.encode()).hexdigest()[:32]
+    return f"{SHARDS}/{attempt.lease.job_id}/{token}/{concern}.safetensors"
 
 
-def _store(shard: Shard, concern: int, journal: Journal, scratch: Path) -> None:
+def _store(shard: Shard, concern: int, attempt: Attempt, scratch: Path) -> None:
     file = scratch / f"{concern}.shard"
     shard.save(file)
-    key = key_of(journal, concern)
-    reached(lambda: journal.objects.put_file(key, file, MEDIA_TYPE, replace=True), journal.lease.checkpoint)
+    key = key_of(attempt, concern)
+    attempt.reach_store(lambda: attempt.objects.put_file(key, file, MEDIA_TYPE, replace=True))
     file.unlink()
 
 
 @patient
-def _open(concerns: Sequence[int], helpers: int, journal: Journal) -> None:
-    lease = journal.lease
+def _open(concerns: Sequence[int], helpers: int, attempt: Attempt) -> None:
+    lease = attempt.lease
     with lease.write() as (unit, job):
         unit.shards.open(lease.job_id, lease.token, concerns)
-        unit.after_commit(lambda: journal.queue.call_help(lease.job_id, helpers, job.priority))
+        unit.after_commit(lambda: attempt.queue.call_help(lease.job_id, helpers, job.priority))
 
 
 @patient
-def _unfinished(journal: Journal) -> Sequence[int]:
-    lease = journal.lease
+def _unfinished(attempt: Attempt) -> Sequence[int]:
+    lease = attempt.lease
     with lease.write() as (unit, _):
         return unit.shards.unfinished(lease.job_id, lease.token)
 

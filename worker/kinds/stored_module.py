@@ -31,7 +31,7 @@ from microlith.contract import (
 )
 from microlith.errors import MicrolithClientError
 from microlith.masks import Base, MaskFile, apply_mask, read_mask
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.attempt.retrying import patient
 from worker.packaging.mask_layout import tokens_of
 from worker.packaging.module_facts import ModuleFacts, SampleRows
@@ -49,10 +49,10 @@ class Stored:
     resolved: Resolved
     base: BaseResult | None
 
-    def fetched(self, journal: Journal, folder: Path) -> MaskFile:
+    def fetched(self, attempt: Attempt, folder: Path) -> MaskFile:
         """The mask, brought into `folder` and read. Raises StorageUnavailable, and SourceUnavailable if damaged."""
         file = folder / f"{self.module.id}.zip"
-        journal.fetch(self.mask, file)
+        attempt.fetch(self.mask, file)
         try:
             return read_mask(file)
         except MicrolithClientError as error:
@@ -91,13 +91,13 @@ class Stored:
 
 
 @patient
-def stored(journal: Journal, module_ids: Sequence[str]) -> list[Stored]:
+def stored(attempt: Attempt, module_ids: Sequence[str]) -> list[Stored]:
     """The caller's modules, in this order. Raises NotFound for one that is gone."""
     found = []
-    with journal.lease.write() as (unit, _):
+    with attempt.lease.write() as (unit, _):
         for module_id in module_ids:
-            module = unit.modules.find(module_id, journal.lease.owner)
-            job = unit.jobs.find(module.job_id, journal.lease.owner) if module else None
+            module = unit.modules.find(module_id, attempt.lease.owner)
+            job = unit.jobs.find(module.job_id, attempt.lease.owner) if module else None
             masks = [kept for kept in unit.artifacts.of_modules([module_id]) if kept.layout == MASK]
             if module is None or job is None or not masks:
                 raise NotFound(f"The module {module_id} is gone.", hint="Its job was deleted; run it again.")
@@ -123,10 +123,10 @@ def _stored(module: ModuleRow, mask: ArtifactRow, job: JobRow) -> Stored:
 
 
 @patient
-def outcome(journal: Journal, job_id: str) -> tuple[CombineSpec, Combination]:
+def outcome(attempt: Attempt, job_id: str) -> tuple[CombineSpec, Combination]:
     """What a combining job of the caller was asked for, and what came of it. Raises NotFound for one that is gone."""
-    with journal.lease.write() as (unit, _):
-        job = unit.jobs.find(job_id, journal.lease.owner)
+    with attempt.lease.write() as (unit, _):
+        job = unit.jobs.find(job_id, attempt.lease.owner)
         if job is None or job.combination is None:
             raise NotFound(f"The job {job_id} is gone.", hint="Combine its modules again.")
         return CombineSpec.model_validate(job.order), Combination.model_validate(job.combination)

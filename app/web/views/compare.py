@@ -11,7 +11,7 @@ from app.web.views.charts import Curve, Curves
 from app.web.views.results import ResultsTable, results_table
 from microlith.contract import Job, Module
 
-MAX_COMPARED = 64
+MAX_COMPARED = 100
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from app.domain.errors import SourceUnavailable, UnsafeModel
 from app.sources.demo import FOLDER
 from tests.hub import COMMIT, running_hub
 from tests.work import claim, submit
-from worker.attempt.journal import Journal
+from worker.attempt.attempt import Attempt
 from worker.sources.models import load_model
 
 DEMO = FOLDER / "bert-tiny-wordnet"
@@ -42,9 +42,9 @@ def test_a_model_registered_by_its_name_is_described_once_a_worker_has_fetched_i
     known = api.post("/v1/models", json={"hub": "some/model@v1.0"}).json()
     assert known["layers"] == []
     spec = {"model": known["id"], "dataset": "demo:wordnet-supersense"}
-    journal = Journal(claim(backend, submit(backend, **spec)), backend.objects, backend.queue)
-    with journal.shelf(journal.lease.spec) as shelf:
-        journal.introduce(known["id"], load_model(known["id"], allow_paths=False, shelf=shelf).info)
+    attempt = Attempt.of(claim(backend, submit(backend, **spec)), backend)
+    with attempt.hold_sources(attempt.lease.spec) as shelf:
+        attempt.publisher.describe_model(known["id"], load_model(known["id"], allow_paths=False, shelf=shelf).info)
     found = api.get(f"/v1/models/{known['id']}").json()
     assert found["architecture"] == "BertForSequenceClassification"
     assert (found["origin"], found["id"]) == ("hub:some/model@v1.0", known["id"])

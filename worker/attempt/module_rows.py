@@ -1,4 +1,7 @@
-"""How a module becomes visible: its files are stored under the names of their content, then its rows are written."""
+"""The rows that make modules visible: a module, its artifacts (one for each layout), and the event that tells of it.
+
+The files are in the store by then, under the names of their content.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def is_sound(objects: ObjectStore, artifact: ArtifactRow, *, thorough: bool) -> 
     return not thorough or objects.sha256(artifact.key) == artifact.sha256
 
 
-def record(
+def write_module(
     unit: Unit,
     job: JobRow,
     concern: Concern,
@@ -46,22 +49,22 @@ def record(
     """
     now = unit.jobs.now()
     module = unit.modules.made(job.id, concern.id, ratio)
-    news = module is None or job.repairing
+    is_news = module is None or job.repairing
     if module is None:
         module = ModuleRow(
             id=new_id("mod"), job_id=job.id, concern_id=concern.id, ratio=ratio, facts=facts, created_at=now
         )
         unit.modules.add(module)
     module.facts = facts
-    there = unit.artifacts.of_modules([module.id])
+    artifacts = unit.artifacts.of_modules([module.id])
     for archive in archives:
-        put(unit, there, archive, asked=archive.layout in asked, module_id=module.id)
-    if news:
+        write_artifact(unit, artifacts, archive, asked=archive.layout in asked, module_id=module.id)
+    if is_news:
         data = {"module_id": module.id, "concern": concern.model_dump(), "ratio": ratio}
         unit.events.append(job, "module.ready", data, now)
 
 
-def attach(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+def write_layout(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies: Sequence[Latency]) -> None:
     """Write one more artifact of a module, and what it measured. Raises NotFound when the module is gone.
 
     What is there by now and holds more files (an order with more options was quicker) stays.
@@ -69,32 +72,34 @@ def attach(unit: Unit, job: JobRow, module_id: str, archive: Archive, latencies:
     module = unit.modules.lock(module_id)
     if module is None:
         raise NotFound(f"The module {module_id} was deleted meanwhile.", hint="Run its job again.")
-    there = unit.artifacts.of_modules([module.id])
-    if _has_all(there, archive):
+    artifacts = unit.artifacts.of_modules([module.id])
+    if _has_all(artifacts, archive):
         return
-    artifact = put(unit, there, archive, module_id=module.id)
-    module.facts = _with(module.facts, archive, latencies)
+    artifact = write_artifact(unit, artifacts, archive, module_id=module.id)
+    module.facts = _merge_latencies(module.facts, archive, latencies)
     data = {"module_id": module.id, "artifact_id": artifact.id, "layout": archive.layout}
     unit.events.append(job, "artifact.ready", data, unit.jobs.now())
 
 
-def attach_to_set(unit: Unit, job: JobRow, origin: str, archive: Archive, latencies: Sequence[Latency]) -> None:
+def write_class_set_layout(
+    unit: Unit, job: JobRow, origin: str, archive: Archive, latencies: Sequence[Latency]
+) -> None:
     """The same of the class set that the job `origin` has made."""
     made = unit.jobs.lock(origin, job.owner)
     if made is None or made.combination is None:
         raise NotFound(f"The job {origin} was deleted meanwhile.", hint="Combine its modules again.")
-    there = unit.artifacts.of_job(origin)
-    if _has_all(there, archive):
+    artifacts = unit.artifacts.of_job(origin)
+    if _has_all(artifacts, archive):
         return
-    artifact = put(unit, there, archive, job_id=origin)
-    made.combination = _with(made.combination, archive, latencies)
+    artifact = write_artifact(unit, artifacts, archive, job_id=origin)
+    made.combination = _merge_latencies(made.combination, archive, latencies)
     data = {"job_id": origin, "artifact_id": artifact.id, "layout": archive.layout}
     unit.events.append(job, "artifact.ready", data, unit.jobs.now())
 
 
-def put(
+def write_artifact(
     unit: Unit,
-    there: Iterable[ArtifactRow],
+    artifacts: Iterable[ArtifactRow],
     archive: Archive,
     *,
     asked: bool = True,
@@ -102,7 +107,7 @@ def put(
     job_id: str | None = None,
 ) -> ArtifactRow:
     """The artifact of a module or a job in the archive's layout: the one that is there, renewed, or a new one."""
-    artifact = next((known for known in there if known.layout == archive.layout), None)
+    artifact = next((known for known in artifacts if known.layout == archive.layout), None)
     if artifact is None:
         now = unit.jobs.now()
         artifact = ArtifactRow(id=new_id("art"), module_id=module_id, job_id=job_id, asked=asked, created_at=now)
@@ -114,23 +119,24 @@ def put(
 
 def keep_samples(unit: Unit, job: JobRow, key: str, file: Path, media_type: str) -> None:
     """Write the row that keeps a generated set of samples for as long as the job is there; it is shown to nobody."""
-    there = {artifact.layout: artifact for artifact in unit.artifacts.of_job(job.id)}
-    kept = there.get(SAMPLES) or ArtifactRow(id=new_id("art"), job_id=job.id, asked=False, created_at=unit.jobs.now())
+    artifacts = {artifact.layout: artifact for artifact in unit.artifacts.of_job(job.id)}
+    now = unit.jobs.now()
+    kept = artifacts.get(SAMPLES) or ArtifactRow(id=new_id("art"), job_id=job.id, asked=False, created_at=now)
     kept.layout, kept.media_type, kept.filename, kept.files = SAMPLES, media_type, file.name, []
     kept.key, kept.size_bytes, kept.sha256 = key, file.stat().st_size, sha256(stamp(file))
     unit.artifacts.add(kept)
 
 
-def _has_all(there: Iterable[ArtifactRow], archive: Archive) -> bool:
+def _has_all(artifacts: Iterable[ArtifactRow], archive: Archive) -> bool:
     """Whether there is more than the archive in its layout."""
-    found = {file.path for file in archive.files}
-    return any(known.layout == archive.layout and {file["path"] for file in known.files} > found for known in there)
+    paths = {file.path for file in archive.files}
+    return any(known.layout == archive.layout and {file["path"] for file in known.files} > paths for known in artifacts)
 
 
-def _with(facts: dict[str, Any], archive: Archive, latencies: Sequence[Latency]) -> dict[str, Any]:
+def _merge_latencies(facts: dict[str, Any], archive: Archive, latencies: Sequence[Latency]) -> dict[str, Any]:
     """What is told of something, with the times of one more layout."""
     others = [known for known in facts.get("latencies", []) if known["layout"] != archive.layout]
-    return facts | {"latencies": others + [found.model_dump(mode="json") for found in latencies]}
+    return facts | {"latencies": others + [latency.model_dump(mode="json") for latency in latencies]}
 
 
 def _describe(artifact: ArtifactRow, archive: Archive) -> None:
