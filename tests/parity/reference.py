@@ -21,7 +21,7 @@ from tests import shared
 from tests.parity.cut import SMALL, WHOLE
 from worker.compute.examples import Examples, TokenExamples
 from worker.families.anatomy import anatomy
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.statistics import Statistics
@@ -93,6 +93,6 @@ def masks_of(
     """Statistics and masks of any spec on any samples."""
     parts = anatomy(model())
     layers = select_layers(list(parts.shapes), asked.layers, parts.family)
-    evidence = gather(model(), asked, layers, shown, samples, parts)
+    evidence = EvidencePass(model(), asked, layers, shown, samples, parts).run()
     made = prune(model(), parts, evidence, asked, layers, list(samples))
     return evidence.statistics, {(concern, ratio): mask for concern, ratio, mask in made}
