@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 import microlith
 from microlith.cli import app
-from microlith.cli.facts import fact
+from microlith.cli.facts import look_up
 from microlith.cli.flags import FLAGS
 from microlith.cli.spec import read_spec
 from microlith.cli.template import template
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_spec_is_wrong_usage(service: SmallService, run: Run, 
 
 def test_every_flag_has_a_place_in_the_contract() -> None:
     for flag in FLAGS:
-        assert fact(flag.place).required in (True, False), flag.name
+        assert look_up(flag.dotted_name).required in (True, False), flag.name
 
 
 def test_the_help_of_submit_tells_the_contracts_choices_and_defaults(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
