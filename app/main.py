@@ -18,7 +18,7 @@ from app.services.readiness import Readiness
 from app.services.reaper import reaping
 from app.services.signing_out import SignedOut
 from app.settings import Settings
-from app.web import pages
+from app.web import failures, pages
 from microlith.contract import Problem
 
 
@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     pages.install(app)
     _document_problems(app)
-    app.add_middleware(Guards, settings=settings)
+    app.add_middleware(Guards, settings=settings, lead_to_sign_in=failures.lead_to_sign_in)
     return app
 
 

@@ -93,7 +93,7 @@ class Queue:
             send()
         except BROKER_FAULTS as error:
             self.silent_until = time.monotonic() + QUIET_SECONDS
-            log.warning("doorbell_silent", error=str(error))
+            log.warning("broker_unreachable", error=str(error))
 
 
 def _urgency(priority: int) -> int:

@@ -31,7 +31,7 @@ from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.report import score
 from worker.evaluation.runner import predict
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
 from worker.sampling.concern import draw_samples, rows_of
 from worker.sources.open_sources import Sources, open_sources
@@ -83,7 +83,7 @@ def opened(name: str) -> Opened:
     origin, labels = replace(Origin.of(sources.model), ref=name), sources.labels(spec.sampling.split)
     samples = {c.id: draw_samples(labels, c.id, len(origin.labels), spec.sampling) for c in sources.concerns}
     pool = sources.encode(spec.sampling.split, rows_of(samples))
-    evidence = gather(origin.model, spec, sources.layers, pool, samples, origin.anatomy)
+    evidence = EvidencePass(origin.model, spec, sources.layers, pool, samples, origin.anatomy).run()
     masks = prune(origin.model, origin.anatomy, evidence, spec, sources.layers, list(samples))
     concerns = {concern.id: concern for concern in sources.concerns}
     return Opened(sources, origin, {concerns[c].label: ModulePart(origin, concerns[c], mask) for c, _, mask in masks})

@@ -44,7 +44,7 @@ from worker.kinds.pack_modules import own_score
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
@@ -106,7 +106,7 @@ class Bench:
         samples = {c.id: draw_samples(labels, c.id, len(model.labels), spec.sampling) for c in self.sources.concerns}
         pool = self.sources.encode(spec.sampling.split, rows_of(samples))
         layers = select_layers(list(self.parts.shapes), spec.layers, model.family)
-        evidence = gather(model.model, spec, layers, pool, samples, self.parts)
+        evidence = EvidencePass(model.model, spec, layers, pool, samples, self.parts).run()
         concerns = range(len(model.labels)) if spec.concerns == "all" else [0]
         return prune(model.model, self.parts, evidence, spec, layers, list(concerns))
 

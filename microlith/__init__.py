@@ -9,8 +9,9 @@ with Client() as client:
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from microlith.version import __version__
 
 if TYPE_CHECKING:
     from microlith.client import AsyncClient, Client
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from microlith.masks import apply_mask
 
 __all__ = ["AsyncClient", "Client", "JobSpec", "__version__", "apply_mask", "push_to_hub"]
-
-__version__ = version("microlith")
 
 _HOMES = {
     "AsyncClient": "microlith.client",

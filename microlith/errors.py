@@ -30,12 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from microlith.contract import ErrorDetail, Job, Module, Problem
-
-if TYPE_CHECKING:
-    from microlith.masks.document import BaseModelFacts
 
 
 class MicrolithClientError(Exception):
@@ -250,16 +246,18 @@ class InvalidMask(MicrolithClientError):
 
 
 class WrongBase(MicrolithClientError):
-    """The base's tensors are not those the mask was made for; nothing was applied."""
+    """The base's tensors are not those the mask was made for; nothing was applied.
 
-    def __init__(self, name: str, wanted: BaseModelFacts, actual: str) -> None:
-        revision = f" at revision {wanted.revision}" if wanted.revision else ""
+    `base` says which model that was, for people; `wanted` and `actual` are sha256 digests of all tensors.
+    """
+
+    def __init__(self, name: str, base: str, wanted: str, actual: str) -> None:
         super().__init__(
-            f"{name} was made for another base: {wanted.ref}{revision} ({wanted.architecture}).\n"
-            f"  expected sha256 {wanted.sha256}\n  this base's     {actual}\n"
+            f"{name} was made for another base: {base}.\n"
+            f"  expected sha256 {wanted}\n  this base's     {actual}\n"
             "Name that model's folder, or open it with dtype=torch.float32 and unchanged weights."
         )
-        self.wanted = wanted.sha256
+        self.wanted = wanted
         self.actual = actual
 
 

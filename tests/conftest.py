@@ -19,6 +19,12 @@ from app.services.backend import Backend
 from app.settings import Settings
 from tests.emptied import empty_backend, settings_in
 from tests.servers import S3Server, broker_url, postgres_url, s3_store
+from tests.shared import check_required
+
+
+def pytest_configure() -> None:
+    check_required()
+
 
 hypothesis.settings.load_profile("ci")  # the same examples wherever it runs, and no limit to what one takes
 

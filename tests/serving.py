@@ -35,17 +35,22 @@ class Service:
 
 
 @contextmanager
-def running_service(**variables: str) -> Iterator[Service]:
-    """`microlith-server serve`, as a user starts it, ended as a user ends it; `variables` are its environment's."""
+def running_service(
+    *options: str, programs: Path | None = None, cwd: Path | None = None, **variables: str
+) -> Iterator[Service]:
+    """`microlith-server serve`, as a user starts it, ended as a user ends it; `variables` are its environment's.
+
+    It is started in the folder `cwd`. `programs` is the folder that it is installed in; by default this environment's.
+    """
     with scratch_folder() as folder:
         port = free_port()
-        program = str(Path(sys.executable).with_name("microlith-server"))
-        command = [program, "serve", "--port", str(port), "--data-dir", str(folder)]
+        program = str((programs or Path(sys.executable).parent) / "microlith-server")
+        command = [program, "serve", "--port", str(port), "--data-dir", str(folder), *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MICROLITH_")}
         environment |= {"MICROLITH_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {"MICROLITH_ALLOW_PATHS": os.pathsep.join(map(str, READABLE))} | variables
         with (folder / "serve.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=cwd)
         url = f"http://127.0.0.1:{port}"
         try:
             _wait_until_ready(url, process, folder / "serve.log")

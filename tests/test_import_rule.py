@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import grimp
 import pytest
 
 HEAVY = ("torch", "transformers", "datasets", "safetensors", "sklearn")
@@ -28,3 +29,13 @@ def test_the_client_needs_no_server_package() -> None:
     code = "import sys, microlith.cli; print([n for n in ('fastapi', 'sqlalchemy', 'celery') if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_no_modules_import_one_another_in_circles() -> None:
+    """Imports inside functions, and those for type checkers alone, count too."""
+    graph = grimp.build_graph("microlith", "app", "worker", cache_dir=None)
+    circles = {
+        frozenset({module} | (graph.find_upstream_modules(module) & graph.find_downstream_modules(module)))
+        for module in graph.modules
+    }
+    assert [sorted(circle) for circle in circles if len(circle) > 1] == []

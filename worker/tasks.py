@@ -79,7 +79,7 @@ def _may_work_on(backend: Backend) -> bool:
     try:
         backend.check_schema()
     except SchemaMismatch as error:
-        log.error("schema_mismatch", detail=error.detail)
+        log.error("schema_mismatched", detail=error.detail)
         if current_process().daemon:  # a child of the pool
             os.kill(os.getppid(), signal.SIGTERM)
         return False

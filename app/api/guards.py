@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
 from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import loopback_user
@@ -23,7 +24,6 @@ from app.api.wrong_keys import WrongKeys
 from app.domain.errors import ForeignPage, InvalidInput, MicrolithError, Unauthenticated
 from app.domain.ids import new_id
 from app.settings import Settings
-from app.web import failures
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes of an orchestrator, which has no key; they say nothing about anybody's work."""
@@ -47,10 +47,14 @@ REQUESTS = Histogram("microlith_http_request_seconds", "Time to answer, by route
 
 @dataclass(frozen=True)
 class Guards:
-    """An ASGI layer around the application."""
+    """An ASGI layer around the application.
+
+    `lead_to_sign_in` answers a person whose browser has no session, and is None for a program, which gets a problem.
+    """
 
     app: ASGIApp
     settings: Settings
+    lead_to_sign_in: Callable[[Request], Response | None] = lambda _: None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     pacing: Pacing = field(default_factory=Pacing)
 
@@ -71,11 +75,13 @@ class Guards:
                 return
             await self.app(scope, limited(receive, request.headers, self._most_bytes(scope)), watched.send)
         except MicrolithError as error:
-            lost = isinstance(error, Unauthenticated) and self.settings.secret
-            if lost and _has_good_host(request) and failures.wants_page(request):
-                await failures.to_sign_in(request)(scope, receive, watched.send)
-                return
-            await render(problem_of(error, request_id), _headers(error))(scope, receive, watched.send)
+            answer = self._sign_in(request, error) or render(problem_of(error, request_id), _headers(error))
+            await answer(scope, receive, watched.send)
+
+    def _sign_in(self, request: Request, error: MicrolithError) -> Response | None:
+        """The way to the key's page for a person who has shown none, where there is one to show."""
+        can_sign_in = isinstance(error, Unauthenticated) and self.settings.secret and _has_good_host(request)
+        return self.lead_to_sign_in(request) if can_sign_in else None
 
     def _most_bytes(self, scope: Scope) -> int:
         """Of a body; a file that is uploaded may be large, since it is never held in memory."""

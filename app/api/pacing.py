@@ -17,8 +17,11 @@ AT_A_TURN = 2
 REFUSED_AT_A_TURN = 6
 """A refusal costs a fraction of what it costs to begin."""
 
-PATIENCE_SECONDS = 0.6
+PATIENCE_SECONDS = 0.8
 """For all lines together. In its lane a request may wait as long again, and an answer takes its time."""
+
+NEVER_REFUSED = 64
+"""So many may always stand in line, however slow the machine is at the moment."""
 
 BEGINNING_SECONDS = 0.003
 """What one request keeps the event loop from the next, until that is known."""
@@ -60,7 +63,8 @@ class Pacing:
         while self._begun < AT_A_TURN and self._lines.call():
             self._begun += 1
         for _ in range(REFUSED_AT_A_TURN):
-            if len(self._lines) * self._seconds > PATIENCE_SECONDS:
+            waiting = len(self._lines)
+            if waiting > NEVER_REFUSED and waiting * self._seconds > PATIENCE_SECONDS:
                 self._lines.refuse_one(too_much())
         if self._begun:
             self._come_back()

@@ -113,7 +113,7 @@ async def _away(request: Request, error: Exception) -> JSONResponse:
     if full := _full(request, error):
         return _answer(request, full)
     said = str(error).partition("\n")[0]
-    log.warning("server_away", request_id=_request_id(request), path=request.url.path, error=said)
+    log.warning("dependency_unreachable", request_id=_request_id(request), path=request.url.path, error=said)
     why = "needs too long for this" if took_too_long(error) else "or the object store does not answer"
     away = Unavailable(f"The database {why}.", hint="Ask again shortly, or for less; nothing is lost.")
     return _answer(request, away)
@@ -167,7 +167,7 @@ def _full(request: Request, error: Exception) -> MicrolithError | None:
     """What to say where our own disk is at fault."""
     found = disk_fault(error, "The server")
     if found:
-        log.error("disk_fault", request_id=_request_id(request), path=request.url.path, error=str(error))
+        log.error("disk_write_failed", request_id=_request_id(request), path=request.url.path, error=str(error))
     return found
 
 

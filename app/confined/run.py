@@ -138,7 +138,7 @@ def _answer(said: bytes, reading: Reading) -> Any:
 
 def _explained(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
     """What a process that gave no answer means for who sent the files, unless our own disk has ended it."""
-    log.warning("reader_ended", module=reading.module, code=code, said=complaint)
+    log.warning("reader_failed", module=reading.module, code=code, said=complaint)
     limits = reading.limits
     memory = f"{limits.memory_bytes // 1_000_000:,} MB"
     if code is None:

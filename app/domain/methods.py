@@ -6,6 +6,8 @@
 | random | yes | yes | yes | all by lot |
 | heads | – | – | yes | – |
 
+Each method of `microlith.contract.methods` says so itself.
+
 Scopes are those of single weights; neurons and heads are compared within a block (`layer`) or over the model
 (`global`). With a scope N:M the ratio is N/M, and has to say so.
 """
@@ -21,23 +23,6 @@ from microlith.contract import JobSpec
 
 Part = Literal["weights", "neurons", "heads"]
 """What one step of a structure removes; a chain has two, `heads` first."""
-
-_CHAINS = ("heads+neurons", "heads+weights")
-_SCORED = ("weights", "neurons", *_CHAINS)
-STRUCTURES: Mapping[str, tuple[str, ...]] = {
-    "ci": _SCORED,
-    "wanda": _SCORED,
-    "magnitude": _SCORED,
-    "zscore": _SCORED,
-    "random": ("weights", "neurons", "heads", *_CHAINS),
-    "taylor": _SCORED,
-    "heads": ("heads",),
-}
-
-
-def structures_of(method_name: str) -> tuple[str, ...]:
-    """The structures that a method can remove."""
-    return STRUCTURES[method_name]
 
 
 def parts_of(structure: str) -> tuple[Part, ...]:
@@ -61,7 +46,7 @@ def scope_of(spec: JobSpec, part: Part) -> str:
     over the model. A scope of weights leaves the heads of a chain at theirs.
     """
     if part == "weights":
-        return spec.scope or ("layer" if spec.method.name == "magnitude" else "row")
+        return spec.scope or spec.method.weight_scope
     if spec.scope in ("layer", "global"):
         return spec.scope
     return "global" if part == "heads" else "layer"
@@ -84,11 +69,10 @@ def ratios_for(spec: JobSpec, part: Part, layers: Collection[str]) -> list[float
 
 def check_method(spec: JobSpec) -> None:
     """Raises InvalidInput, with the place and what to do, unless method, structure, scope, ratios and recovery fit."""
-    allowed = structures_of(spec.method.name)
-    if spec.structure not in allowed:
+    if spec.structure not in spec.method.structures:
         raise InvalidInput(
             f"Method `{spec.method.name}` does not score structure `{spec.structure}`.",
-            hint=f"It scores: {', '.join(allowed)}.",
+            hint=f"It scores: {', '.join(spec.method.structures)}.",
             pointer="/structure",
         )
     _check_scope(spec)
@@ -166,7 +150,7 @@ def _check_rules(spec: JobSpec) -> None:
 
 
 def _check_quantile(spec: JobSpec) -> None:
-    if spec.method.name != "zscore" or spec.method.rule != "quantile":
+    if not spec.method.cuts_at_bounds:
         return
     if "weights" not in parts_of(spec.structure) or spec.scope not in (None, "row") or spec.recovery == "ti":
         raise InvalidInput(

@@ -11,54 +11,21 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.domain.errors import InvalidInput, NotFound, SourceUnavailable
-from app.domain.methods import structures_of
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset, known_datasets
 from app.sources.confined_models import describe_model, known_models
 from app.sources.splits import ROLES
 from microlith.contract import (
-    CiMethod,
     DatasetInfo,
     DatasetSpec,
-    HeadsMethod,
     JobSpec,
-    MagnitudeMethod,
     MethodInfo,
     Methods,
     ModelInfo,
     OptionInfo,
-    RandomMethod,
-    TaylorMethod,
-    WandaMethod,
-    ZscoreMethod,
 )
 from microlith.contract.catalog import StructureInfo
-
-METHODS: dict[type[BaseModel], tuple[str, str]] = {
-    CiMethod: (
-        "Concern identification",
-        "The seed system's notebook (form `sine`) and its later code (form `alpha`).",
-    ),
-    WandaMethod: (
-        "Weights and activations",
-        "Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models (arXiv:2306.11695).",
-    ),
-    MagnitudeMethod: (
-        "Magnitude",
-        "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks (arXiv:1506.02626).",
-    ),
-    ZscoreMethod: ("z-score of the row", "The seed system's `norm distribution` pruning."),
-    RandomMethod: ("By lot", "The control of every pruning study."),
-    TaylorMethod: (
-        "First-order Taylor expansion",
-        "Molchanov et al. 2019, Importance Estimation for Neural Network Pruning (arXiv:1906.10771).",
-    ),
-    HeadsMethod: (
-        "Gradient times context",
-        "Michel et al. 2019, Are Sixteen Heads Really Better than One? (arXiv:1905.10650).",
-    ),
-}
-"""Title and source of each method; everything else is told by its model and by app.domain.methods."""
+from microlith.contract.methods import METHODS, ScoringMethod
 
 STRUCTURES = {
     "weights": "Single weights of the chosen layers: the lowest scores within each row, layer, model or N:M group are "
@@ -76,7 +43,7 @@ OPTIONS = tuple(name for name in JobSpec.model_fields if name not in ("model", "
 def methods() -> Methods:
     """Every method, structure and option with its schema, its default and a sentence."""
     return Methods(
-        methods=[_method(model, *facts) for model, facts in METHODS.items()],
+        methods=[_method(kind) for kind in METHODS.values()],
         structures=[StructureInfo(name=name, description=text) for name, text in STRUCTURES.items()],
         options=[_option(name) for name in OPTIONS],
     )
@@ -126,15 +93,15 @@ def _unseen(ref: str) -> NoReturn:
     raise SourceUnavailable(f"{ref} is fetched by the worker when a job needs it.", hint="Submit a job with it.")
 
 
-def _method(model: type[BaseModel], title: str, source: str) -> MethodInfo:
-    defaults = model().model_dump(mode="json")
+def _method(kind: type[ScoringMethod]) -> MethodInfo:
+    defaults = kind().model_dump(mode="json")
     return MethodInfo(
         name=defaults["name"],
-        title=title,
-        description=inspect.getdoc(model) or "",
-        source=source,
-        structures=list(structures_of(defaults["name"])),
-        json_schema=model.model_json_schema(),
+        title=kind.title,
+        description=inspect.getdoc(kind) or "",
+        source=kind.source,
+        structures=list(kind.structures),
+        json_schema=kind.model_json_schema(),
         defaults=defaults,
     )
 

@@ -34,4 +34,4 @@ def _delete(backend: Backend, key: str) -> None:
     try:
         backend.objects.delete(key)
     except OSError as error:
-        log.warning("object_left_behind", key=key, error=str(error))
+        log.warning("object_delete_failed", key=key, error=str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.domain.budgets import KEPT_BYTES, TOKEN_BUDGET
 from app.domain.layouts import share_of_base
 from microlith.contract import DatasetInfo, JobSpec, ModelInfo
 from microlith.contract.job import Estimate
@@ -25,23 +26,17 @@ ROW, STORED = 400, 30
 ANSWER = 16
 """Bytes of one class of one example: float32, and what measures make of all of them at once."""
 
-POSITIONS, LIVE = 2048, 16
-"""Positions of a batch, and how many tensors of a layer's width, some of them float64, live at the same time."""
+LIVE = 16
+"""How many tensors of a layer's width, some of them float64, live at the same time."""
 
 SUM = 8
-
-KEPT = 128 * MB
-"""What is kept, at most, of padded inputs for the concerns that name the same, first to calibrate, then to compare.
-
-What modules share of the splits' texts lies on the worker's disk, up to 1 GB for each split.
-"""
 
 UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
 """Of a job whose sources only the worker can fetch."""
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedWork:
     """A job whose sources are known; `layers` are those that lose something, `concerns` how many there are."""
 
     spec: JobSpec
@@ -72,15 +67,17 @@ class Work:
             700 MB                                                  the program itself
           + 4 · 4 · parameters                                      weights
           + 400 · rows + 30 · bytes of the data's files             texts and tokens
-          + 2048 · widest layer · 4 · 16                            activations of a batch or one long text, on a CPU
+          + TOKEN_BUDGET · widest layer · 4 · 16                    activations of a batch or one long text, on a CPU
           + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
           + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
           + 16 · evaluated examples · classes                       answers
-          + 128 MB                                                  where pads are included: what concerns share
+          + KEPT_BYTES                                              where pads are included: what concerns share
 
         One that has served other jobs may still hold up to 300 MB of theirs: at 1 GB it is replaced. The clean process
         that opens modules again takes the first two lines once more, beside it. What one concern needs for a moment
-        (similarity, the second moments of a refit) fits into the share of the activations.
+        (similarity, the second moments of a refit) fits into the share of the activations. On a GPU activations lie in
+        its own memory, however large its batches are. What modules share of the splits' texts lies on the disk, up to
+        FILED_BYTES for each split.
         """
         shapes = {layer.name: layer.shape for layer in self.model.layers}
         chosen = [shapes[name] for name in self.layers]
@@ -91,11 +88,11 @@ class Work:
             + WEIGHT_COPIES * 4 * (self.model.parameters or 0)
             + ROW * sum(split.rows for split in self.dataset.splits.values())
             + STORED * (self.dataset.size_bytes or 0)
-            + max(POSITIONS, self.model.max_length or 0) * widest * 4 * LIVE
+            + max(TOKEN_BUDGET, self.model.max_length or 0) * widest * 4 * LIVE
             + SUM * self.concerns * sum(inputs for _, inputs in chosen) * 5 * 2
             + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
             + ANSWER * self.evaluated * len(self.model.labels)
-            + (KEPT if self.spec.calibration.pads == "include" else 0)
+            + (KEPT_BYTES if self.spec.calibration.pads == "include" else 0)
         )
 
     @property

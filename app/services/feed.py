@@ -23,7 +23,7 @@ log = structlog.get_logger()
 RETRY_SECONDS = 1.0
 
 
-class Feed:
+class JobFeed:
     """The listener and the bells it rings."""
 
     def __init__(self, database_url: str) -> None:
@@ -63,7 +63,7 @@ class Feed:
                     async for notice in connection.notifies():
                         self._ring(notice.payload)
             except (psycopg.Error, OSError) as error:
-                log.warning("feed_interrupted", error=str(error))
+                log.warning("feed_disconnected", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _ring(self, job_id: str) -> None:

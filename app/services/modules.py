@@ -14,7 +14,7 @@ from microlith.contract import BaseResult, Combination, Comparison, Module, Othe
 
 
 @dataclass(frozen=True)
-class Modules:
+class ReadyModules:
     """Modules of one caller, inside one unit of work."""
 
     unit: Unit
@@ -34,11 +34,11 @@ class Modules:
 
     def jobs_of(self, module_ids: Sequence[str]) -> set[str]:
         """The jobs that these modules are of. Raises NotFound where one is not there."""
-        found = self.unit.modules.jobs_of(module_ids, self.owner)
-        missing = [module_id for module_id in module_ids if module_id not in found]
+        jobs = self.unit.modules.jobs_of(module_ids, self.owner)
+        missing = [module_id for module_id in module_ids if module_id not in jobs]
         if missing:
             raise _no_module(missing[0])
-        return set(found.values())
+        return set(jobs.values())
 
     def results(self, job_id: str) -> Results:
         """The base, every module that is ready, and how the two compare at each ratio."""
@@ -63,7 +63,11 @@ class Modules:
 
     def _show(self, job_id: str, rows: Sequence[ModuleRow]) -> list[Module]:
         """Modules of one job as they travel."""
-        class_f1 = self.unit.modules.class_f1(job_id) if rows else {}
+        if not rows:
+            return []
+        class_f1 = self.unit.modules.class_f1(
+            job_id, ratios={row.ratio for row in rows}, classes={row.concern_id for row in rows}
+        )
         stored: dict[str, list[ArtifactRow]] = {row.id: [] for row in rows}
         for artifact in self.unit.artifacts.of_modules(stored):
             if artifact.asked and artifact.module_id:
@@ -80,7 +84,7 @@ class Modules:
         ]
 
 
-def _others_own(row: ModuleRow, class_f1: dict[int, list[float]]) -> float | None:
+def _others_own(row: ModuleRow, class_f1: dict[int, dict[int, float]]) -> float | None:
     """Mean F1 on this row's class over the job's other modules at the same ratio, whose scores by class these are."""
     scores = [f1[row.concern_id] for concern_id, f1 in class_f1.items() if concern_id != row.concern_id]
     return fmean(scores) if scores else None

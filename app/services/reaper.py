@@ -61,7 +61,7 @@ def _each(job_ids: Iterable[str], rescue: Callable[[Backend, str], None], backen
         except DATABASE_AWAY:
             raise
         except Exception:  # whatever is wrong with this one
-            log.exception("job_not_rescued", job_id=job_id)
+            log.exception("job_recovery_failed", job_id=job_id)
 
 
 def _ring_again(backend: Backend) -> None:
@@ -73,7 +73,7 @@ def _ring_again(backend: Backend) -> None:
         for kind in QUEUES:
             _ring_for(backend, kind)
     except BROKER_FAULTS as error:
-        log.warning("broker_away", error=str(error))
+        log.warning("broker_unreachable", error=str(error))
 
 
 def _ring_for(backend: Backend, kind: Kind) -> None:
@@ -110,7 +110,7 @@ async def _rounds(backend: Backend, over: asyncio.Event) -> None:
             blind_until = time.monotonic() + backend.settings.lease_seconds
             log.warning("reaper_interrupted", error=str(error).splitlines()[0])
         except Exception:  # the next round is made in any case: nobody else would miss it
-            log.exception("reaper_stumbled")
+            log.exception("reaper_failed")
         await _rest(over, backend.settings.reaper_seconds)
 
 
@@ -121,7 +121,7 @@ async def _sweeps(backend: Backend, over: asyncio.Event) -> None:
         except (SQLAlchemyError, OSError) as error:
             log.warning("sweep_interrupted", error=str(error).splitlines()[0])
         except Exception:
-            log.exception("sweeper_stumbled")
+            log.exception("sweep_failed")
         await _rest(over, backend.settings.sweep_hours * 3600)
 
 

@@ -29,12 +29,14 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _shown(cast(Handler, handler)))
 
 
-def to_sign_in(request: Request) -> Response:
-    """Where a caller without a key goes, to come back to the page that was asked for."""
-    place = "/sign-in" if request.scope["path"] == "/" else f"/sign-in?next={quote(request.scope['path'])}"
+def lead_to_sign_in(request: Request) -> Response | None:
+    """Where a person without a session goes, to come back to the page that was asked for; None for a program."""
+    if not wants_page(request):
+        return None
+    address = "/sign-in" if request.scope["path"] == "/" else f"/sign-in?next={quote(request.scope['path'])}"
     if "hx-request" in request.headers:
-        return Response(status_code=204, headers={"HX-Redirect": place})
-    return RedirectResponse(place, 303)
+        return Response(status_code=204, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)
 
 
 def error_page(request: Request, problem: Problem) -> Response:

@@ -21,7 +21,7 @@ from worker.compute.batches import budget_on, run_batches, unwatched
 from worker.families.anatomy import anatomy
 from worker.kinds.draw_samples import draw
 from worker.kinds.measure import Bench, Measures
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
@@ -66,7 +66,7 @@ def decided(spec: JobSpec, sources: Sources, outcome: Outcome) -> list[tuple[int
     with tempfile.TemporaryDirectory() as scratch, outcome.phase("sampling"):
         drawn = draw(spec, sources, FolderStore(Path(scratch)), Path(scratch), unwatched)
     with outcome.phase("scoring"):
-        evidence = gather(model, spec, sources.layers, drawn.pool, drawn.samples, parts)
+        evidence = EvidencePass(model, spec, sources.layers, drawn.pool, drawn.samples, parts).run()
     with outcome.phase("pruning"):
         return list(prune(model, parts, evidence, spec, sources.layers, [c.id for c in sources.concerns]))
 

@@ -1,4 +1,4 @@
-"""Tables made of the code: options from their JSON Schema, settings, errors, methods and exit codes."""
+"""Tables made of the code: options from their JSON Schema, settings, errors, log events, methods and exit codes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from app.domain import errors as domain
+from app.domain.log_events import LOG_EVENTS
 from app.services import catalog
 from app.settings import Settings
 from microlith.cli.outcome import EXIT_CODES
@@ -59,6 +60,12 @@ def every_error() -> list[type[domain.MicrolithError]]:
     """The classes of the error tree, in the order they are written."""
     found = [cls for _, cls in inspect.getmembers(domain, inspect.isclass) if issubclass(cls, domain.MicrolithError)]
     return sorted(found, key=lambda cls: inspect.getsourcelines(cls)[1])
+
+
+def log_events() -> str:
+    """Every line that the service and its workers may write to their logs."""
+    rows = [(f"`{name}`", event.level, event.when, event.todo) for name, event in LOG_EVENTS.items()]
+    return table(("event", "level", "when", "what to do"), rows)
 
 
 def exit_codes() -> str:

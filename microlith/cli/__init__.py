@@ -5,8 +5,8 @@ command.py    how a function becomes a command; the options that all share
 session.py    the server, the two outputs, and how a thing is printed
 outcome.py    errors to messages and exit codes
 jobs.py       submit, watch, list, show, results, compare, cancel, retry, repair, delete
-flags.py      the flags of submit, told as data
-facts.py      what the contract says of each place of a spec
+flags.py      the flags of submit, as data
+facts.py      what the contract says of each field of a spec
 spec.py       a job's specification from flags and files
 template.py   init: a commented specification
 modules.py    list, show, download, try, push, export, combine, apply
@@ -24,10 +24,10 @@ import typer
 import microlith
 from microlith.cli import catalog, jobs, modules
 from microlith.cli.choices import recent_jobs
-from microlith.cli.command import AsJson, Key, Url, command, remember
+from microlith.cli.command import JsonOption, KeyOption, UrlOption, command, remember
 from microlith.cli.doctor import doctor
 from microlith.cli.outcome import Root, table_of_exit_codes
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 from microlith.cli.template import init
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ app = typer.Typer(
 
 
 def show(
-    session: Session,
+    session: CliSession,
     name: Annotated[
         str, typer.Argument(metavar="ID", help="job_…, mod_…, mdl_… or dst_….", autocompletion=recent_jobs)
     ],
@@ -65,8 +65,8 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel="Everything")
 app.add_typer(modules.app, name="modules", rich_help_panel="Everything")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"microlith {microlith.__version__}")
         raise typer.Exit
 
@@ -74,11 +74,11 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    url: Url = None,
-    key: Key = None,
-    as_json: AsJson = False,
-    _said: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it and stop.")
     ] = False,
 ) -> None:
     """Break a fine-tuned transformer classifier into small modules, one per concern.

@@ -7,56 +7,60 @@ from typing import Annotated
 
 import typer
 
-from microlith.cli.command import AsJson, Key, Url, command, remember
-from microlith.cli.session import Session, err
+from microlith.cli.command import JsonOption, KeyOption, UrlOption, command, remember
+from microlith.cli.session import CliSession, err
 from microlith.display import details, tables
 from microlith.display.transfer import transfer
 
-Ref = Annotated[str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")]
-Place = Annotated[str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one; for data also a file.")]
-Column = typer.Option(metavar="NAME", help="Where it has no usual name.")
+RefArgument = Annotated[
+    str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")
+]
+PathArgument = Annotated[
+    str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one; for data also a file.")
+]
+ColumnOption = typer.Option(metavar="NAME", help="Where it has no usual name.")
 
 
-def list_models(session: Session) -> None:
+def list_models(session: CliSession) -> None:
     """Your registered models, and those that come with the server."""
     with session.connect() as client:
-        found = list(client.models())
-    session.show(tables.models(found), found)
+        listed = list(client.models())
+    session.show(tables.models(listed), listed)
 
 
-def show_model(session: Session, ref: Ref) -> None:
+def show_model(session: CliSession, ref: RefArgument) -> None:
     """A model's labels and layers."""
     with session.connect() as client:
         model = client.model(ref)
     session.show(details.model(model), model)
 
 
-def upload_model(session: Session, place: Place) -> None:
+def upload_model(session: CliSession, path: PathArgument) -> None:
     """Bring a fine-tuned model to the server: config, safetensors and tokenizer, as save_pretrained writes them.
 
     microlith models upload ./my-model
     """
-    with session.connect() as client, transfer(Path(place).name, err()) as hear:
-        model = client.upload_model(place, hear)
+    with session.connect() as client, transfer(Path(path).name, err()) as hear:
+        model = client.upload_model(path, hear)
     session.show(details.model(model), model)
     session.remark(f"Name it in a job: --model {model.id}")
 
 
-def delete_model(session: Session, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def delete_model(session: CliSession, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Forget a model you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_model(model)
     session.say(f"{model} is gone.", {"id": model, "deleted": True})
 
 
-def list_datasets(session: Session) -> None:
+def list_datasets(session: CliSession) -> None:
     """Your registered datasets, and those that come with the server."""
     with session.connect() as client:
-        found = list(client.datasets())
-    session.show(tables.datasets(found), found)
+        listed = list(client.datasets())
+    session.show(tables.datasets(listed), listed)
 
 
-def show_dataset(session: Session, ref: Ref) -> None:
+def show_dataset(session: CliSession, ref: RefArgument) -> None:
     """A dataset's columns, splits and label counts."""
     with session.connect() as client:
         dataset = client.dataset(ref)
@@ -64,24 +68,24 @@ def show_dataset(session: Session, ref: Ref) -> None:
 
 
 def upload_dataset(
-    session: Session,
-    place: Place,
-    text_column: Annotated[str | None, Column] = None,
-    image_column: Annotated[str | None, Column] = None,
-    label_column: Annotated[str | None, Column] = None,
+    session: CliSession,
+    path: PathArgument,
+    text_column: Annotated[str | None, ColumnOption] = None,
+    image_column: Annotated[str | None, ColumnOption] = None,
+    label_column: Annotated[str | None, ColumnOption] = None,
 ) -> None:
     """Bring data to the server: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
     columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
-    with session.connect() as client, transfer(Path(place).name, err()) as hear:
-        dataset = client.upload_dataset(place, hear, **columns)
+    with session.connect() as client, transfer(Path(path).name, err()) as hear:
+        dataset = client.upload_dataset(path, hear, **columns)
     session.show(details.dataset(dataset), dataset)
     session.remark(f"Name it in a job: --dataset {dataset.id}")
 
 
-def delete_dataset(session: Session, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def delete_dataset(session: CliSession, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Forget a dataset you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_dataset(dataset)
@@ -89,23 +93,25 @@ def delete_dataset(session: Session, dataset: Annotated[str, typer.Argument(meta
 
 
 @command
-def methods(session: Session) -> None:
+def methods(session: CliSession) -> None:
     """Everything a job can be told: methods, structures, options and their defaults."""
     with session.connect() as client:
-        known = client.methods()
-    session.show(tables.methods(known), known)
+        offered = client.methods()
+    session.show(tables.methods(offered), offered)
 
 
 models_listed, datasets_listed = command(list_models), command(list_datasets)
 
 
-def _models(context: typer.Context, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+def _models(context: typer.Context, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
     remember(context, url, key, as_json)
     if context.invoked_subcommand is None:
         list_models(context.obj)
 
 
-def _datasets(context: typer.Context, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+def _datasets(
+    context: typer.Context, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
+) -> None:
     remember(context, url, key, as_json)
     if context.invoked_subcommand is None:
         list_datasets(context.obj)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 from microlith.client import Retry
-from microlith.contract import Job, Kind, State
+from microlith.contract import Kind, State
 from microlith.display import numbers
 from microlith.errors import MicrolithClientError
 
@@ -20,20 +20,22 @@ PATIENCE = 1.5
 
 def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The newest jobs, each with its state and model, as completions."""
-    session = context.find_object(Session) or Session()
+    session = context.find_object(CliSession) or CliSession()
     try:
         with session.connect(timeout=PATIENCE, retry=Retry(attempts=1)) as client:
             newest = list(itertools.islice(client.jobs(page=OFFERED), OFFERED))
     except MicrolithClientError:
         return []
-    return [(job.id, _told(job)) for job in newest if job.id.startswith(incomplete)]
+    return [
+        (job.id, f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}")
+        for job in newest
+        if job.id.startswith(incomplete)
+    ]
 
 
-def _told(job: Job) -> str:
-    return f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}"
-
-
-JobId = Annotated[str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)]
-ModuleId = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
-StateName = Annotated[State | None, typer.Option(help="Only jobs in this state.")]
-KindName = Annotated[Kind | None, typer.Option(help="Only jobs of this kind; tries are listed by it alone.")]
+JobArgument = Annotated[
+    str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)
+]
+ModuleArgument = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
+StateOption = Annotated[State | None, typer.Option(help="Only jobs in this state.")]
+KindOption = Annotated[Kind | None, typer.Option(help="Only jobs of this kind; tries are listed by it alone.")]

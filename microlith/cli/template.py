@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from microlith.cli.facts import Fact, describe
-from microlith.cli.session import Session
+from microlith.cli.session import CliSession
 from microlith.contract import JobSpec
 from microlith.errors import TargetOccupied
 
@@ -26,16 +26,16 @@ HEAD = """\
 """
 WIDTH = 116
 
-Model = Annotated[str, typer.Option("--model", metavar="REF", help="Written into the file.")]
-Dataset = Annotated[str, typer.Option("--dataset", metavar="REF", help="Written into the file.")]
-Target = Annotated[Path, typer.Argument(metavar="FILE", help="What to write; - prints it.")]
+ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Written into the file.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="REF", help="Written into the file.")]
+TargetArgument = Annotated[Path, typer.Argument(metavar="FILE", help="What to write; - prints it.")]
 
 
 def init(
-    session: Session,
-    target: Target = Path("microlith.yaml"),
-    model: Model = "demo:bert-tiny-wordnet",
-    dataset: Dataset = "demo:wordnet-supersense",
+    session: CliSession,
+    target: TargetArgument = Path("microlith.yaml"),
+    model: ModelOption = "demo:bert-tiny-wordnet",
+    dataset: DatasetOption = "demo:wordnet-supersense",
 ) -> None:
     """Write a commented spec with every option and its default, to be changed and submitted.
 
@@ -70,10 +70,10 @@ def _commented(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _setting(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
-    told = describe(field)
+    fact = describe(field)
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if not isinstance(default, BaseModel):
-        yield f"{indent}{name}: {_flow(told.default)}"
+        yield f"{indent}{name}: {_flow(fact.default)}"
         return
     yield f"{indent}{name}:"
     for inner_name, inner in type(default).model_fields.items():
@@ -81,9 +81,9 @@ def _setting(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
         yield from _setting(inner_name, inner, f"{indent}  ")
 
 
-def _comment(told: Fact, indent: str) -> list[str]:
+def _comment(fact: Fact, indent: str) -> list[str]:
     """The sentence of a field, as wide as an editor."""
-    return textwrap.wrap(told.with_choices, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    return textwrap.wrap(fact.with_choices, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
 
 def _flow(value: Any) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
-from microlith.client.answers import path_of, read
 from microlith.client.catalog import CatalogCalls
 from microlith.client.connection import Connection, OpenTransport
 from microlith.client.handles import AsyncJobHandle
-from microlith.client.jobs import LONGEST_WAIT, JobCalls
 from microlith.client.modules import ModuleCalls
 from microlith.client.options import Dataset, Source, SpecOptions, spec_of
 from microlith.client.own_server import token_for
 from microlith.client.retry import Retry
 from microlith.client.transport import Suspending
-from microlith.contract import Job, Module, Prediction
-from microlith.errors import JobFailed, UnexpectedAnswer
+from microlith.errors import UnexpectedAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
+class AsyncClient(ModuleCalls, CatalogCalls):
     """A connection to one server, for asyncio. Its calls, and what they promise, are those of Client.
 
     async with AsyncClient() as client:
@@ -55,29 +51,13 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
         Model and dataset are references, or a Path of this machine, which is uploaded first (the same content once
         only). Options are those of JobSpec; a method may be named alone: `method="wanda"`.
         """
-        job = await self.submit(spec_of(await self._model_ref(model), await self._dataset_ref(dataset), options))
-        return AsyncJobHandle(self, job)
+        model_ref = (await self.upload_model(model)).id if isinstance(model, Path) else model
+        dataset_ref = (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
+        return AsyncJobHandle(self, await self.submit(spec_of(model_ref, dataset_ref, options)))
 
     async def attach(self, job_id: str) -> AsyncJobHandle:
         """A job that was asked for before."""
         return AsyncJobHandle(self, await self.job(job_id))
-
-    async def predict(self, module: Module | str, texts: Sequence[str]) -> Prediction:
-        """What a module, and its base, make of texts. Raises JobFailed when the job that asks them does."""
-        path = path_of("modules", module if isinstance(module, str) else module.id, "predictions")
-        headers, timeout = {"Prefer": f"wait={LONGEST_WAIT}"}, self._server.timeout + LONGEST_WAIT
-        asked = await self._server.send("POST", path, json={"inputs": [*texts]}, headers=headers, timeout=timeout)
-        job = read(Job, asked)
-        job = job if job.finished else await self.wait(job.id, check=False)
-        if job.prediction is None:
-            raise JobFailed(job)
-        return job.prediction
-
-    async def _model_ref(self, model: Source) -> str:
-        return (await self.upload_model(model)).id if isinstance(model, Path) else model
-
-    async def _dataset_ref(self, dataset: Dataset) -> Any:
-        return (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,8 +82,9 @@ class AsyncClient(JobCalls, ModuleCalls, CatalogCalls):
 
     async def readiness(self) -> dict[str, str]:
         """`ok`, or what is wrong, for each part that the server needs; without the key, for all of them as one."""
-        told = await self._facts("/readyz", "status", also=503)
-        parts: dict[str, str] = told.get("checks") or {"all": "ok" if told["status"] == "ready" else told["status"]}
+        answer = await self._facts("/readyz", "status", also=503)
+        whole = "ok" if answer["status"] == "ready" else answer["status"]
+        parts: dict[str, str] = answer.get("checks") or {"all": whole}
         return parts
 
     async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:

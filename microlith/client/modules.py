@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from microlith.client.answers import path_of, read
 from microlith.client.archive import fetch_archive, fetch_module
-from microlith.client.calls import Calls
 from microlith.client.download import OnBytes, fetch, file_for, layout_of, module_name
-from microlith.contract import Artifact, CombineSpec, Job, Module
+from microlith.client.jobs import LONGEST_WAIT, JobCalls
+from microlith.contract import Artifact, CombineSpec, Job, Module, Prediction
+from microlith.errors import JobFailed
 
 
-class ModuleCalls(Calls):
-    """Calls about modules and their files."""
+class ModuleCalls(JobCalls):
+    """Calls about modules and their files, beside those about the jobs that make and ask them."""
 
     async def modules(self, job_id: str) -> list[Module]:
         """The job's modules so far."""
@@ -23,6 +24,17 @@ class ModuleCalls(Calls):
     async def module(self, module_id: str) -> Module:
         """A module by its id."""
         return await self._get(Module, path_of("modules", module_id))
+
+    async def predict(self, module: Module | str, texts: Sequence[str]) -> Prediction:
+        """What a module, and its base, make of texts. Raises JobFailed when the job that asks them does."""
+        path = path_of("modules", module if isinstance(module, str) else module.id, "predictions")
+        headers, timeout = {"Prefer": f"wait={LONGEST_WAIT}"}, self._server.timeout + LONGEST_WAIT
+        answer = await self._server.send("POST", path, json={"inputs": [*texts]}, headers=headers, timeout=timeout)
+        job = read(Job, answer)
+        job = job if job.finished else await self.wait(job.id, check=False)
+        if job.prediction is None:
+            raise JobFailed(job)
+        return job.prediction
 
     async def order_layout(self, module_id: str, layout: str, *, int8: bool = False) -> Job:
         """Have one more layout of a module made; the job that does it, or has done it. Wait for it, then download.
@@ -35,8 +47,8 @@ class ModuleCalls(Calls):
 
     async def combine(self, spec: CombineSpec | Mapping[str, Any]) -> Job:
         """Have one classifier made of several modules; wait for the job, then download its `artifacts`."""
-        wanted = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
-        body = wanted.model_dump(mode="json")
+        checked = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
+        body = checked.model_dump(mode="json")
         return read(Job, await self._server.send("POST", "/v1/modules:combine", json=body))
 
     async def artifact(self, artifact_id: str) -> Artifact:
@@ -50,8 +62,8 @@ class ModuleCalls(Calls):
         the artifact's; otherwise DigestMismatch is raised and nothing is left. `on_bytes(done, total)` hears how far
         it is.
         """
-        known = await self.artifact(artifact) if isinstance(artifact, str) else artifact
-        return await fetch(self._server, known, file_for(known, to), on_bytes)
+        facts = await self.artifact(artifact) if isinstance(artifact, str) else artifact
+        return await fetch(self._server, facts, file_for(facts, to), on_bytes)
 
     async def download_module(
         self,
@@ -66,8 +78,8 @@ class ModuleCalls(Calls):
 
         With `unpack=False` it stays the archive it travels as. What is already there, whole, is not fetched again.
         """
-        known = await self.module(module) if isinstance(module, str) else module
-        target = Path(folder) / module_name(known, layout)
+        facts = await self.module(module) if isinstance(module, str) else module
+        target = Path(folder) / module_name(facts, layout)
         target.parent.mkdir(parents=True, exist_ok=True)
-        bring = fetch_module if unpack else fetch_archive
-        return await bring(self._server, layout_of(known, layout), target, on_bytes)
+        fetch_to = fetch_module if unpack else fetch_archive
+        return await fetch_to(self._server, layout_of(facts, layout), target, on_bytes)

@@ -16,25 +16,25 @@ Source: TypeAlias = str | Path
 Dataset: TypeAlias = Source | DatasetSpec | Mapping[str, Any]
 """A source, or a reference with columns and splits."""
 
-Part: TypeAlias = Mapping[str, Any]
+SpecPart: TypeAlias = Mapping[str, Any]
 
 
 class SpecOptions(TypedDict, total=False):
     """JobSpec's optional fields; what is left out has the server's default."""
 
     concerns: str | Sequence[str | int]
-    method: str | Part | BaseModel
+    method: str | SpecPart | BaseModel
     structure: str
     scope: str | None
     ratio: float | Sequence[float]
-    ratio_rules: Sequence[RatioRule | Part]
+    ratio_rules: Sequence[RatioRule | SpecPart]
     recovery: str
     head: str
-    layers: LayerPatterns | Part | None
-    sampling: Sampling | Part
-    calibration: Calibration | Part
-    evaluation: Evaluation | Part
-    export: Export | Part
+    layers: LayerPatterns | SpecPart | None
+    sampling: Sampling | SpecPart
+    calibration: Calibration | SpecPart
+    evaluation: Evaluation | SpecPart
+    export: Export | SpecPart
     priority: str
     workers: int
     deadline_seconds: int | None

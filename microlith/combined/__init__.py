@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microlith.client.archive import SUMS
-from microlith.client.download import sha256_of
 from microlith.combined import runner
 from microlith.combined.runner import Combined
 from microlith.errors import InvalidCombination
+from microlith.unpacking import SUMS, sha256_of
 
 __all__ = ["Combined", "load"]
 

@@ -132,12 +132,6 @@ class Job(Answer):
         """Whether the state is terminal."""
         return self.state in TERMINAL_STATES
 
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        from microlith.display import notebook_html
-
-        return notebook_html.job(self)
-
 
 class PlannedModule(Answer):
     """A module the job would make."""

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
 from microlith.contract.base import Request
 from microlith.contract.references import Fraction, Pattern
 
+Structure = Literal["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
+Scope = Annotated[str, StringConstraints(pattern=r"^(row|layer|global|[1-9]\d?:[1-9]\d?)$")]
 
-class CiMethod(Request):
+
+class ScoringMethod(Request):
+    """A method's options are its fields, its description is its docstring; what else there is to say stands here."""
+
+    title: ClassVar[str]
+    source: ClassVar[str]
+    structures: ClassVar[tuple[Structure, ...]] = ("weights", "neurons", "heads+neurons", "heads+weights")
+    """What it can score. The heads of a chain are ranked as method `heads` does."""
+    weight_scope: ClassVar[Literal["row", "layer"]] = "row"
+    """Among which weights the lowest are found, unless the spec says otherwise."""
+
+    @property
+    def cuts_at_bounds(self) -> bool:
+        """Whether rows of weights are cut at fixed scores, so that the achieved ratio is only about the asked one."""
+        return False
+
+
+class CiMethod(ScoringMethod):
     """Concern identification: a weight matters as its input reacts to the concern and sets it apart from the rest."""
 
+    title = "Concern identification"
+    source = "The seed system's notebook (form `sine`) and its later code (form `alpha`)."
     name: Literal["ci"] = "ci"
     form: Literal["sine", "alpha"] = Field(
         "sine", description="How the two norms are joined: `sine` widens p by sin·(p+n)/√(p²+n²), `alpha` adds α·n."
@@ -24,9 +46,11 @@ class CiMethod(Request):
     )
 
 
-class WandaMethod(Request):
+class WandaMethod(ScoringMethod):
     """Weights times the norm of their inputs: cheap and strong, the baseline to beat."""
 
+    title = "Weights and activations"
+    source = "Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models (arXiv:2306.11695)."
     name: Literal["wanda"] = "wanda"
     samples: Literal["concern", "all"] = Field(
         "concern",
@@ -34,15 +58,20 @@ class WandaMethod(Request):
     )
 
 
-class MagnitudeMethod(Request):
+class MagnitudeMethod(ScoringMethod):
     """The smallest weights go, whatever the data: the same mask for every concern."""
 
+    title = "Magnitude"
+    source = "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks (arXiv:1506.02626)."
+    weight_scope = "layer"
     name: Literal["magnitude"] = "magnitude"
 
 
-class ZscoreMethod(Request):
+class ZscoreMethod(ScoringMethod):
     """Weights closest to the mean of their row go, in units of its standard deviation; no data is used."""
 
+    title = "z-score of the row"
+    source = "The seed system's `norm distribution` pruning."
     name: Literal["zscore"] = "zscore"
     rule: Literal["rank", "quantile"] = Field(
         "rank",
@@ -50,22 +79,35 @@ class ZscoreMethod(Request):
         "the seed system does, so that the achieved ratio is only about the asked one.",
     )
 
+    @property
+    def cuts_at_bounds(self) -> bool:
+        """Rule `quantile` does."""
+        return self.rule == "quantile"
 
-class RandomMethod(Request):
+
+class RandomMethod(ScoringMethod):
     """A control: units go by lot, drawn by the sampling seed, the concern and the layer."""
 
+    title = "By lot"
+    source = "The control of every pruning study."
+    structures = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
     name: Literal["random"] = "random"
 
 
-class TaylorMethod(Request):
+class TaylorMethod(ScoringMethod):
     """First-order effect on the loss: |weight × gradient| over the concern's samples, from one backward pass."""
 
+    title = "First-order Taylor expansion"
+    source = "Molchanov et al. 2019, Importance Estimation for Neural Network Pruning (arXiv:1906.10771)."
     name: Literal["taylor"] = "taylor"
 
 
-class HeadsMethod(Request):
+class HeadsMethod(ScoringMethod):
     """Attention heads by |gradient × context| over the concern's samples; for structure `heads`."""
 
+    title = "Gradient times context"
+    source = "Michel et al. 2019, Are Sixteen Heads Really Better than One? (arXiv:1905.10650)."
+    structures = ("heads",)
     name: Literal["heads"] = "heads"
 
 
@@ -74,8 +116,10 @@ Method = Annotated[
     Field(discriminator="name"),
 ]
 
-Structure = Literal["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
-Scope = Annotated[str, StringConstraints(pattern=r"^(row|layer|global|[1-9]\d?:[1-9]\d?)$")]
+METHODS: Mapping[str, type[ScoringMethod]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(Method)[0])
+}
+"""Every method by its name, in the order that people are shown them."""
 
 
 class RatioRule(Request):

@@ -1,6 +1,6 @@
 """Results: one document with the base's report, every module and the comparison of the two."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -52,20 +52,10 @@ class Results(Answer):
     overlap: list[Overlap] = []
     combination: Combination | None = Field(None, description="Of a job that combined modules.")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row a module: every measure that is one number, the base's beside it."""
-        from microlith.display import data_frame
+    if TYPE_CHECKING:  # microlith.display, which the client imports, attaches them
 
-        return data_frame.rows(self)
+        def rows(self) -> list[dict[str, Any]]:
+            """A row a module: every measure that is one number, the base's beside it."""
 
-    def to_pandas(self) -> Any:
-        """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""
-        from microlith.display import data_frame
-
-        return data_frame.data_frame(self)
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        from microlith.display import notebook_html
-
-        return notebook_html.results(self)
+        def to_pandas(self) -> Any:
+            """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""

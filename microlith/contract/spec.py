@@ -22,7 +22,7 @@ MAX_WORKERS = 64
 BOOKKEEPING = ("priority", "workers", "deadline_seconds", "reuse", "labels")
 """What decides when and by whom a job is done, not what comes of it."""
 
-Labels = Annotated[
+JobLabels = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]],
     Field(max_length=32),
 ]
@@ -81,7 +81,7 @@ class JobSpec(Body):
         None, description="Seconds from submission within which the job must be done; null sets no limit."
     )
     reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
-    labels: Labels = Field(default={}, description="Your own marks, to filter lists by.")
+    labels: JobLabels = Field(default={}, description="Your own marks, to filter lists by.")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from microlith.contract.base import Answer, Body
+from microlith.contract.references import Name
 
 MODEL_FILES = (
     *("config.json", "*.safetensors", "model.safetensors.index.json", "preprocessor_config.json"),
@@ -23,7 +24,6 @@ DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "*.ndjson", "README.md"
 UploadKind = Literal["model", "dataset", "boundary"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]{0,199}$")]
-Column = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class BeginUpload(Body):
@@ -95,6 +95,6 @@ class RegisterModel(_Registration):
 class RegisterDataset(_Registration):
     """A dataset to be known by an id of its own; columns without a usual name are named here, or in a job."""
 
-    text_column: Column | None = None
-    image_column: Column | None = None
-    label_column: Column | None = None
+    text_column: Name | None = None
+    image_column: Name | None = None
+    label_column: Name | None = None

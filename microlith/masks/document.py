@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from microlith.contract.base import Answer
 from microlith.contract.job import Concern
+from microlith.contract.uploads import Sha256
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1, le=2**31)]
-Start = Annotated[int, Field(ge=0, le=2**31)]
+FirstRow = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class BaseModelFacts(Answer):
@@ -27,11 +27,11 @@ class Writer(Answer):
     """A layer whose rows write units: from row `start` on, each unit's in turn; `share` units share theirs."""
 
     layer: str
-    start: Start = 0
+    start: FirstRow = 0
     share: Count = 1
 
 
-class Units(Answer):
+class MaskedUnits(Answer):
     """The neurons or heads of one block: `width` rows of every writer and columns of the reader each.
 
     A removed unit has zeros there, biases included; rows that are shared go when all that share them are removed.
@@ -44,7 +44,7 @@ class Units(Answer):
     reader: str
 
 
-class Settings(Answer):
+class ConfigSettings(Answer):
     """What a module's config says otherwise than the base's. No other setting is ever taken from a mask."""
 
     intermediate_size: Count | None = None
@@ -69,8 +69,8 @@ class MaskDocument(Answer):
     ratio: float
     structure: str
     weights: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]] = {}
-    neurons: list[Units] = []
-    heads: list[Units] = []
+    neurons: list[MaskedUnits] = []
+    heads: list[MaskedUnits] = []
     stored: Count | None = None
-    settings: Settings = Settings()
+    settings: ConfigSettings = ConfigSettings()
     versions: dict[str, str] = {}

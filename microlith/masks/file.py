@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from microlith.client.archive import check_sums, unpack
 from microlith.errors import InvalidMask, MicrolithClientError
 from microlith.masks.document import MaskDocument
+from microlith.unpacking import check_sums, unpack
 
 if TYPE_CHECKING:
     from torch import Tensor

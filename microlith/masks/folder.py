@@ -7,10 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from microlith.client.archive import SUMS
 from microlith.errors import NotABase, TargetOccupied
 from microlith.masks import apply_mask
 from microlith.masks.file import MaskFile, read_mask
+from microlith.unpacking import SUMS
 
 _MODEL_FILES = ("config.json", "generation_config.json", "README.md", SUMS)
 _PREPARING = (".json", ".txt", ".model", ".jinja")

@@ -47,8 +47,11 @@ class Base:
 
     def check(self, mask: MaskFile) -> None:
         """Raises WrongBase unless this is the base that the mask was made for."""
-        if self.sha256 != mask.document.base.sha256:
-            raise WrongBase(mask.name, mask.document.base, self.sha256)
+        made_for = mask.document.base
+        if self.sha256 != made_for.sha256:
+            revision = f" at revision {made_for.revision}" if made_for.revision else ""
+            described = f"{made_for.ref}{revision} ({made_for.architecture})"
+            raise WrongBase(mask.name, described, made_for.sha256, self.sha256)
 
     def digest_of(self, tensors: Mapping[str, Tensor]) -> str:
         """The digest of a module's tensors; what it shares with the base is not read again."""

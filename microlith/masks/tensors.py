@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from microlith.errors import InvalidMask
-from microlith.masks.document import Units
+from microlith.masks.document import MaskedUnits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
     return tensors | {name: tensor.to(device) for name, tensor in replaced.items()}
 
 
-def kept_units(mask: MaskFile, kind: str, units: Units) -> Tensor:
+def kept_units(mask: MaskFile, kind: str, units: MaskedUnits) -> Tensor:
     """Which units of a block are kept [count], on the CPU."""
     return _unpacked(mask.stored[f"{kind}/{units.block}"], units.count)
 
@@ -62,7 +62,7 @@ def _silenced(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
     return tensors
 
 
-def _silence(tensors: dict[str, Tensor], units: Units, kept: Tensor) -> None:
+def _silence(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor) -> None:
     import torch
 
     for writer in units.writers:
@@ -76,7 +76,7 @@ def _silence(tensors: dict[str, Tensor], units: Units, kept: Tensor) -> None:
     _fill(tensors, f"{units.reader}.weight", kept.repeat_interleave(units.width))
 
 
-def _shrink(tensors: dict[str, Tensor], units: Units, kept: Tensor, stored: int) -> None:
+def _shrink(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor, stored: int) -> None:
     """Takes the removed neurons of a block out of its layers and fills up with zeros to `stored` of them."""
     indices = kept.nonzero().flatten()
     for layer in dict.fromkeys(writer.layer for writer in units.writers):

@@ -57,7 +57,7 @@ def test_a_wrong_key_is_written_down_with_its_address_and_without_itself(guarded
     with capture_logs() as lines:
         guarded.get("/v1/jobs", headers=WRONG)
         guarded.post("/sign-in", content="key=not-this-one-at-all", headers=FORM)
-    found = [line for line in lines if line["event"] == "wrong_key"]
+    found = [line for line in lines if line["event"] == "key_rejected"]
     assert [(line["address"], line["failures"], line["path"]) for line in found] == [
         ("testclient", 1, "/v1/jobs"),
         ("testclient", 2, "/sign-in"),

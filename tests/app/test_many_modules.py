@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 
 from app.db.tables import ModuleRow
 from app.services.backend import Backend
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from tests.work import claim, finish, module_facts, report, submit
 
 CLASSES = 100
@@ -52,7 +52,7 @@ def test_one_module_reads_the_facts_of_one_and_says_what_the_others_make_of_its_
     loaded: list[str] = []
     with backend.database.unit() as unit:
         event.listen(unit.session, "loaded_as_persistent", lambda _, row: loaded.append(row.id))
-        Modules(unit, "default").get("mod_007")
+        ReadyModules(unit, "default").get("mod_007")
     assert loaded == ["mod_007"]
 
 
@@ -66,13 +66,21 @@ def test_pages_of_modules_are_all_of_them_once_in_order(api: TestClient, job: st
     assert found == api.get(f"/v1/jobs/{job}/results").json()["modules"]
 
 
-def test_what_is_compared_is_found_by_one_question_and_is_bounded(api: TestClient, job: str) -> None:
+def test_a_hundred_modules_are_compared_in_less_than_two_seconds(api: TestClient, job: str) -> None:
+    """The best of three, since others may have the processor."""
+    chosen = "&".join(f"module=mod_{number:03}" for number in range(CLASSES))
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert f"{CLASSES} chosen" in api.get(f"/compare?{chosen}", headers={"Accept": "text/html"}).text
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 2, "it was minutes"
+
+
+def test_what_is_compared_has_a_limit_and_must_be_there(api: TestClient, job: str) -> None:
     pages = {"Accept": "text/html"}
-    chosen = "&".join(f"module=mod_{number:03}" for number in range(64))
-    began = time.monotonic()
-    assert "64 chosen" in api.get(f"/compare?{chosen}", headers=pages).text
-    assert time.monotonic() - began < 5, "it was minutes"
-    assert api.get(f"/compare?{chosen}&module=mod_064", headers=pages).status_code == 422
+    chosen = "&".join(f"module=mod_{number:03}" for number in range(CLASSES))
+    assert api.get(f"/compare?{chosen}&module=mod_100", headers=pages).status_code == 422
     assert api.get("/compare?module=mod_999", headers=pages).status_code == 404
 
 

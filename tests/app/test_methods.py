@@ -4,11 +4,9 @@ from typing import get_args
 import pytest
 
 from app.domain.errors import InvalidInput
-from app.domain.methods import STRUCTURES, check_method, check_widths, parts_of, scope_of, structures_of
+from app.domain.methods import check_method, check_widths, parts_of, scope_of
 from microlith.contract import JobSpec
-from microlith.contract.methods import Method, Structure
-
-METHODS = {kind.model_fields["name"].default for kind in get_args(get_args(Method)[0])}
+from microlith.contract.methods import METHODS, Structure
 
 
 def spec_of(method="ci", **given):
@@ -16,16 +14,16 @@ def spec_of(method="ci", **given):
     return JobSpec(model="demo:m", dataset="demo:d", method=method, **given)
 
 
-def test_every_method_of_the_contract_has_its_structures():
-    assert set(STRUCTURES) == METHODS
-    assert all(set(structures) <= set(get_args(Structure)) for structures in STRUCTURES.values())
-    assert set(get_args(Structure)) == {structure for name in STRUCTURES for structure in structures_of(name)}
+def test_every_method_of_the_contract_says_what_it_scores_and_where_it_is_from():
+    assert all(set(kind.structures) <= set(get_args(Structure)) for kind in METHODS.values())
+    assert set(get_args(Structure)) == {structure for kind in METHODS.values() for structure in kind.structures}
+    assert all(kind.title and kind.source and kind.__doc__ for kind in METHODS.values())
 
 
 @pytest.mark.parametrize(("method", "structure"), list(product(sorted(METHODS), get_args(Structure))))
 def test_a_combination_is_accepted_or_refused_as_the_table_says(method, structure):
     spec = spec_of(method, structure=structure)
-    if structure in structures_of(method):
+    if structure in METHODS[method].structures:
         check_method(spec)
     else:
         with pytest.raises(InvalidInput, match=method) as refused:

@@ -54,7 +54,7 @@ def test_two_workers_share_a_job_and_the_death_of_one_costs_no_module(
     shared = client.submit(SPEC | {"workers": 2})
     wait_for(lambda: client.job(shared.id).state == "running", 60)
     with second_worker(service, log) as worker:
-        wait_for(lambda: "helper_came" in log.read_text(), 60)
+        wait_for(lambda: "helper_started" in log.read_text(), 60)
         made = len(client.modules(shared.id))
         wait_for(lambda: len(client.modules(shared.id)) > made + 1, 60)
         kill(worker)

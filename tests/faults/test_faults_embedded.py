@@ -93,7 +93,7 @@ def test_a_folder_that_is_gone_is_told_by_readiness_and_begun_anew_by_nobody(sit
     answer = httpx.get(f"{site.url}/readyz", timeout=20)
     assert answer.status_code == 503
     assert "objects cannot be written to" in answer.json()["checks"]["objects"]
-    wait_for(lambda: "waiting_for_a_server" in site.workers[0].said, 20, "a worker that waits")
+    wait_for(lambda: "dependency_unreachable" in site.workers[0].said, 20, "a worker that waits")
     assert not site.store.up
     site.store.start()
     assert site.ends(job_id).attempts == 1

@@ -12,8 +12,7 @@ from small_service import QUICK, Reply, SmallService, answer, problem
 from typer.testing import CliRunner, Result
 
 from microlith.cli import app
-from microlith.cli.outcome import _CODES as CODES
-from microlith.cli.outcome import EXIT_CODES
+from microlith.cli.outcome import CODES_BY_ERROR, EXIT_CODES
 from microlith.client import Client
 from microlith.contract import Job
 
@@ -333,7 +332,7 @@ def test_the_help_documents_the_exit_codes(run: Run) -> None:
     said = " ".join(run("--help").stdout.split())
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in said
-    assert set(CODES.values()) <= set(EXIT_CODES)
+    assert set(CODES_BY_ERROR.values()) <= set(EXIT_CODES)
 
 
 def test_the_version_is_told(run: Run) -> None:

@@ -24,6 +24,10 @@ def test_comments_and_messages_without_data_say_nothing() -> None:
     assert (messages([b": still here\n\nevent: ping\n\ndata: x\n\n"])) == [Message("message", "x", "")]
 
 
+def test_a_comment_after_an_id_is_no_message() -> None:
+    assert messages([b"id: 7\ndata: a\n\n: still here\n\n: still here\n\n"]) == [Message("message", "a", "7")]
+
+
 def test_the_id_stays_until_another_is_named() -> None:
     found = messages([b"id: 7\ndata: a\n\ndata: b\n\nid: 8\ndata: c\n\n"])
     assert [(m.data, m.id) for m in found] == [("a", "7"), ("b", "7"), ("c", "8")]

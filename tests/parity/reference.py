@@ -1,25 +1,27 @@
-"""The seed system's own outputs, which the engine must match: where they are and how they are read."""
+"""The seed system's own outputs, which the engine must match: where they are and how they are read.
+
+The whole set where it is there; else the small one of the repository, which has no model (see `cut.py`).
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from app.domain.layers import select_layers
 from microlith.contract import JobSpec
+from tests import shared
+from tests.parity.cut import SMALL, WHOLE
 from worker.compute.examples import Examples, TokenExamples
 from worker.families.anatomy import anatomy
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.statistics import Statistics
@@ -27,11 +29,12 @@ from worker.sampling.concern import ConcernSamples, draw_samples
 
 torch.set_num_threads(1)
 
-FOLDER = Path(os.environ.get("MICROLITH_SHARED", Path(__file__).parents[3] / "shared")) / "parity"
+FOLDER = WHOLE if WHOLE.is_dir() else SMALL
 CLASSES = 10
 CONCERNS = (0, 3)
 
-present = pytest.mark.skipif(not FOLDER.is_dir(), reason="the parity/assets folder is not beside the repository")
+present = shared.needs("parity")
+"""For tests that need the whole set."""
 
 
 @cache
@@ -90,6 +93,6 @@ def masks_of(
     """Statistics and masks of any spec on any samples."""
     parts = anatomy(model())
     layers = select_layers(list(parts.shapes), asked.layers, parts.family)
-    evidence = gather(model(), asked, layers, shown, samples, parts)
+    evidence = EvidencePass(model(), asked, layers, shown, samples, parts).run()
     made = prune(model(), parts, evidence, asked, layers, list(samples))
     return evidence.statistics, {(concern, ratio): mask for concern, ratio, mask in made}

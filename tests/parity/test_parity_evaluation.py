@@ -17,10 +17,10 @@ from worker.families.anatomy import anatomy
 from worker.pruning.masks import applied
 from worker.sampling.concern import draw_samples
 
-pytestmark = present
 NAMES = [str(label) for label in range(CLASSES)]
 
 
+@present
 @pytest.mark.parametrize("subject", ["model", "module_c3_r0.5"])
 def test_a_whole_evaluation_is_the_seeds(subject):
     expected, test, valid = numbers("evaluate")[subject], examples("test"), examples("valid")
@@ -46,6 +46,7 @@ def test_a_whole_evaluation_is_the_seeds(subject):
     assert gone.overall == pytest.approx(expected["sparsity_overall"], abs=1e-12)
 
 
+@present
 @pytest.mark.parametrize(("concern", "ratio"), [(0, 0.9), (3, 0.5)])
 def test_legacy_similarity_is_the_seeds(concern, ratio):
     expected, valid = numbers("similarity_module_vs_model")[f"c{concern}_r{ratio}"], examples("valid")

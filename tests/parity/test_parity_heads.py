@@ -10,7 +10,6 @@ from worker.families.layers import linear
 from worker.pruning.masks import Bits, Mask, applied
 from worker.pruning.selection import lowest
 
-pytestmark = present
 RATIO = 0.3
 every_case = pytest.mark.parametrize(
     ("concern", "samples", "structure"),
@@ -41,6 +40,7 @@ def test_given_the_seeds_importance_its_rule_chooses_its_heads(concern, samples,
     np.testing.assert_array_equal(chosen, kept_in_the_file(concern, samples, structure))
 
 
+@present
 @every_case
 def test_removing_the_seeds_heads_zeroes_the_weights_that_it_zeroes_and_gives_its_logits(concern, samples, structure):
     """The seed leaves the biases of removed rows, which nothing reads any more; ours are gone with their rows."""

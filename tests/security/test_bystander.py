@@ -56,8 +56,9 @@ def test_hostile_requests_have_their_answer_and_delay_nobody_else(backend: Backe
     with serving(backend.settings) as url:
         statuses = asyncio.run(story(urlsplit(url).port or 0))
     assert set(statuses) <= {200, 400, 422, 503}, statuses
-    assert statuses[200] == 100
-    assert statuses[422] >= BOMBS + 80
+    assert statuses[200] >= 20  # good requests among them; the rest of both kinds is told to come back
+    assert statuses[422] >= 20
+    assert statuses.total() == BOMBS + 200
     assert found.bystander_refused == 0
     assert found.bystander_p99 < 1000 * MOST_SECONDS
 

@@ -243,7 +243,7 @@ def test_a_bad_spec_is_told_at_its_field_before_and_after_it_is_sent(visit: Visi
     ratio = page.get_by_label("Ratio", exact=True)
     ratio.fill("2")
     ratio.press("Enter")
-    page.locator("#plan").get_by_text("Not yet").wait_for()
+    page.locator("#plan").get_by_text("Fix these first").wait_for()
     assert ratio.get_attribute("aria-invalid") == "true"
     page.get_by_role("button", name="Start the job").click()
     page.locator("#field-ratio-fault", has_text="less than 1").wait_for()

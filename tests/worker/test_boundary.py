@@ -10,8 +10,8 @@ from microlith.contract import Boundary, Calibration
 from tests.builders import KINDS, tiny_bert, tiny_examples, tiny_model, tiny_pixels
 from worker.compute.batches import unwatched
 from worker.evaluation.runner import predict
-from worker.pruning.statistics import calibrate
-from worker.sampling.boundary import check_fits, choose_starts, find_crossings, generate, samples_of, scans
+from worker.pruning.statistics import CalibrationPass
+from worker.sampling.boundary import check_fits, choose_starts, find_crossings, generate, samples_of
 from worker.sampling.boundary_plan import BoundaryPlan, identity
 from worker.sampling.embedding_classifier import EmbeddedModel
 
@@ -125,7 +125,6 @@ def test_starts_are_the_most_and_the_least_confident_of_the_correct():
     plan = replace(PLAN, boundary=Boundary(top=1, bottom=2))
     assert choose_starts(labels, logits, plan) == [(0, 0, 0), (1, 0, 2), (2, 0, 1)]
     assert choose_starts(labels, logits, replace(plan, mode="seed")) == [(0, 0, 1), (1, 0, 2), (2, 0, 3)]
-    assert scans(labels, logits, plan) == 3
 
 
 def test_no_example_is_a_start_twice_where_there_are_few():
@@ -138,7 +137,8 @@ def test_the_checkpoint_hears_every_scan_and_may_stop():
     model, heard = tiny_bert(), []
     examples, logits = answered(model)
     generate(model, examples, logits, PLAN, checkpoint=heard.append)
-    assert heard == list(range(1, scans(examples.labels, logits, PLAN) + 1))
+    starts, other_classes = choose_starts(examples.labels, logits, PLAN), logits.shape[1] - 1
+    assert heard == list(range(1, len(starts) * other_classes + 1))
 
     def cancelled(_done):
         raise KeyboardInterrupt
@@ -198,7 +198,7 @@ def test_generated_samples_calibrate():
     samples = {0: samples_of(made, int(made.sources[0]), 6)}
     layer = "bert.encoder.layer.0.output.dense"
     for calibration in (Calibration(), Calibration(pads="include", pairing="position")):
-        found = calibrate(model, [layer], made.examples, samples, calibration, checkpoint=unwatched).layers[layer]
+        found = CalibrationPass(model, [layer], made.examples, samples, calibration).run(unwatched).layers[layer]
         assert torch.isfinite(found.square).all()
         assert (found.square > 0).any()
 

@@ -13,7 +13,10 @@ from app.services.sweeping import BOUNDARY
 from microlith.contract import Job, JobSpec, Methods, Module
 from tests.work import run
 from tests.worker.conftest import Product
+from worker.compute.batches import Checkpoint
+from worker.kinds import draw_samples
 from worker.kinds.measure import Bench
+from worker.sampling.boundary import BoundarySet, generate
 
 DEMO = {"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"}
 QUICK = {"concerns": ["animal", "food"], "evaluation": {"limit": 120}}
@@ -139,11 +142,26 @@ def test_every_layers_similarity_is_told_where_asked(product: Product) -> None:
     assert module.similarity.concern.kl is not None
 
 
-def test_a_boundary_set_is_made_once_and_found_again(product: Product) -> None:
-    first, _ = decompose(product, **CASES["boundary"])
+def test_a_boundary_set_is_made_once_and_found_again(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    scans: list[int] = []
+
+    def counted(*given: Any, checkpoint: Checkpoint, **options: Any) -> BoundarySet:
+        def hear(done: int) -> None:
+            scans.append(done)
+            checkpoint(done)
+
+        return generate(*given, checkpoint=hear, **options)
+
+    for key in product.backend.objects.list():
+        if key.startswith(f"{BOUNDARY}/"):
+            product.backend.objects.delete(key)
+    monkeypatch.setattr(draw_samples, "generate", counted)
+    first, _ = decompose(product, **CASES["boundary"], reuse=False)
+    made = len(scans)
+    assert made > 0
     again, _ = decompose(product, **CASES["boundary"], ratio=0.7)
     assert again.id != first.id
-    assert again.timings["sampling"] < first.timings["sampling"]
+    assert len(scans) == made
     with product.backend.database.unit() as unit:
         kept = [unit.artifacts.of_job(job.id) for job in (first, again)]
     assert [[artifact.key.partition("/")[0] for artifact in own] for own in kept] == [[BOUNDARY], [BOUNDARY]]

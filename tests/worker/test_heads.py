@@ -13,14 +13,14 @@ from tests.builders import KINDS, examples_for, tiny_bert, tiny_examples, tiny_m
 from worker.compute.batches import pad
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
-from worker.pruning.heads import head_importance, importance_rows
+from worker.pruning.heads import HeadPass
 from worker.sampling.concern import ConcernSamples
 
 SAMPLES = {0: ConcernSamples((0, 4, 8), (1, 2, 3)), 2: ConcernSamples((2, 6, 10), (0, 1, 3))}
 
 
 def importance(model, examples, samples=SAMPLES, **options):
-    return head_importance(model, anatomy(model), examples, samples, **options)
+    return HeadPass(model, anatomy(model), examples, samples).run(**options)
 
 
 def by_definition(model, examples, rows):
@@ -103,8 +103,9 @@ def test_a_head_that_writes_nothing_has_no_importance_and_dead_blocks_are_finite
 
 def test_each_sample_passes_once_and_the_model_is_left_without_gradients():
     model, heard = tiny_bert(), []
-    importance(model, tiny_examples(), checkpoint=heard.append)
-    assert heard[-1] == len(importance_rows(SAMPLES)) == 6
+    heads = HeadPass(model, anatomy(model), tiny_examples(), SAMPLES)
+    heads.run(heard.append)
+    assert heard[-1] == heads.rows == 6
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_pre_hooks for module in model.modules())
 

@@ -18,7 +18,7 @@ from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.packaging.archive import archive
 from worker.packaging.verify import Verifier
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
@@ -56,7 +56,9 @@ def masked(sources: Sources, **changes: object) -> Mask:
     spec = JobSpec.model_validate(assets.JOB | {"concerns": [CONCERN], "ratio": 0.25} | changes)
     model, parts = sources.model.model, anatomy(sources.model.model)
     samples = {CONCERN: draw_samples(sources.labels("train"), CONCERN, 10, spec.sampling)}
-    evidence = gather(model, spec, sources.layers, sources.encode("train", rows_of(samples)), samples, parts)
+    evidence = EvidencePass(
+        model, spec, sources.layers, sources.encode("train", rows_of(samples)), samples, parts
+    ).run()
     ((_, _, mask),) = prune(model, parts, evidence, spec, sources.layers, [CONCERN])
     return mask
 

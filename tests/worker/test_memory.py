@@ -17,9 +17,9 @@ from worker.evaluation.runner import predict
 from worker.evaluation.similarity import StatesWanted, hidden_states
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.pruning.heads import head_importance
+from worker.pruning.heads import HeadPass
 from worker.pruning.scores.taylor import neuron_effects, weight_gradients
-from worker.pruning.statistics import calibrate
+from worker.pruning.statistics import CalibrationPass
 from worker.sampling.boundary import generate
 from worker.sampling.boundary_plan import BoundaryPlan
 from worker.sampling.concern import draw_samples
@@ -67,7 +67,11 @@ def numbers(found):
 
 def statistics(calibration, **more):
     def measure(model, examples):
-        return calibrate(model, list(linear_layers(model)), examples, samples_of(examples), calibration, **more).layers
+        return (
+            CalibrationPass(model, list(linear_layers(model)), examples, samples_of(examples), calibration, **more)
+            .run()
+            .layers
+        )
 
     return measure
 
@@ -85,9 +89,9 @@ PASSES = {
     "statistics": statistics(Calibration()),
     "paired": statistics(Calibration(pads="include", pairing="position")),
     "moments": statistics(Calibration(), moments=LAYERS),
-    "heads": lambda model, examples: head_importance(model, anatomy(model), examples, samples_of(examples)),
-    "taylor": lambda model, examples: dict(weight_gradients(LAYERS, model, examples, samples_of(examples))),
-    "neurons": lambda model, examples: dict(neuron_effects(LAYERS, model, examples, samples_of(examples))),
+    "heads": lambda model, examples: HeadPass(model, anatomy(model), examples, samples_of(examples)).run(),
+    "taylor": lambda model, examples: dict(weight_gradients(LAYERS, model, examples, samples_of(examples)).run()),
+    "neurons": lambda model, examples: dict(neuron_effects(LAYERS, model, examples, samples_of(examples)).run()),
     "similarity": lambda model, examples: hidden_states(
         model, examples, samples_of(examples)[2], StatesWanted("include", "all")
     ),

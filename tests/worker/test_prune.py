@@ -4,20 +4,25 @@ import torch
 
 from app.domain.errors import InvalidInput, NoMatchingLayers, UnsupportedModel
 from app.domain.layers import select_layers
-from app.domain.methods import STRUCTURES
+from app.domain.methods import check_method
 from microlith.contract import JobSpec
+from microlith.contract.methods import METHODS
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.pruning.evidence import calibrated_layers, evidence_rows, gather
+from worker.pruning.evidence import EvidencePass, calibrated_layers
 from worker.pruning.masks import applied
 from worker.pruning.prune import prune
 from worker.pruning.removable_parts import targets_of
 from worker.pruning.scores.ci import coefficient, contrast
 from worker.sampling.concern import ConcernSamples, draw_samples
 
-COMBINATIONS = [(name, structure) for name, structures in STRUCTURES.items() for structure in structures]
+COMBINATIONS = [(name, structure) for name, kind in METHODS.items() for structure in kind.structures]
+NOTHING_TO_RECOVER = {"ti": ("heads",), "refit": ("weights", "heads", "heads+weights"), "bias": ()}
+"""The structures that each recovery is refused for."""
+RECOVERED = [(*c, r) for c in COMBINATIONS for r, refused in NOTHING_TO_RECOVER.items() if c[1] not in refused]
+UNRECOVERED = [(*c, r) for c in COMBINATIONS for r, refused in NOTHING_TO_RECOVER.items() if c[1] in refused]
 
 
 def spec_of(method=None, **given):
@@ -31,7 +36,7 @@ def pruned(spec, model=None, concerns=(0, 2), examples=None, samples=None):
     parts = anatomy(model)
     layers = select_layers(list(parts.shapes), spec.layers, parts.family)
     samples = samples or {c: draw_samples(examples.labels, c, 4, spec.sampling) for c in (0, 1, 2)}
-    evidence = gather(model, spec, layers, examples, samples, parts)
+    evidence = EvidencePass(model, spec, layers, examples, samples, parts).run()
     return evidence, list(prune(model, parts, evidence, spec, layers, concerns))
 
 
@@ -57,13 +62,24 @@ def test_every_method_removes_the_asked_fraction_of_every_structure_it_knows(met
         assert mask.achieved == pytest.approx(ratio)
 
 
-@pytest.mark.parametrize("recovery", ["ti", "bias", "refit"])
-@pytest.mark.parametrize(("method", "structure"), COMBINATIONS)
+@pytest.mark.parametrize(("method", "structure", "recovery"), RECOVERED)
 def test_recovery_leaves_the_ratio_as_asked(method, structure, recovery):
-    if (recovery == "ti" and structure == "heads") or (recovery == "refit" and "neurons" not in structure):
-        return
-    _, masks = pruned(spec_of(method, structure=structure, recovery=recovery))
+    spec = spec_of(method, structure=structure, recovery=recovery)
+    check_method(spec)
+    _, masks = pruned(spec)
     assert all(mask.achieved == pytest.approx(0.5) for _, _, mask in masks)
+
+
+@pytest.mark.parametrize(("method", "structure", "recovery"), UNRECOVERED)
+def test_a_recovery_that_a_structure_gives_nothing_to_is_refused(method, structure, recovery):
+    with pytest.raises(InvalidInput, match=recovery) as refused:
+        check_method(spec_of(method, structure=structure, recovery=recovery))
+    assert refused.value.pointer == "/recovery"
+
+
+def test_every_method_structure_and_recovery_is_either_run_or_refused():
+    assert len(RECOVERED) + len(UNRECOVERED) == 3 * len(COMBINATIONS)
+    assert {recovery for *_, recovery in UNRECOVERED} == {"ti", "refit"}
 
 
 @pytest.mark.parametrize("family", ["albert", "modernbert", "qwen2", "deberta-v2", "vit"])
@@ -196,29 +212,24 @@ def test_nothing_is_run_for_methods_that_look_at_no_data():
     model, examples, spec = tiny_bert(), tiny_examples(), spec_of("magnitude")
     samples = {0: draw_samples(examples.labels, 0, 4, spec.sampling)}
     layers = ["bert.encoder.layer.0.output.dense"]
-    evidence = gather(model, spec, layers, examples, samples, anatomy(model), checkpoint=seen.append)
-    assert (evidence.statistics, seen, evidence_rows(spec, samples)) == (None, [], 0)
+    evidence_pass = EvidencePass(model, spec, layers, examples, samples, anatomy(model))
+    assert (evidence_pass.run(seen.append).statistics, seen, evidence_pass.rows) == (None, [], 0)
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        spec_of(),
-        spec_of(calibration={"pairing": "position"}),
-        spec_of("wanda", calibration={"pairing": "position"}),
-        spec_of("taylor", recovery="bias", structure="heads+weights"),
-        spec_of("heads", structure="heads"),
-    ],
-    ids=["ci", "paired", "wanda", "chain", "heads"],
-)
-def test_the_checkpoint_counts_up_to_the_rows_announced(spec):
-    seen = []
+@pytest.mark.parametrize("pairing", ["free", "position"])
+@pytest.mark.parametrize("recovery", ["none", "bias"])
+@pytest.mark.parametrize(("method", "structure"), COMBINATIONS)
+def test_the_checkpoint_counts_up_to_the_rows_announced(method, structure, recovery, pairing):
+    seen = [0]
     model, examples = tiny_bert(), tiny_examples()
+    spec = spec_of(method, structure=structure, recovery=recovery, calibration={"pairing": pairing})
     samples = {c: draw_samples(examples.labels, c, 4, spec.sampling) for c in (0, 1)}
-    layers = ["bert.encoder.layer.0.output.dense"]
-    gather(model, spec, layers, examples, samples, anatomy(model), checkpoint=seen.append)
+    layers = ["bert.encoder.layer.0.intermediate.dense", "bert.encoder.layer.0.output.dense"]
+    evidence = EvidencePass(model, spec, layers, examples, samples, anatomy(model))
+    expected = evidence.rows
+    evidence.run(seen.append)
     assert seen == sorted(seen)
-    assert seen[-1] == evidence_rows(spec, samples)
+    assert seen[-1] == expected
 
 
 @pytest.mark.parametrize("method", ["ci", "wanda", "taylor"])

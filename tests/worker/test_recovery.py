@@ -19,7 +19,7 @@ from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
 from worker.pruning import prune as pruning
-from worker.pruning.evidence import gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import applied, keeping, kept_rows
 from worker.pruning.prune import prune
 from worker.pruning.recovery import RIDGE, mean_input, refit, weight_restorer
@@ -43,7 +43,7 @@ def pruned(spec, model=None, examples=None, concerns=(0, 2)):
     layers = select_layers(list(parts.shapes), spec.layers, parts.family)
     classes = int(examples.labels.max()) + 1
     samples = {c: draw_samples(examples.labels, c, classes, spec.sampling) for c in concerns}
-    evidence = gather(model, spec, layers, examples, samples, parts)
+    evidence = EvidencePass(model, spec, layers, examples, samples, parts).run()
     return evidence, {
         (concern, ratio): mask for concern, ratio, mask in prune(model, parts, evidence, spec, layers, concerns)
     }

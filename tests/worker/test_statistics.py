@@ -15,7 +15,7 @@ from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
 from worker.pruning import calibration_batches, paired_statistics
 from worker.pruning.scores.ci import contrast
-from worker.pruning.statistics import calibrate, calibration_rows
+from worker.pruning.statistics import CalibrationPass
 from worker.sampling.concern import ConcernSamples, draw_samples
 
 FREE = Calibration()
@@ -45,7 +45,7 @@ def same_contrast(left, right, tolerance=1e-4):
 def test_free_statistics_are_the_sums_over_real_tokens():
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
-    found = calibrate(model, [LAYER], examples, samples, FREE).layers[LAYER]
+    found = CalibrationPass(model, [LAYER], examples, samples, FREE).run().layers[LAYER]
     rows = np.array(samples[2].negative)
     batch = pad(examples, rows, MAX_LENGTH, "cpu")
     tokens = layer_inputs(model, LAYER, batch)[batch.attention_mask.bool()]  # [tokens, in]
@@ -57,7 +57,7 @@ def test_free_statistics_are_the_sums_over_real_tokens():
 def test_paired_statistics_are_the_norms_and_cosine_of_the_stacked_samples():
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
-    found = contrast(calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER], 1)
+    found = contrast(CalibrationPass(model, [LAYER], examples, samples, SEED).run().layers[LAYER], 1)
     both = np.array([*samples[2].positive, *samples[2].negative])
     x = layer_inputs(model, LAYER, pad(examples, both, MAX_LENGTH, "cpu"))
     positive, negative = (side.flatten(0, 1) for side in x.chunk(2))
@@ -69,7 +69,9 @@ def test_paired_statistics_are_the_norms_and_cosine_of_the_stacked_samples():
 def test_layers_that_see_one_vector_per_example_count_examples():
     model, examples = tiny_bert(), tiny_examples()
     for calibration in (FREE, SEED):
-        found = calibrate(model, ["classifier"], examples, drawn(examples), calibration).layers["classifier"]
+        found = (
+            CalibrationPass(model, ["classifier"], examples, drawn(examples), calibration).run().layers["classifier"]
+        )
         assert found.count.tolist() == [[6, 6], [6, 6]]
 
 
@@ -78,9 +80,11 @@ def test_pads_never_count_by_default():
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
     roomier = replace(examples, max_length=2 * MAX_LENGTH)
-    plain, roomy = (calibrate(model, [LAYER], given, samples, FREE).layers[LAYER] for given in (examples, roomier))
+    plain, roomy = (
+        CalibrationPass(model, [LAYER], given, samples, FREE).run().layers[LAYER] for given in (examples, roomier)
+    )
     assert torch.equal(plain.square, roomy.square)
-    counted = calibrate(model, [LAYER], examples, samples, Calibration(pads="include")).layers[LAYER]
+    counted = CalibrationPass(model, [LAYER], examples, samples, Calibration(pads="include")).run().layers[LAYER]
     assert counted.count[0].tolist() == [6 * MAX_LENGTH] * 2
     assert (counted.square > plain.square).any()
 
@@ -92,7 +96,7 @@ def test_the_order_of_samples_changes_nothing_by_default():
     turned = {c: ConcernSamples(s.positive, s.negative[::-1]) for c, s in samples.items()}
 
     def contrasts(given, calibration):
-        return contrast(calibrate(model, [LAYER], examples, given, calibration).layers[LAYER], 0)
+        return contrast(CalibrationPass(model, [LAYER], examples, given, calibration).run().layers[LAYER], 0)
 
     assert torch.equal(contrasts(samples, FREE).cosine, contrasts(turned, FREE).cosine)
     assert not torch.allclose(contrasts(samples, SEED).cosine, contrasts(turned, SEED).cosine, atol=1e-3)
@@ -102,13 +106,13 @@ def test_the_order_of_samples_changes_nothing_by_default():
 def test_batch_size_changes_nothing_but_rounding(monkeypatch, calibration):
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples)
-    whole = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
+    whole = CalibrationPass(model, [LAYER], examples, samples, calibration).run().layers[LAYER]
     monkeypatch.setattr(paired_statistics, "PAIRED_TOKENS", 1)
     one = {"token_budget": 1}
     monkeypatch.setattr(
         calibration_batches, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one)
     )
-    single = calibrate(model, [LAYER], examples, samples, calibration).layers[LAYER]
+    single = CalibrationPass(model, [LAYER], examples, samples, calibration).run().layers[LAYER]
     same_contrast(contrast(whole, 0), contrast(single, 0))
 
 
@@ -116,7 +120,9 @@ def test_longer_texts_do_not_weigh_more():
     model, examples = tiny_bert(), tiny_examples()
     samples = ConcernSamples((0, 4), (1, 2))
     doubled = ConcernSamples((0, 4), (1, 2, 1, 2))
-    once, twice = (calibrate(model, [LAYER], examples, {0: given}, FREE).layers[LAYER] for given in (samples, doubled))
+    once, twice = (
+        CalibrationPass(model, [LAYER], examples, {0: given}, FREE).run().layers[LAYER] for given in (samples, doubled)
+    )
     ratio = contrast(once, 0).concern_norm / contrast(once, 0).rest_norm
     torch.testing.assert_close(contrast(twice, 0).concern_norm / contrast(twice, 0).rest_norm, ratio)
 
@@ -126,17 +132,18 @@ def test_every_row_runs_once_however_many_concerns_share_it():
     model, examples = tiny_bert(), tiny_examples()
     samples = drawn(examples, concerns=range(4))
     seen = []
-    calibrate(model, [LAYER], examples, samples, FREE, checkpoint=seen.append)
-    assert seen[-1] == calibration_rows(samples, FREE) < sum(12 for _ in samples)
-    calibrate(model, [LAYER], examples, samples, SEED, checkpoint=seen.append)
-    assert seen[-1] == calibration_rows(samples, SEED) == 48
+    free, paired = (CalibrationPass(model, [LAYER], examples, samples, how) for how in (FREE, SEED))
+    free.run(seen.append)
+    assert seen[-1] == free.rows < sum(12 for _ in samples)
+    paired.run(seen.append)
+    assert seen[-1] == paired.rows == 48
 
 
 def test_memory_does_not_grow_with_tokens():
     model, examples = tiny_bert(), tiny_examples(400)
     for calibration in (FREE, SEED):
         few, many = (
-            calibrate(model, [LAYER], examples, drawn(examples, per_concern=n), calibration).layers[LAYER]
+            CalibrationPass(model, [LAYER], examples, drawn(examples, per_concern=n), calibration).run().layers[LAYER]
             for n in (2, 80)
         )
         assert few.total.shape == many.total.shape == (2, 2, 24)
@@ -150,7 +157,7 @@ def test_a_checkpoint_that_raises_stops_the_pass_and_leaves_no_hook():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate(model, list(linear_layers(model)), examples, drawn(examples), FREE, checkpoint=cancelled)
+        CalibrationPass(model, list(linear_layers(model)), examples, drawn(examples), FREE).run(cancelled)
     assert not any(layer._forward_pre_hooks for layer in linear_layers(model).values())
 
 
@@ -158,7 +165,7 @@ def test_activations_that_are_not_finite_are_refused():
     model, examples = tiny_bert(), tiny_examples()
     linear(model, "bert.encoder.layer.0.output.dense").weight.data[0, 0] = float("inf")
     with pytest.raises(UnsupportedModel, match="not finite"):
-        calibrate(model, [LAYER], examples, drawn(examples), FREE)
+        CalibrationPass(model, [LAYER], examples, drawn(examples), FREE).run()
 
 
 def test_a_layer_that_sees_neither_tokens_nor_examples_is_refused():
@@ -172,14 +179,14 @@ def test_a_layer_that_sees_neither_tokens_nor_examples_is_refused():
 
     examples = tiny_examples()
     with pytest.raises(UnsupportedModel, match="neither tokens nor examples"):
-        calibrate(Odd(), ["odd"], examples, drawn(examples), FREE)
+        CalibrationPass(Odd(), ["odd"], examples, drawn(examples), FREE).run()
 
 
 def test_images_have_no_pads_so_every_position_counts():
     model, examples = tiny_model("vit"), examples_for("vit", 16)
     name = anatomy(model).feed_forwards[0].output
     for calibration in (FREE, SEED):
-        found = calibrate(model, [name], examples, drawn(examples, per_concern=3), calibration).layers[name]
+        found = CalibrationPass(model, [name], examples, drawn(examples, per_concern=3), calibration).run().layers[name]
         positions = int(examples.lengths(np.arange(1))[0])
         assert found.count.tolist() == [[3 * positions] * 2] * 2
 
@@ -190,7 +197,7 @@ def test_what_all_examples_share_counts_for_each_of_them():
     part = anatomy(model).attentions[0]
     samples = drawn(examples, per_concern=3)
     alone, shared = (name for name in (part.value, part.key))
-    found = calibrate(model, [alone, shared], examples, samples, FREE).layers
+    found = CalibrationPass(model, [alone, shared], examples, samples, FREE).run().layers
     extra = found[shared].count - found[alone].count
     assert extra.unique().numel() == 1
     assert not extra.remainder(3).any()
@@ -204,10 +211,10 @@ def test_a_row_of_several_pairs_runs_once_while_there_is_room_to_keep_it(monkeyp
     monkeypatch.setattr(
         paired_statistics, "pad", lambda examples, rows, *given: ran.extend(rows) or run(examples, rows, *given)
     )
-    kept = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
+    kept = CalibrationPass(model, [LAYER], examples, samples, SEED).run().layers[LAYER]
     assert sorted(ran) == sorted({row for s in samples.values() for row in (*s.positive, *s.negative)})
     monkeypatch.setattr(paired_statistics, "KEPT_BYTES", 0)
-    again = calibrate(model, [LAYER], examples, samples, SEED).layers[LAYER]
+    again = CalibrationPass(model, [LAYER], examples, samples, SEED).run().layers[LAYER]
     assert len(ran) > 2 * len(set(ran))
     for place in range(4):
         same_contrast(contrast(kept, place), contrast(again, place), tolerance=1e-6)
@@ -218,7 +225,7 @@ def test_what_follows_the_last_layer_watched_is_computed_once_only():
     asked = []
     hook = linear(model, "classifier").register_forward_pre_hook(lambda *_: asked.append(1))
     for calibration in (FREE, SEED):
-        calibrate(model, [LAYER], examples, drawn(examples, per_concern=2), calibration)
-    calibrate(model, [LAYER, "classifier"], examples, drawn(examples, per_concern=2), FREE)
+        CalibrationPass(model, [LAYER], examples, drawn(examples, per_concern=2), calibration).run()
+    CalibrationPass(model, [LAYER, "classifier"], examples, drawn(examples, per_concern=2), FREE).run()
     hook.remove()
     assert len(asked) == 3

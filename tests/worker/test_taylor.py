@@ -10,10 +10,10 @@ from worker.compute import batches as inputs
 from worker.compute.batches import forward, run_batches
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear, linear_layers
-from worker.pruning.evidence import evidence_rows, gather
-from worker.pruning.heads import HeadTally, head_importance
+from worker.pruning.evidence import EvidencePass
+from worker.pruning.heads import HeadPass, HeadTally
 from worker.pruning.scores import taylor
-from worker.pruning.scores.taylor import neuron_effects, taylor_rows, weight_gradients
+from worker.pruning.scores.taylor import neuron_effects, weight_gradients
 from worker.sampling.concern import draw_samples
 
 
@@ -37,7 +37,7 @@ def backward(model, examples, rows):
 def test_gradients_are_those_of_backpropagation_on_the_concern_alone(family):
     model, examples = tiny_model(family), examples_for(family)
     layers, samples = list(linear_layers(model)), drawn(examples)
-    for concern, gradients in weight_gradients(layers, model, examples, samples):
+    for concern, gradients in weight_gradients(layers, model, examples, samples).run():
         backward(model, examples, samples[concern].positive)
         for name in layers:
             expected = linear(model, name).weight.grad
@@ -49,7 +49,7 @@ def test_effects_of_neurons_are_the_sums_of_activation_times_gradient():
     model, examples = tiny_bert(), tiny_examples()
     output = anatomy(model).feed_forwards[1].output
     samples = drawn(examples)
-    found = dict(neuron_effects([output], model, examples, samples))
+    found = dict(neuron_effects([output], model, examples, samples).run())
     expected = torch.zeros(24)
     for batch in one_by_one(examples, samples[1].positive):
         seen = []
@@ -64,12 +64,13 @@ def test_effects_of_neurons_are_the_sums_of_activation_times_gradient():
 def test_every_positive_sample_passes_once_whatever_the_budget(monkeypatch):
     model, examples = tiny_bert(), tiny_examples()
     layers, samples = list(linear_layers(model)), drawn(examples)
-    whole = dict(weight_gradients(layers, model, examples, samples))
+    whole = dict(weight_gradients(layers, model, examples, samples).run())
     for budget in (1, 1 << 30):
         seen = []
         monkeypatch.setattr(taylor, "GRADIENT_BUDGET", budget)
-        made = dict(weight_gradients(layers, model, examples, samples, checkpoint=seen.append))
-        assert seen[-1] == taylor_rows(samples) == 9
+        gradient_pass = weight_gradients(layers, model, examples, samples)
+        made = dict(gradient_pass.run(seen.append))
+        assert seen[-1] == gradient_pass.rows == 9
         for concern, gradients in made.items():
             for name in layers:
                 torch.testing.assert_close(gradients[name], whole[concern][name], rtol=1e-4, atol=1e-6)
@@ -78,10 +79,10 @@ def test_every_positive_sample_passes_once_whatever_the_budget(monkeypatch):
 def test_batch_size_changes_nothing_but_rounding(monkeypatch):
     model, examples = tiny_bert(), tiny_examples()
     layers, samples = list(linear_layers(model)), drawn(examples)
-    whole = dict(weight_gradients(layers, model, examples, samples))
+    whole = dict(weight_gradients(layers, model, examples, samples).run())
     one = {"token_budget": 1}
     monkeypatch.setattr(taylor, "run_batches", lambda *given, **named: inputs.run_batches(*given, **named, **one))
-    for concern, gradients in weight_gradients(layers, model, examples, samples):
+    for concern, gradients in weight_gradients(layers, model, examples, samples).run():
         for name in layers:
             torch.testing.assert_close(gradients[name], whole[concern][name], rtol=1e-4, atol=1e-6)
 
@@ -90,7 +91,7 @@ def test_parameters_want_no_gradients_and_get_none_and_no_hook_stays():
     model, examples = tiny_bert(), tiny_examples()
     model.requires_grad_(False)
     layers = list(linear_layers(model))
-    gradients = dict(weight_gradients(layers, model, examples, drawn(examples)))
+    gradients = dict(weight_gradients(layers, model, examples, drawn(examples)).run())
     assert any(found.any() for found in gradients[0].values())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(layer._forward_hooks for layer in linear_layers(model).values())
@@ -100,7 +101,7 @@ def test_gradients_that_are_not_finite_are_refused():
     model, examples = tiny_bert(), tiny_examples()
     linear(model, "classifier").weight.data[0, 0] = float("nan")
     with pytest.raises(UnsupportedModel, match="not finite"):
-        list(weight_gradients(["classifier"], model, examples, drawn(examples)))
+        list(weight_gradients(["classifier"], model, examples, drawn(examples)).run())
 
 
 CHAINS = ("heads+neurons", "heads+weights")
@@ -111,7 +112,8 @@ def evidence_of(structure, samples, **options):
     parts = anatomy(model)
     spec = JobSpec(model="demo:m", dataset="demo:d", method={"name": "taylor"}, structure=structure, ratio=[0.3, 0.5])
     layers = select_layers(list(parts.shapes), spec.layers, parts.family)
-    return spec, gather(model, spec, layers, examples, samples, parts, **options)
+    evidence = EvidencePass(model, spec, layers, examples, samples, parts)
+    return evidence.rows, evidence.run(**options)
 
 
 @pytest.mark.parametrize("structure", CHAINS)
@@ -120,8 +122,8 @@ def test_a_chain_reads_heads_and_others_from_one_backward_pass(monkeypatch, stru
     """The same as two passes would say, for half the rows."""
     monkeypatch.setattr(taylor, "GRADIENT_BUDGET", budget)
     samples, ran, heard = drawn(tiny_examples()), [], []
-    alone = head_importance(tiny_bert(), anatomy(tiny_bert()), tiny_examples(), samples)
-    spec_alone, others = evidence_of(structure.removeprefix("heads+"), samples)
+    alone = HeadPass(tiny_bert(), anatomy(tiny_bert()), tiny_examples(), samples).run()
+    rows_alone, others = evidence_of(structure.removeprefix("heads+"), samples)
     grad = torch.autograd.grad
 
     def counting(loss, tensors, **options):
@@ -129,9 +131,9 @@ def test_a_chain_reads_heads_and_others_from_one_backward_pass(monkeypatch, stru
         return grad(loss, tensors, **options)
 
     monkeypatch.setattr(torch.autograd, "grad", counting)
-    spec, chain = evidence_of(structure, samples, checkpoint=heard.append)
+    rows, chain = evidence_of(structure, samples, checkpoint=heard.append)
     assert len(ran) == len(heard) == (3 if budget == 1 and structure == "heads+weights" else 1)
-    assert heard[-1] == evidence_rows(spec, samples) == evidence_rows(spec_alone, samples) == 9
+    assert heard[-1] == rows == rows_alone == 9
     assert chain.weights == others.weights
     for concern in samples:
         torch.testing.assert_close(chain.heads[concern], alone[concern], rtol=1e-5, atol=1e-7)
@@ -146,9 +148,9 @@ def test_watching_heads_and_layers_together_changes_neither(family, structure):
     model, examples = tiny_model(family), examples_for(family, 24)
     layers, samples, tally = list(linear_layers(model)), drawn(examples), HeadTally(anatomy(model))
     read = weight_gradients if structure == "heads+weights" else neuron_effects
-    together = dict(read(layers, model, examples, samples, tally=tally))
-    apart = dict(read(layers, model, examples, samples))
-    heads = head_importance(model, anatomy(model), examples, samples)
+    together = dict(read(layers, model, examples, samples, tally=tally).run())
+    apart = dict(read(layers, model, examples, samples).run())
+    heads = HeadPass(model, anatomy(model), examples, samples).run()
     for concern in samples:
         torch.testing.assert_close(tally.importance(samples)[concern], heads[concern], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(together[concern], apart[concern], rtol=1e-4, atol=1e-6)

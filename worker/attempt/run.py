@@ -110,12 +110,12 @@ def give_up(backend: Backend, lease: Lease) -> None:
     with lease.write() as (unit, job):
         lifecycle.abandon(unit, job, backend.settings.max_attempts, "database away")
         unit.after_commit(lambda: backend.queue.enqueue(job.id, job.priority, job.kind))
-    log.warning("job_given_up")
+    log.warning("job_abandoned")
 
 
 def _end_process(lease: Lease, heard: Exception) -> None:
     """The backstop: compute that meets no checkpoint ends with its process, and the job as it would have ended."""
-    log.error("compute_is_deaf", heard=type(heard).__name__)
+    log.error("compute_unresponsive", heard=type(heard).__name__)
     try:
         if isinstance(heard, CancelledError):
             stop(lease)
@@ -134,7 +134,7 @@ def _explain(error: Exception) -> MicrolithError:
         )
     if fault := disk_fault(error, THIS):
         return fault
-    log.error("job_broke", exc_info=error)
+    log.error("job_crashed", exc_info=error)
     return MicrolithError(
         f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."
     )

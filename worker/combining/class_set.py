@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,6 +15,7 @@ from worker.combining.class_set_recovery import examples_of, mended_union
 from worker.combining.mask_union import union
 from worker.combining.parts import LabelledRows, ModulePart, Origin, labels_of
 from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.model_edits import with_head
 from worker.families.layers import linear
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import masked_copy, shrink
@@ -75,18 +74,11 @@ _WHOLE = "Its modules were trimmed to some of the vocabulary; the class set read
 
 def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: Sequence[str]) -> nn.Module:
     """A new model whose head answers these of the model's classes, under these names; it shares all other tensors."""
-    cut: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
-    old = linear(model, classifier)
-    chosen = torch.tensor(ids, device=old.weight.device)
-    new = nn.Linear(old.in_features, len(ids), bias=old.bias is not None, device="meta")
-    new.weight = nn.Parameter(old.weight.detach()[chosen], requires_grad=False)
-    if old.bias is not None:
-        new.bias = nn.Parameter(old.bias.detach()[chosen], requires_grad=False)
-    cut.set_submodule(classifier, new.train(model.training))
-    cut.config.id2label = dict(enumerate(labels))
-    cut.config.label2id = {label: number for number, label in enumerate(labels)}
-    cut.num_labels = len(ids)
-    return cast("nn.Module", cut)
+    head = linear(model, classifier)
+    chosen = torch.tensor(ids, device=head.weight.device)
+    bias = None if head.bias is None else head.bias.detach()[chosen]
+    cut: nn.Module = with_head(model, classifier, head.weight.detach()[chosen], bias, labels)
+    return cut
 
 
 def _one_base(parts: Sequence[ModulePart]) -> Origin:

@@ -13,7 +13,7 @@ from worker.combining.parts import LabelledRows, Origin
 from worker.compute.batches import Checkpoint, unwatched
 from worker.pruning.masks import Mask, keeping
 from worker.pruning.recovery import mended
-from worker.pruning.statistics import calibrate
+from worker.pruning.statistics import CalibrationPass
 from worker.sampling.concern import ConcernSamples
 
 PER_CLASS = 64
@@ -39,13 +39,7 @@ def mended_union(
     samples = {0: ConcernSamples(positive=tuple(range(len(rows))), negative=())}
     layers = list(keeping(origin.model, mask, origin.anatomy))
     moments = [part.output for part in origin.anatomy.feed_forwards if part.block in mask.neurons]
-    statistics = calibrate(
-        origin.model,
-        layers,
-        examples,
-        samples,
-        Calibration(),
-        moments=moments if recovery == "refit" else [],
-        checkpoint=checkpoint,
-    )
+    refitted = moments if recovery == "refit" else []
+    calibration = CalibrationPass(origin.model, layers, examples, samples, Calibration(), refitted)
+    statistics = calibration.run(checkpoint)
     return mended(origin.model, mask, origin.anatomy, statistics, recovery, 0)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GenericForSequenceClassification
 
+from app.domain.budgets import DEVICE_TOKEN_BUDGET, TOKEN_BUDGET
 from app.domain.errors import UnsupportedModel
 from worker.compute.attention import over_real_keys
 from worker.compute.examples import Examples, Rows
@@ -22,12 +23,6 @@ Found = TypeVar("Found")
 
 Checkpoint = Callable[[int], None]
 """Hears how many rows are done after each batch, and may raise to stop the work."""
-
-TOKEN_BUDGET = 2048
-"""Positions of one batch, pads included: large enough to fill the cores, small enough to stay in their caches."""
-
-DEVICE_TOKEN_BUDGET = 16_384
-"""On another device than the CPU: a small model's kernels are over sooner than they are launched, one by one."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,6 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-KEPT_BYTES = 128 * 1024**2
-"""What a pass over examples may keep for later: enough for where it pays, the many short texts of small models.
-
-`app.services.estimating` counts it.
-"""
-
 _TELLTALES = ("out of memory", "not enough memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """What torch says where it has no error of its own for it: its CPU allocator, the CUDA driver and cuBLAS."""
 

@@ -7,9 +7,7 @@ validation data; where the classifier has a bias it is folded in, so that the or
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +17,14 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from microlith.contract import BinaryScore
+from worker.compute.model_edits import with_head
 from worker.families.layers import linear
 
 Scores = npt.NDArray[np.float64]
 Members = npt.NDArray[np.bool_]
 
-REST, CONCERN = 0, 1
+CONCERN = 1
+"""The row of the concern; the rest is row 0."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,11 @@ def with_binary_head(model: nn.Module, head: BinaryHead, threshold: float) -> nn
             hint="Use `head: multiclass`; this architecture's modules keep every class.",
             pointer="/head",
         )
-    binary: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
-    layer = nn.Linear(classifier.in_features, 2, device="meta")
-    layer.weight = nn.Parameter(_two_rows(classifier.weight, head.concern), requires_grad=False)
+    weight = _two_rows(classifier.weight, head.concern)
     bias = _two_rows(classifier.bias.unsqueeze(1), head.concern).squeeze(1)
     bias[CONCERN] -= threshold
-    layer.bias = nn.Parameter(bias, requires_grad=False)
-    binary.set_submodule(head.classifier, layer.train(model.training))
-    labels = {REST: "rest", CONCERN: head.label}
-    binary.config.id2label = labels
-    binary.config.label2id = {label: number for number, label in labels.items()}
-    binary.num_labels = 2
-    return cast("nn.Module", binary)
+    binary: nn.Module = with_head(model, head.classifier, weight, bias, ["rest", head.label])
+    return binary
 
 
 def _two_rows(rows: torch.Tensor, concern: int) -> torch.Tensor:

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from scipy.special import log_softmax
 from torch import nn
 
+from app.domain.budgets import KEPT_BYTES
 from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
 from worker.compute.batches import Batch, forward, mean_over_positions
 from worker.compute.examples import Examples
-from worker.compute.memory import KEPT_BYTES
 from worker.evaluation.measures import (
     cca_of,
     debiased_kernel_cka,

@@ -19,11 +19,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from worker.compute.memory import KEPT_BYTES
+from app.domain.budgets import FILED_BYTES, KEPT_BYTES
 from worker.evaluation.shortcuts import Outputs, bytes_of, mapped
 
-FILED_BYTES, FREE_SHARE = 1024**3, 0.25
-"""What a file takes at most, and of the disk that is free: a job's modules need some of it too."""
+FREE_SHARE = 0.25
+"""What a file takes at most of the disk that is free: a job's modules need some of it too."""
 
 ALIGNED = 64
 """Bytes; where a tensor in a block may begin."""

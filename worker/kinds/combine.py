@@ -24,10 +24,7 @@ from worker.kinds.pack_modules import verify
 from worker.kinds.stored_module import StoredModule, find_combination, find_modules
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
-from worker.packaging.verify import ArchiveOpening, Verifier
-
-PROBES = 8
-"""Inputs that a clean process must answer alike."""
+from worker.packaging.verify import PROBE_ROWS, ArchiveOpening, Verifier
 
 DELIVERED = "combined"
 
@@ -112,7 +109,7 @@ def _verify(
     folder: Path,
 ) -> None:
     """Raises VerificationFailed unless a clean process answers as the classifier in memory does."""
-    probes = opened.data.validation.inputs[:PROBES]
+    probes = opened.data.validation.inputs[:PROBE_ROWS]
     if combined.recomposition is not None:
         verify_delivery(folder / DELIVERED, combined.recomposition, probes)
         return

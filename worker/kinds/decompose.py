@@ -24,7 +24,7 @@ from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.share_concerns import share_out
 from worker.kinds.trim_vocabulary import JobVocabulary
-from worker.pruning.evidence import evidence_rows, gather
+from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
 from worker.sources.open_sources import open_for
@@ -47,12 +47,11 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             drawn = draw(spec, sources, attempt, folder)
             bench = Bench.of(spec, sources, parts)
             left = len(concerns) * len(spec.ratios) - len(published)
-            progress.expect(evidence_rows(spec, drawn.samples) + (1 + left) * bench.rows)
+            calibration = EvidencePass(model, spec, sources.layers, drawn.pool, drawn.samples, parts)
+            progress.expect(calibration.rows + (1 + left) * bench.rows)
 
         with progress.phase("scoring"):
-            evidence = gather(
-                model, spec, sources.layers, drawn.pool, drawn.samples, parts, checkpoint=progress.follow()
-            )
+            evidence = calibration.run(progress.follow())
 
         with progress.phase("pruning"):
             masks = list(prune(model, parts, evidence, spec, sources.layers, list(concerns)))

@@ -16,7 +16,7 @@ from worker.attempt.module_rows import keep_samples
 from worker.attempt.retrying import patient
 from worker.compute.batches import Checkpoint
 from worker.compute.examples import Examples
-from worker.evaluation.runner import Logits, evenly, predict
+from worker.evaluation.runner import Logits, predict
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.boundary_plan import BoundaryPlan, identity
@@ -118,6 +118,5 @@ def _plan_set(spec: JobSpec) -> BoundaryPlan:
 
 def _ask_base(sources: Sources, role: str, checkpoint: Checkpoint) -> tuple[Examples, Logits]:
     """Examples spread evenly over a split, with the base's logits."""
-    rows = evenly(len(sources.labels(role)), ANSWERED_ROWS)
-    examples = sources.encode(role, rows.tolist()).take(rows)
+    examples = sources.thinned(role, ANSWERED_ROWS)
     return examples, predict(sources.model.model, examples, checkpoint=checkpoint)

@@ -40,14 +40,14 @@ def help_with(backend: Backend, job_id: str) -> None:
     if lease is None:
         return
     with structlog.contextvars.bound_contextvars(job_id=job_id, helper=lease.holder):
-        log.info("helper_came")
+        log.info("helper_started")
         try:
             with lease.heartbeat(deaf=lambda _: os._exit(DEAF)):
                 _help(lease.spec, Attempt.of(lease, backend, shown=False), backend.settings)
         except (CancelledError, LeaseLostError) as over:
-            log.info("helper_dismissed", why=type(over).__name__)
+            log.info("helper_released", why=type(over).__name__)
         except Exception:  # whatever it was: who has the lease makes it, or says what is wrong
-            log.exception("helper_stumbled")
+            log.exception("helper_failed")
         finally:
             lease.leave()
 
@@ -58,7 +58,7 @@ def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         sources = open_for(settings, spec, shelf)
         base = read_base(attempt.lease, sources)
         if base is None:
-            log.warning("helper_unlike", device=sources.resolved.device)
+            log.warning("helper_mismatched", device=sources.resolved.device)
             return
         parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
         bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))

@@ -15,17 +15,16 @@ from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.first_estimate import Estimator
 from worker.evaluation.numerics import Answers, Questions
 from worker.evaluation.report import exp_loss, report, score
-from worker.evaluation.runner import evenly
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 from worker.evaluation.similarity import BaseStates, HiddenStates, StatesWanted, compare, course_over, states_along
 from worker.evaluation.sparsity import base_size
 from worker.families.anatomy import Anatomy
 from worker.kinds.remembered_base import BaseMemory
+from worker.packaging.verify import PROBE_ROWS
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.open_sources import Sources
 
-PROBE_ROWS = 8
 TRIED_ROWS = 4
 SIMILARITY_SAMPLES = 256
 """Samples of the concern, and of the rest, that similarity is taken over: CCA of fewer says little."""
@@ -55,7 +54,7 @@ class Bench:
     def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         wanted = spec.evaluation
-        test, validation = _thinned(sources, wanted.split, wanted.limit), validation_of(spec, sources)
+        test, validation = sources.thinned(wanted.split, wanted.limit), validation_of(spec, sources)
         shortcuts = _shortcuts(sources, anatomy, test)
         return cls(
             spec=spec,
@@ -163,7 +162,7 @@ class SimilarityBench:
 
 def validation_of(spec: JobSpec, sources: Sources) -> Examples:
     """The validation split, thinned to the spec's limit."""
-    return _thinned(sources, spec.evaluation.validation_split, spec.evaluation.limit)
+    return sources.thinned(spec.evaluation.validation_split, spec.evaluation.limit)
 
 
 def probe_of(examples: Examples) -> Examples:
@@ -182,11 +181,6 @@ def _reduced(spec: JobSpec, sources: Sources) -> bool:
     """Whether bfloat16 is to be tried."""
     wanted = spec.evaluation.dtype
     return wanted == "bfloat16" or (wanted == "auto" and device_of(sources.model.model).type == "cuda")
-
-
-def _thinned(sources: Sources, role: str, limit: int | None) -> Examples:
-    rows = evenly(len(sources.labels(role)), limit)
-    return sources.encode(role, rows.tolist()).take(rows)
 
 
 def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:

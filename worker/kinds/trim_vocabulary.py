@@ -169,8 +169,7 @@ def _count_unknown(examples: TokenExamples, tokenizer: Any) -> float | None:
 
 def _encode(sources: Sources, role: str, limit: int | None) -> TokenExamples:
     """What is measured of a split."""
-    rows = evenly(len(sources.labels(role)), limit)
-    return cast(TokenExamples, sources.encode(role, rows.tolist()).take(rows))
+    return cast(TokenExamples, sources.thinned(role, limit))
 
 
 def _flatten(examples: TokenExamples) -> Rows:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from microlith.contract.methods import Structure
 from microlith.masks import Base, MaskFile
-from microlith.masks.document import BaseModelFacts, MaskDocument, Settings, Units, Writer
+from microlith.masks.document import BaseModelFacts, ConfigSettings, MaskDocument, MaskedUnits, Writer
 from microlith.masks.file import BITS, DOCUMENT
 from microlith.masks.tensors import masked
 from worker.families.anatomy import Anatomy
@@ -96,14 +96,14 @@ def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
     )
 
 
-def _neurons(part: Any, anatomy: Anatomy) -> Units:
+def _neurons(part: Any, anatomy: Anatomy) -> MaskedUnits:
     writers = [Writer(layer=layer, start=offset) for layer, offset in anatomy.neuron_rows(part)]
-    return Units(block=part.block, count=anatomy.neurons(part), writers=writers, reader=part.output)
+    return MaskedUnits(block=part.block, count=anatomy.neurons(part), writers=writers, reader=part.output)
 
 
-def _heads(part: Any, anatomy: Anatomy) -> Units:
+def _heads(part: Any, anatomy: Anatomy) -> MaskedUnits:
     columns = anatomy.head_columns(part, 0)
-    return Units(
+    return MaskedUnits(
         block=part.block,
         count=anatomy.heads(part),
         width=columns.stop - columns.start,
@@ -118,11 +118,11 @@ def _width(module: Any, anatomy: Anatomy) -> int:
     return int(getattr(module.config, anatomy.family.width))
 
 
-def _settings(base: Any, module: Any) -> Settings:
+def _settings(base: Any, module: Any) -> ConfigSettings:
     """Where the module's config differs from the base's."""
     names = ("intermediate_size", "hidden_dim", "id2label")
     pairs = {name: (getattr(base.config, name, None), getattr(module.config, name, None)) for name in names}
-    return Settings(**{name: after for name, (before, after) in pairs.items() if after != before})
+    return ConfigSettings(**{name: after for name, (before, after) in pairs.items() if after != before})
 
 
 def _same(one: Tensor | None, other: Tensor) -> bool:

@@ -22,6 +22,7 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import INT8_GRAPH
 from worker.compute.examples import Examples
+from worker.compute.model_edits import sharing_copy
 
 GRAPH, QUANTISED = "model.onnx", INT8_GRAPH
 _SAMPLE_ROWS, _SAMPLE_LENGTH = 3, 4
@@ -145,7 +146,7 @@ def _free_sizes(name: str) -> dict[int, Any]:
 
 def _without_cache(model: nn.Module) -> nn.Module:
     """The model, answering without the keys and values that a decoder would keep for a next token."""
-    plain: Any = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+    plain = sharing_copy(model)
     if getattr(plain.config, "use_cache", False):
         plain.config.use_cache = False
     exported: nn.Module = plain.eval()

@@ -23,6 +23,8 @@ from safetensors.numpy import save_file
 import microlith
 from app.domain.errors import VerificationFailed
 
+PROBE_ROWS = 8
+"""Examples that a clean process is asked, at most."""
 TOLERANCE = 1e-5
 OTHER_RUNTIME = 1e-4
 """What ONNX Runtime may differ by: its kernels add in another order."""

@@ -5,7 +5,6 @@ What is left is a tokenizer of fewer tokens (`trimmed_tokenizer`) and an embeddi
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import AutoTokenizer
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
+from worker.compute.model_edits import sharing_copy
 from worker.packaging.trimmed_tokenizer import POINTER, document_of, trim, write
 from worker.sources.models import LoadedModel
 
@@ -61,7 +61,7 @@ def token_ids(model: Any) -> dict[str, int]:
 
 def _narrow(model: nn.Module, kept: Sequence[int]) -> nn.Module:
     """A copy of the model with these rows of its embedding, whose config names the new ids."""
-    small: Any = copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})
+    small = sharing_copy(model)
     new = {old: new_id for new_id, old in enumerate(kept)}
     whole, config = small.get_input_embeddings(), small.config
     rows = torch.tensor(kept, device=whole.weight.device)

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 
 from torch import Tensor, nn
 
 from app.domain.methods import parts_of
-from microlith.contract import Calibration, CiMethod, JobSpec
+from microlith.contract import JobSpec
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
+from worker.compute.passes import Meter
 from worker.families.anatomy import Anatomy
-from worker.families.layers import linear
-from worker.pruning.heads import HeadTally, head_importance, importance_rows
+from worker.pruning.heads import HeadPass, HeadTally
 from worker.pruning.masks import Bits
 from worker.pruning.recovery import weight_restorer
 from worker.pruning.removable_parts import Targets, targets_of
-from worker.pruning.scores.taylor import neuron_effects, taylor_rows, weight_gradients, weight_scores
-from worker.pruning.selection import select
-from worker.pruning.statistics import Statistics, calibrate, calibration_rows
+from worker.pruning.scores.method import ConcernEvidence
+from worker.pruning.scores.registry import scoring_of
+from worker.pruning.scores.taylor import GradientPass, neuron_effects, weight_gradients
+from worker.pruning.statistics import CalibrationPass, Statistics
 from worker.sampling.concern import ConcernSamples
 
 
@@ -38,131 +39,117 @@ class Evidence:
     neurons: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict)  # by concern and output layer: [neurons]
     weights: Mapping[int, Sequence[dict[str, Bits]]] = field(default_factory=dict)  # by concern and place of the ratio
 
-
-def gather(
-    model: nn.Module,
-    spec: JobSpec,
-    layers: Sequence[str],
-    examples: Examples,
-    samples: Mapping[int, ConcernSamples],
-    anatomy: Anatomy,
-    *,
-    checkpoint: Checkpoint = unwatched,
-) -> Evidence:
-    """The evidence for every concern of `samples` and every ratio of the spec; the model is left in eval mode.
-
-    Every row passes forward once for the statistics, and the positive ones forward and backward once for all that
-    gradients tell, heads and others. `checkpoint` hears the rows done after each batch, up to
-    `evidence_rows`, and may raise. Raises as `targets_of` does, and UnsupportedModel for what is not finite.
-    """
-    targets, steps = targets_of(anatomy, spec, layers), _Steps(checkpoint)
-    pool = _Pool(model, examples, samples)
-    evidence = Evidence(samples)
-    if names := calibrated_layers(spec, targets):
-        rows, how = calibration_rows(samples, _calibration(spec)), _calibration(spec)
-        refitted = [part.output for part in targets.neurons] if spec.recovery == "refit" else []
-        statistics = calibrate(model, names, examples, samples, how, moments=refitted, checkpoint=steps.next(rows))
-        evidence = replace(evidence, statistics=statistics)
-    if spec.method.name == "taylor":
-        tally = HeadTally(anatomy) if _asks_heads(spec) else None
-        return _with_effects(evidence, pool, spec, targets, tally, steps.next(taylor_rows(samples)))
-    if _asks_heads(spec):
-        rows = len(importance_rows(samples))
-        heads = head_importance(model, anatomy, examples, samples, checkpoint=steps.next(rows))
-        return replace(evidence, heads=heads)
-    return evidence
-
-
-def evidence_rows(spec: JobSpec, samples: Mapping[int, ConcernSamples]) -> int:
-    """The rows that `gather` will run: what its checkpoint counts up to."""
-    rows = calibration_rows(samples, _calibration(spec)) if _asks_inputs(spec) else 0
-    if spec.method.name == "taylor":
-        return rows + taylor_rows(samples)
-    return rows + (len(importance_rows(samples)) if _asks_heads(spec) else 0)
-
-
-def calibrated_layers(spec: JobSpec, targets: Targets) -> list[str]:
-    """The layers whose inputs must be known: those that are scored, and those whose biases are mended."""
-    names: list[str] = []
-    if spec.recovery in ("bias", "refit"):
-        names += [part.output for part in targets.heads]
-    if _asks_inputs(spec):
-        names += targets.weights
-    if spec.recovery != "none" or spec.method.name == "wanda" or (spec.method.name == "ci" and by_output(spec)):
-        names += [part.output for part in targets.neurons]
-    if not by_output(spec):
-        names += [writer for part in targets.neurons for writer in part.writers]
-    return list(dict.fromkeys(names))
-
-
-def by_output(spec: JobSpec) -> bool:
-    """Whether neurons are judged by what they write. CI's `auto` does, except where the seed system is reproduced."""
-    if isinstance(spec.method, CiMethod):
-        if spec.method.neurons_by == "auto":
-            return spec.calibration.pairing != "position"
-        return spec.method.neurons_by == "output"
-    return True
-
-
-def _with_effects(
-    evidence: Evidence,
-    pool: _Pool,
-    spec: JobSpec,
-    targets: Targets,
-    tally: HeadTally | None,
-    checkpoint: Checkpoint,
-) -> Evidence:
-    """The evidence with what a backward pass says: effects of neurons or masks of weights, and of heads if tallied."""
-    run = (pool.model, pool.examples, pool.samples)
-    if targets.neurons:
-        outputs = [part.output for part in targets.neurons]
-        found = dict(neuron_effects(outputs, *run, tally=tally, checkpoint=checkpoint))
-        evidence = replace(evidence, neurons=found)
-    else:
-        weights = {}
-        for concern, gradients in weight_gradients(targets.weights, *run, tally=tally, checkpoint=checkpoint):
-            scorer = partial(_effects_of, pool.model, gradients)
-            restorer = weight_restorer(pool.model, evidence.statistics, spec, concern)
-            weights[concern] = select(spec, targets.units("weights"), scorer, restorer)
-        evidence = replace(evidence, weights=weights)
-    return evidence if tally is None else replace(evidence, heads=tally.importance(pool.samples))
-
-
-def _effects_of(model: nn.Module, gradients: Mapping[str, Tensor], name: str) -> Tensor:
-    return weight_scores(linear(model, name).weight.detach().cpu(), gradients[name])
-
-
-def _asks_heads(spec: JobSpec) -> bool:
-    return "heads" in parts_of(spec.structure) and spec.method.name != "random"
-
-
-def _asks_inputs(spec: JobSpec) -> bool:
-    return spec.recovery != "none" or spec.method.name in ("ci", "wanda")
-
-
-def _calibration(spec: JobSpec) -> Calibration:
-    """Pairs are run only where a cosine is asked for: by `ci` and by recovery `ti`."""
-    paired = spec.method.name == "ci" or spec.recovery == "ti"
-    return spec.calibration if paired else spec.calibration.model_copy(update={"pairing": "free"})
+    def of_concern(self, concern: int, model: nn.Module, anatomy: Anatomy, spec: JobSpec) -> ConcernEvidence:
+        """What a method scores the units of the model by, for one concern."""
+        return ConcernEvidence(
+            model=model,
+            anatomy=anatomy,
+            spec=spec,
+            concern=concern,
+            samples=self.samples,
+            statistics=self.statistics,
+            heads=self.heads.get(concern),
+            neurons=self.neurons.get(concern, {}),
+        )
 
 
 @dataclass(frozen=True)
-class _Pool:
-    """A model and what it is shown."""
+class EvidencePass:
+    """The passes that serve every concern of `samples` and every ratio of the spec; the model is left in eval mode.
+
+    Every row passes forward once for the statistics, and the positive ones forward and backward once for all that
+    gradients tell, heads and others. Raises as `targets_of` does.
+    """
 
     model: nn.Module
+    spec: JobSpec
+    layers: Sequence[str]
     examples: Examples
     samples: Mapping[int, ConcernSamples]
+    anatomy: Anatomy
+
+    @property
+    def rows(self) -> int:
+        """Rows that run, over all passes."""
+        passes = (self._calibration, self._gradients, self._heads_alone)
+        return sum(known.rows for known in passes if known is not None)
+
+    def run(self, checkpoint: Checkpoint = unwatched) -> Evidence:
+        """The evidence. `checkpoint` hears the rows done after each batch and may raise.
+
+        Raises UnsupportedModel for what is not finite.
+        """
+        meter, evidence = Meter(checkpoint), Evidence(self.samples)
+        if self._calibration is not None:
+            evidence = replace(evidence, statistics=meter.run(self._calibration))
+        if self._gradients is not None:
+            evidence = self._with_gradients(evidence, meter, self._gradients)
+        if self._heads_alone is not None:
+            evidence = replace(evidence, heads=meter.run(self._heads_alone))
+        return evidence
+
+    @cached_property
+    def _targets(self) -> Targets:
+        return targets_of(self.anatomy, self.spec, self.layers)
+
+    @cached_property
+    def _calibration(self) -> CalibrationPass | None:
+        """Pairs are run only where a cosine is asked for: by the method, or by recovery `ti`."""
+        names = calibrated_layers(self.spec, self._targets)
+        if not names:
+            return None
+        paired = scoring_of(self.spec).needs.pairs or self.spec.recovery == "ti"
+        how = self.spec.calibration if paired else self.spec.calibration.model_copy(update={"pairing": "free"})
+        refitted = [part.output for part in self._targets.neurons] if self.spec.recovery == "refit" else []
+        return CalibrationPass(self.model, names, self.examples, self.samples, how, refitted)
+
+    @cached_property
+    def _gradients(self) -> GradientPass | None:
+        """It tallies the heads that are removed too."""
+        if not scoring_of(self.spec).needs.gradients:
+            return None
+        tally = HeadTally(self.anatomy) if self._needs_heads else None
+        neurons, run = self._targets.neurons, (self.model, self.examples, self.samples)
+        if neurons:
+            return neuron_effects([part.output for part in neurons], *run, tally=tally)
+        return weight_gradients(self._targets.weights, *run, tally=tally)
+
+    @cached_property
+    def _heads_alone(self) -> HeadPass | None:
+        if self._needs_heads and not scoring_of(self.spec).needs.gradients:
+            return HeadPass(self.model, self.anatomy, self.examples, self.samples)
+        return None
+
+    @property
+    def _needs_heads(self) -> bool:
+        return "heads" in parts_of(self.spec.structure) and scoring_of(self.spec).needs.head_effects
+
+    def _with_gradients(self, evidence: Evidence, meter: Meter, gradient_pass: GradientPass) -> Evidence:
+        """The evidence with effects of neurons or masks of weights, and with heads where they are tallied."""
+        gathered = meter.run(gradient_pass)
+        if self._targets.neurons:
+            evidence = replace(evidence, neurons=dict(gathered))
+        else:
+            scoring, units, kept = scoring_of(self.spec), self._targets.units("weights"), {}
+            for concern, gradients in gathered:
+                own = evidence.of_concern(concern, self.model, self.anatomy, self.spec)
+                restorer = weight_restorer(self.model, evidence.statistics, self.spec, concern)
+                kept[concern] = scoring.keep_weights(replace(own, gradients=gradients), units, restorer)
+            evidence = replace(evidence, weights=kept)
+        tally = gradient_pass.tally
+        return evidence if tally is None else replace(evidence, heads=tally.importance(self.samples))
 
 
-@dataclass
-class _Steps:
-    """One count of rows over passes that follow each other."""
-
-    checkpoint: Checkpoint
-    done: int = 0
-
-    def next(self, rows: int) -> Checkpoint:
-        """The checkpoint of a pass that runs `rows`."""
-        before, self.done = self.done, self.done + rows
-        return lambda done: self.checkpoint(before + done)
+def calibrated_layers(spec: JobSpec, targets: Targets) -> list[str]:
+    """The layers whose inputs must be known: those that are scored, and those whose weights or biases are mended."""
+    scoring, mended = scoring_of(spec), spec.recovery != "none"
+    names: list[str] = []
+    if spec.recovery in ("bias", "refit"):
+        names += [part.output for part in targets.heads]
+    if mended or scoring.needs.inputs:
+        names += targets.weights
+    if mended:
+        names += [part.output for part in targets.neurons]
+    if scoring.needs.inputs:
+        names += [layer for part in targets.neurons for layer in scoring.neuron_layers(spec, part)]
+    return list(dict.fromkeys(names))

@@ -39,13 +39,13 @@ class HeadTally:
         """What sees the heads of one pass."""
         return Contexts(self.anatomy)
 
-    def add(self, batch: Batch, found: HeadEffects) -> None:
+    def add(self, batch: Batch, effects: HeadEffects) -> None:
         """Notes a batch; a row that passes again says the same again."""
-        self._effects.update(zip(batch.rows.tolist(), found.effects, strict=True))
-        self._tokens.update(zip(batch.rows.tolist(), found.tokens.tolist(), strict=True))
+        self._effects.update(zip(batch.rows.tolist(), effects.effects, strict=True))
+        self._tokens.update(zip(batch.rows.tolist(), effects.tokens.tolist(), strict=True))
 
     def importance(self, samples: Mapping[int, ConcernSamples]) -> dict[int, Tensor]:
-        """As `head_importance`, of concerns whose positive samples have all passed."""
+        """As `HeadPass.run`, of concerns whose positive samples have all passed."""
         return {concern: self._importance(drawn.positive) for concern, drawn in samples.items()}
 
     def _importance(self, rows: Sequence[int]) -> Tensor:
@@ -54,39 +54,45 @@ class HeadTally:
         return F.normalize(mean, dim=1, eps=torch.finfo(mean.dtype).tiny)
 
 
-def head_importance(
-    model: nn.Module,
-    anatomy: Anatomy,
-    examples: Examples,
-    samples: Mapping[int, ConcernSamples],
-    *,
-    checkpoint: Checkpoint = unwatched,
-) -> dict[int, Tensor]:
-    """Importance [blocks, heads] by concern, blocks as in `anatomy.attentions`; float64, CPU, finite and not negative.
+@dataclass(frozen=True)
+class HeadPass:
+    """One backward pass over every concern's positive samples, each row once, that sees heads alone."""
 
-    Σ over tokens of |Σ_i ∂loss/∂ctx_i · ctx_i| over the head's part of the context, on the concern's positive samples,
-    divided by the tokens, then by its L2 norm over the block's heads: blocks count alike, whatever the scale of their
-    gradients. Pads count nowhere. A block that several layers share sums over them. Parameters need no gradients and
-    get none; the model is left in eval mode. `checkpoint` hears the rows done after each batch and may raise.
-    Source: Michel, Levy & Neubig, "Are Sixteen Heads Really Better than One?" (2019), section 2.3, per concern.
-    """
-    tally, done = HeadTally(anatomy), 0
+    model: nn.Module
+    anatomy: Anatomy
+    examples: Examples
+    samples: Mapping[int, ConcernSamples]
 
-    def look(batch: Batch) -> HeadEffects:
-        contexts = tally.watch()
-        (gradients,) = run_backward(model, batch, [contexts])
-        return contexts.effects(batch, gradients)
+    @property
+    def rows(self) -> int:
+        """Rows that run."""
+        return len(self._rows)
 
-    for batch, found in run_batches(look, examples, importance_rows(samples), device=device_of(model)):
-        tally.add(batch, found)
-        done += len(batch)
-        checkpoint(done)
-    return tally.importance(samples)
+    @property
+    def _rows(self) -> list[int]:
+        return sorted({row for drawn in self.samples.values() for row in drawn.positive})
 
+    def run(self, checkpoint: Checkpoint = unwatched) -> dict[int, Tensor]:
+        """Importance [blocks, heads] by concern, blocks as in `anatomy.attentions`; float64, CPU, finite, not negative.
 
-def importance_rows(samples: Mapping[int, ConcernSamples]) -> list[int]:
-    """The rows that `head_importance` runs: every concern's positive samples, each row once."""
-    return sorted({row for drawn in samples.values() for row in drawn.positive})
+        Σ over tokens of |Σ_i ∂loss/∂ctx_i · ctx_i| over the head's part of the context, on the concern's positive
+        samples, divided by the tokens, then by its L2 norm over the block's heads: blocks count alike, whatever the
+        scale of their gradients. Pads count nowhere. A block that several layers share sums over them. Parameters need
+        no gradients and get none; the model is left in eval mode.
+        Source: Michel, Levy & Neubig, "Are Sixteen Heads Really Better than One?" (2019), section 2.3, per concern.
+        """
+        tally, done = HeadTally(self.anatomy), 0
+
+        def look(batch: Batch) -> HeadEffects:
+            contexts = tally.watch()
+            (gradients,) = run_backward(self.model, batch, [contexts])
+            return contexts.effects(batch, gradients)
+
+        for batch, effects in run_batches(look, self.examples, self._rows, device=device_of(self.model)):
+            tally.add(batch, effects)
+            done += len(batch)
+            checkpoint(done)
+        return tally.importance(self.samples)
 
 
 class Contexts:

@@ -5,7 +5,6 @@ No config of transformers can say this, so what opens it has to be told each lay
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.families import Attention, FeedForward
+from worker.compute.model_edits import replace_linear, sharing_copy
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear, linear_layers
 from worker.pruning.masks import Bits, Mask
@@ -42,7 +42,7 @@ def narrow(module: nn.Module, mask: Mask, anatomy: Anatomy) -> Narrow:
     `anatomy` is the base's. A block keeps one neuron and one head at least, and every group of heads that stays has as
     many as the largest: what fills them up are zeros. The module is only read, and shares what stays as it is.
     """
-    model = copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
+    model: nn.Module = sharing_copy(module)
     before = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(module).items()}
     for part in anatomy.feed_forwards:
         if part.block in mask.neurons:
@@ -117,14 +117,11 @@ def _adjust(model: nn.Module, part: Attention, anatomy: Anatomy, removed: Sequen
 
 def _keep(model: nn.Module, name: str, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
     """Puts a linear layer of some rows or columns in the place of the one of that name."""
-    old = linear(model, name)
-    weight, bias = old.weight.detach(), old.bias
+    whole = linear(model, name)
+    weight, bias = whole.weight.detach(), None if whole.bias is None else whole.bias.detach()
     if rows is not None:
         weight = weight[rows.to(weight.device)]
-        bias = None if bias is None else nn.Parameter(bias.detach()[rows.to(bias.device)], requires_grad=False)
+        bias = None if bias is None else bias[rows.to(bias.device)]
     if columns is not None:
         weight = weight[:, columns.to(weight.device)]
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
-    layer.bias = bias
-    model.set_submodule(name, layer.train(model.training))
+    replace_linear(model, name, weight.contiguous(), bias)

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.domain.budgets import KEPT_BYTES
 from microlith.contract import Calibration
 from worker.compute.batches import pad
 from worker.compute.examples import Examples
-from worker.compute.memory import KEPT_BYTES, in_parts, out_of_memory
+from worker.compute.memory import in_parts, out_of_memory
 from worker.pruning.calibration_batches import Device
 from worker.pruning.layer_inputs import Watch
 from worker.sampling.concern import ConcernSamples

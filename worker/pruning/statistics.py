@@ -53,43 +53,52 @@ class Statistics:
     layers: Mapping[str, LayerStatistics]
 
 
-def calibrate(
-    model: nn.Module,
-    layers: Sequence[str],
-    examples: Examples,
-    samples: Mapping[int, ConcernSamples],
-    calibration: Calibration,
-    *,
-    moments: Collection[str] = (),
-    checkpoint: Checkpoint = unwatched,
-) -> Statistics:
+@dataclass(frozen=True)
+class CalibrationPass:
     """One pass of the unpruned model over the samples of all concerns, which leaves it in eval mode.
 
     Pairing `free` runs the union of the samples once, whatever the order they are named in. Pairing `position` goes
     concern by concern, the k-th positive beside the k-th negative. Layers of `moments` have their second moments taken
-    too, which are as large as the layer's inputs squared. `checkpoint` hears the rows done after each batch and may
-    raise. Raises UnsupportedModel when activations are not finite.
+    too, which are as large as the layer's inputs squared.
     """
-    model.eval()
-    paired, device = calibration.pairing == "position", device_of(model)
-    sums = {
-        name: _Sums.zero(len(samples), linear(model, name).in_features, device, paired=paired, pooled=name in moments)
-        for name in layers
-    }
-    over, done = (_over_pairs if paired else _over_union), 0
-    watched: AbstractContextManager[Watch[Any]] = Watch.over(model, layers, calibration.pads)
-    with torch.inference_mode(), watched as watch:
-        for rows in over(watch, sums, examples, samples, calibration, device):
-            done += rows
-            checkpoint(done)
-    return Statistics(tuple(samples), {name: found.statistics(name) for name, found in sums.items()})
 
+    model: nn.Module
+    layers: Sequence[str]
+    examples: Examples
+    samples: Mapping[int, ConcernSamples]
+    calibration: Calibration
+    moments: Collection[str] = ()
 
-def calibration_rows(samples: Mapping[int, ConcernSamples], calibration: Calibration) -> int:
-    """The rows that `calibrate` will run: what its checkpoint counts up to."""
-    if calibration.pairing == "position":
-        return sum(2 * len(drawn.positive) for drawn in samples.values())
-    return len(rows_of(samples))
+    @property
+    def rows(self) -> int:
+        """Rows that run; in pairs, once for each pair of theirs."""
+        if self._paired:
+            return sum(2 * len(drawn.positive) for drawn in self.samples.values())
+        return len(rows_of(self.samples))
+
+    @property
+    def _paired(self) -> bool:
+        return self.calibration.pairing == "position"
+
+    def run(self, checkpoint: Checkpoint = unwatched) -> Statistics:
+        """The sums of every layer. `checkpoint` hears the rows done after each batch and may raise.
+
+        Raises UnsupportedModel when activations are not finite.
+        """
+        model, device, concerns = self.model.eval(), device_of(self.model), len(self.samples)
+        sums = {
+            name: _Sums.zero(
+                concerns, linear(model, name).in_features, device, paired=self._paired, pooled=name in self.moments
+            )
+            for name in self.layers
+        }
+        over, done = (_over_pairs if self._paired else _over_union), 0
+        watched: AbstractContextManager[Watch[Any]] = Watch.over(model, self.layers, self.calibration.pads)
+        with torch.inference_mode(), watched as watch:
+            for rows in over(watch, sums, self.examples, self.samples, self.calibration, device):
+                done += rows
+                checkpoint(done)
+        return Statistics(tuple(self.samples), {name: summed.statistics(name) for name, summed in sums.items()})
 
 
 def _over_pairs(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.families import FeedForward
+from worker.compute.model_edits import fixed, replace_linear, sharing_copy
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 from worker.pruning.masks import Mask, applied
@@ -52,11 +52,9 @@ def masked_copy(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """The masked model as a new one, which shares with the base what the mask does not change."""
     own = {id(parameter): parameter.data_ptr() for parameter in model.parameters()}
     with applied(model, mask, anatomy):
-        shared = {
-            id(parameter): parameter if own.get(id(parameter)) == parameter.data_ptr() else _parameter(parameter.data)
-            for parameter in model.parameters()
-        }
-        return copy.deepcopy(model, shared)
+        changed = (parameter for parameter in model.parameters() if own[id(parameter)] != parameter.data_ptr())
+        copied: nn.Module = sharing_copy(model, {id(parameter): fixed(parameter.data) for parameter in changed})
+    return copied
 
 
 def _shrink_block(shrunk: nn.Module, part: FeedForward, anatomy: Anatomy, indices: Tensor, width: int) -> None:
@@ -66,9 +64,9 @@ def _shrink_block(shrunk: nn.Module, part: FeedForward, anatomy: Anatomy, indice
         starts = [offset for name, offset in anatomy.neuron_rows(part) if name == writer]
         weight = torch.cat([_filled(layer.weight[_at(layer, indices, start)], 0, width) for start in starts])
         bias = [_filled(layer.bias[_at(layer, indices, start)], 0, width) for start in starts if layer.bias is not None]
-        _replace(shrunk, writer, weight, torch.cat(bias) if bias else None)
+        replace_linear(shrunk, writer, weight, torch.cat(bias) if bias else None)
     reader = linear(shrunk, part.output)
-    _replace(shrunk, part.output, _filled(reader.weight[:, _at(reader, indices, 0)], 1, width), reader.bias)
+    replace_linear(shrunk, part.output, _filled(reader.weight[:, _at(reader, indices, 0)], 1, width), reader.bias)
 
 
 def _at(layer: nn.Linear, indices: Tensor, start: int) -> Tensor:
@@ -87,18 +85,3 @@ def _filled(tensor: Tensor, dim: int, width: int) -> Tensor:
     missing = list(tensor.shape)
     missing[dim] = width - tensor.shape[dim]
     return torch.cat([tensor.detach(), tensor.new_zeros(missing)], dim)
-
-
-def _parameter(data: Tensor) -> nn.Parameter:
-    return nn.Parameter(data, requires_grad=False)
-
-
-def _replace(model: nn.Module, name: str, weight: Tensor, bias: Tensor | None) -> None:
-    """Puts a linear layer with these values in the place of the one of that name."""
-    outputs, inputs = weight.shape
-    layer = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
-    layer.weight = _parameter(weight)
-    if bias is not None:
-        layer.bias = _parameter(bias.detach().clone())
-    layer.train(model.training)
-    model.set_submodule(name, layer)

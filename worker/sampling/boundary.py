@@ -55,8 +55,9 @@ def generate(
     """The samples of a plan, from `examples` that the model answers with `logits` [rows, classes].
 
     In mode `inputs` every sample is run again: a positive is answered with its source, a negative with its target. A
-    class without correct examples gives no samples. The model is left in eval mode. `checkpoint` hears how many of
-    `scans(...)` are done and may raise. Raises UnsupportedModel for images and for models that cannot take embeddings.
+    class without correct examples gives no samples. The model is left in eval mode. `checkpoint` hears how many scans
+    are done, of one from every start to every other class, and may raise. Raises UnsupportedModel for images and for
+    models that cannot take embeddings.
     """
     embedded, classes = EmbeddedModel(model.eval(), token_budget), logits.shape[1]
     found = []
@@ -76,11 +77,6 @@ def find_crossings(
         if plan.mode == "inputs":
             model.check(start.text, logits[row])
         yield from crossings(model, start, logits.shape[1], plan.boundary, plan.stride)
-
-
-def scans(labels: Rows, logits: Logits, plan: BoundaryPlan) -> int:
-    """How many scans `generate` will run: one from every start to every other class."""
-    return len(choose_starts(labels, logits, plan)) * int(logits.shape[1] - 1)
 
 
 def choose_starts(labels: Rows, logits: Logits, plan: BoundaryPlan) -> list[tuple[int, int, int]]:

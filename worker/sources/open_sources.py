@@ -19,6 +19,7 @@ from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.compute import device
 from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
+from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
 from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
@@ -50,6 +51,11 @@ class Sources:
         if self.model.info.task == "image":
             return self._pixels(cast(Images, inputs), labels, chosen)
         return self._texts(role, cast(list[str], inputs), labels, chosen)
+
+    def thinned(self, role: str, limit: int | None) -> Examples:
+        """At most `limit` examples of a split (None: all), spread evenly over it."""
+        rows = evenly(len(self.labels(role)), limit)
+        return self.encode(role, rows.tolist()).take(rows)
 
     def _texts(self, role: str, texts: list[str], labels: ClassIds, chosen: list[int]) -> TokenExamples:
         """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""

@@ -52,10 +52,10 @@ def kept_token_ids(cache: Cache, texts: Sequence[str], tokenizer: Any, max_lengt
             found = _unsealed(entry / FILE)
             if found is not None and len(found) == len(texts):
                 return found
-            log.warning("kept_tokens_damaged", entry=entry.name)
+            log.warning("token_cache_damaged", entry=entry.name)
             make(entry)
     except (OSError, pa.ArrowException, KeyError) as error:
-        log.warning("tokens_not_kept", error=str(error).splitlines()[0])
+        log.warning("token_cache_write_failed", error=str(error).splitlines()[0])
     return made[0] if made else token_ids(texts, tokenizer, max_length)
 
 

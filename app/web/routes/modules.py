@@ -11,7 +11,7 @@ from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import NotFound
 from app.services.jobs import Jobs
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from app.web.dependencies import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
@@ -38,7 +38,7 @@ def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs)
     """The data of a table of the page."""
     sheet = _shown(module_id, modules, jobs).sheet(name)
     if sheet is None:
-        raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} shows those it has.")
+        raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} lists its tables.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{module_id}-{name}.csv"))
 
 
@@ -59,11 +59,11 @@ def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> R
 def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006
     sheet = compare_page(gallery.jobs(chosen), chosen).sheet
     if sheet is None:
-        raise NotFound("No module was chosen.", hint="/compare offers those there are.")
+        raise NotFound("No module was chosen.", hint="Choose modules at /compare.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
 
 
-def _shown(module_id: str, modules: Modules, jobs: Jobs) -> ModulePage:
+def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
     found = modules.get(module_id)
     results = modules.results(found.job_id)
     siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]

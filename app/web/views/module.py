@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.web.views import phrases
 from app.web.views.chart_csv import Sheet
 from app.web.views.charts import Costs, costs, in_order
-from app.web.views.files import File, Opening, files_of, openings
+from app.web.views.files import File, OpeningLines, files_of, openings
 from app.web.views.scales import Scale
 from microlith.contract import Job, Module, Report
 
@@ -74,7 +74,7 @@ class ModulePage:
     layers: list[LayerLine]
     costs: Costs
     files: list[File]
-    openings: list[Opening]
+    openings: list[OpeningLines]
     others: int
     missing: list[str]
     siblings: list[Module]
@@ -122,12 +122,12 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
 def _what(module: Module, job: Job) -> str:
     """The card's first sentence."""
     removed, ratio = phrases.percent(module.ratio.achieved), module.ratio
-    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} asked for)"
+    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} requested)"
     answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
     return (
         f"The part of {phrases.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
-        f"{phrases.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
+        f"{phrases.percent(module.sparsity.overall)} of all linear layers is removed. It answers with {answers}."
         f"{_numerics(module)}"
     )
 

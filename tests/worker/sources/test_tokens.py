@@ -91,7 +91,7 @@ def test_a_damaged_file_is_made_anew_and_said(damage: str, cache: Cache, tokeniz
         for _ in range(2):
             assert kept_token_ids(cache, ["food"], tokenizer, 6) == expected
     assert calls == [1, 1], "the second time it is read again"
-    assert [line["event"] for line in said] == ["kept_tokens_damaged"]
+    assert [line["event"] for line in said] == ["token_cache_damaged"]
     assert file.read_bytes() == kept
     assert [there.name for there in file.parent.iterdir()] == [FILE]
 

@@ -7,19 +7,56 @@ finite for every input and agree with the seed wherever it was well defined.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from app.domain.families import FeedForward
+from microlith.contract import CiMethod, JobSpec
 from worker.pruning.calibration_batches import NEGATIVE, POSITIVE
+from worker.pruning.scores.method import ConcernEvidence, Needs, Scoring, norms
 from worker.pruning.statistics import LayerStatistics
 
 Form = Literal["sine", "alpha"]
 
 POLE = 1e-6
 """How close cos − sin may come to zero: |α| stays under 1 / (2 · POLE)."""
+
+
+class ConcernIdentification(Scoring):
+    """Method `ci`."""
+
+    needs = Needs(inputs=True, pairs=True)
+
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """|W_ij| times the coefficient of what it reads [out, in]."""
+        form = _method(evidence.spec).form
+        return weight_scores(evidence.weight(layer), coefficient(contrast(*evidence.statistics_of(layer)), form))
+
+    def neuron_layers(self, spec: JobSpec, part: FeedForward) -> Sequence[str]:
+        """The layer that reads neurons, or those that write them."""
+        return (part.output,) if self._by_output(spec) else part.writers
+
+    def neurons(self, evidence: ConcernEvidence, part: FeedForward) -> Tensor:
+        """The norms of the columns that read neurons, or of the rows that write them [neurons]."""
+        if self._by_output(evidence.spec):
+            return super().neurons(evidence, part)
+        neurons, starts = evidence.anatomy.neurons(part), evidence.anatomy.neuron_rows(part)
+        rows = [self.weights(evidence, writer)[start : start + neurons] for writer, start in starts]
+        return norms(torch.cat(rows, dim=1), dim=1)
+
+    def _by_output(self, spec: JobSpec) -> bool:
+        """`auto` judges by what neurons write, except where the seed system is reproduced."""
+        by = _method(spec).neurons_by
+        return spec.calibration.pairing != "position" if by == "auto" else by == "output"
+
+
+def _method(spec: JobSpec) -> CiMethod:
+    assert isinstance(spec.method, CiMethod)
+    return spec.method
 
 
 @dataclass(frozen=True)

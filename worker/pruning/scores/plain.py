@@ -13,6 +13,62 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.domain.families import Attention, FeedForward
+from app.domain.methods import ratios_for
+from worker.pruning.masks import Bits
+from worker.pruning.scores.method import ConcernEvidence, Needs, Scoring
+from worker.pruning.selection import Scorer, Units
+
+
+class Magnitude(Scoring):
+    """Method `magnitude`."""
+
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """|W| [out, in]."""
+        return magnitude(evidence.weight(layer))
+
+
+class Zscore(Scoring):
+    """Method `zscore`."""
+
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """How far a weight is from its row's mean [out, in]."""
+        return zscore(evidence.weight(layer)).abs()
+
+    def keep_weights(
+        self, evidence: ConcernEvidence, units: Units, restorer: Scorer | None
+    ) -> Sequence[dict[str, Bits]]:
+        """As ever by rule `rank`; by rule `quantile` what lies outside the seed's bounds."""
+        if not evidence.spec.method.cuts_at_bounds:
+            return super().keep_weights(evidence, units, restorer)
+        kept: list[dict[str, Bits]] = [{} for _ in evidence.spec.ratios]
+        for layer, known_as in units.known_as.items():
+            scores = zscore(evidence.weight(layer))
+            for by_layer, ratio in zip(kept, ratios_for(evidence.spec, units.part, known_as), strict=True):
+                by_layer[layer] = Bits.pack(quantile_kept(scores, ratio).numpy())
+        return kept
+
+
+class Lots(Scoring):
+    """Method `random`, drawn by the sampling seed, the concern and the layer."""
+
+    needs = Needs(head_effects=False)
+
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """A lot for each weight [out, in]."""
+        return self._drawn(evidence, evidence.weight(layer).shape, f"weights of {layer}")
+
+    def neurons(self, evidence: ConcernEvidence, part: FeedForward) -> Tensor:
+        """A lot for each neuron [neurons]."""
+        return self._drawn(evidence, (evidence.anatomy.neurons(part),), f"neurons of {part.block}")
+
+    def heads(self, evidence: ConcernEvidence, part: Attention) -> Tensor:
+        """A lot for each head [heads]."""
+        return self._drawn(evidence, (evidence.anatomy.heads(part),), f"heads of {part.block}")
+
+    def _drawn(self, evidence: ConcernEvidence, shape: Sequence[int], units: str) -> Tensor:
+        return lots(shape, evidence.spec.sampling.seed, evidence.concern, units)
+
 
 def magnitude(weight: Tensor) -> Tensor:
     """|W|, [out, in]."""

@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
+from app.domain.families import FeedForward
 from worker.compute.batches import Batch, Checkpoint, device_of, run_batches, unwatched
 from worker.compute.examples import Examples
 from worker.families.layers import linear
 from worker.pruning.backward import Gradients, run_backward
 from worker.pruning.heads import HeadEffects, HeadTally
 from worker.pruning.layer_inputs import by_example
+from worker.pruning.scores.method import ConcernEvidence, Needs, Scoring
 from worker.sampling.concern import ConcernSamples
 
 GRADIENT_BUDGET = 1 << 30
@@ -38,42 +40,18 @@ Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
 summed over the examples."""
 
 
-def weight_gradients(
-    layers: Sequence[str],
-    model: nn.Module,
-    examples: Examples,
-    samples: Mapping[int, ConcernSamples],
-    *,
-    tally: HeadTally | None = None,
-    checkpoint: Checkpoint = unwatched,
-) -> Iterator[tuple[int, ByLayer]]:
-    """Concern by concern: the gradient of its mean cross-entropy over its positive samples, of each layer's weights.
+class Taylor(Scoring):
+    """Method `taylor`."""
 
-    A `tally` notes the heads of the same passes. `checkpoint` hears the rows done after each batch and may raise.
-    Raises UnsupportedModel for a gradient that is not finite. Use each concern's gradients
-    before asking for the next, so that memory stays within the budget.
-    """
-    size = 4 * sum(linear(model, name).weight.numel() for name in layers)
-    together = max(1, GRADIENT_BUDGET // (2 * size))
-    yield from _by_concern(model, layers, examples, samples, _Pass(_outer, together, tally, checkpoint))
+    needs = Needs(gradients=True)
 
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """|W · G| of the gradients at hand [out, in]."""
+        return weight_scores(evidence.weight(layer), evidence.gradients[layer])
 
-def neuron_effects(
-    layers: Sequence[str],
-    model: nn.Module,
-    examples: Examples,
-    samples: Mapping[int, ConcernSamples],
-    *,
-    tally: HeadTally | None = None,
-    checkpoint: Checkpoint = unwatched,
-) -> Iterator[tuple[int, ByLayer]]:
-    """The same of the neurons that each layer reads: Σ over tokens of |activation · gradient|, mean over samples."""
-    yield from _by_concern(model, layers, examples, samples, _Pass(_effect, max(1, len(samples)), tally, checkpoint))
-
-
-def taylor_rows(samples: Mapping[int, ConcernSamples]) -> int:
-    """The rows that a backward pass runs: what its checkpoint counts up to, where no row serves two concerns."""
-    return sum(len(set(drawn.positive)) for drawn in samples.values())
+    def neurons(self, evidence: ConcernEvidence, part: FeedForward) -> Tensor:
+        """The effects of the activations themselves [neurons]."""
+        return evidence.neurons[part.output]
 
 
 def weight_scores(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -92,13 +70,111 @@ def _effect(weight: Tensor, x: Tensor, gradient: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Pass:
-    """How a backward pass is run: what is summed, for how many concerns at once, and who hears of it."""
+class GradientPass:
+    """One backward pass over the positive samples of all concerns, a few concerns at a time.
 
+    `reduce` says what is summed, and `together` of how many concerns at once. A `tally` notes the heads of the same
+    passes.
+    """
+
+    model: nn.Module
+    layers: Sequence[str]
+    examples: Examples
+    samples: Mapping[int, ConcernSamples]
     reduce: Reduce
     together: int
-    tally: HeadTally | None
-    checkpoint: Checkpoint
+    tally: HeadTally | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that run: each once, unless concerns that do not run together share it."""
+        return sum(len(_rows_of(chunk)) for chunk in self._chunks())
+
+    def run(self, checkpoint: Checkpoint = unwatched) -> Iterator[tuple[int, ByLayer]]:
+        """Concern by concern; use what comes before asking for the next, so that memory stays within the budget.
+
+        Raises UnsupportedModel for a gradient that is not finite.
+        """
+        done = 0
+        for chunk in self._chunks():
+            sums: dict[int, ByLayer] = {concern: {} for concern in chunk}
+            look, device = partial(self._look, chunk), device_of(self.model)
+            for batch, (added, heads) in run_batches(look, self.examples, _rows_of(chunk), device=device):
+                for concern, by_layer in added.items():
+                    for name, tensor in by_layer.items():
+                        _add(sums[concern], name, tensor)
+                if self.tally is not None and heads is not None:
+                    self.tally.add(batch, heads)
+                done += len(batch)
+                checkpoint(done)
+            for concern in chunk:
+                yield concern, self._finished(sums.pop(concern))
+
+    def _chunks(self) -> Iterator[Mapping[int, Sequence[int]]]:
+        """The positive samples of concerns that run together."""
+        concerns = list(self.samples)
+        for start in range(0, len(concerns), self.together):
+            yield {concern: self.samples[concern].positive for concern in concerns[start : start + self.together]}
+
+    def _look(self, chunk: Mapping[int, Sequence[int]], batch: Batch) -> tuple[dict[int, ByLayer], HeadEffects | None]:
+        """What one batch adds to the sums of the concerns whose samples are in it, and its heads if tallied."""
+        taps, contexts = _Taps(self.layers), None if self.tally is None else self.tally.watch()
+        gradients = run_backward(self.model, batch, [taps] if contexts is None else [taps, contexts])
+        owned = _owned(batch, chunk)
+        added: dict[int, ByLayer] = {concern: {} for concern in owned.sizes}
+        for name, x, gradient in taps.read(batch, gradients[0]):
+            weight, scaled = (
+                linear(self.model, name).weight.detach(),
+                gradient[owned.places] * owned.shares.to(gradient),
+            )
+            sides = (torch.split(tensor, list(owned.sizes.values())) for tensor in (x[owned.places], scaled))
+            for concern, own, its_gradient in zip(owned.sizes, *sides, strict=True):
+                _add(added[concern], name, self.reduce(weight, own, its_gradient))
+        return added, None if contexts is None else contexts.effects(batch, gradients[1])
+
+    def _finished(self, sums: ByLayer) -> ByLayer:
+        """One concern's sums on the CPU, zeros of a layer that was never run."""
+        for name, summed in sums.items():
+            if not torch.isfinite(summed).all():
+                raise UnsupportedModel(
+                    f"The gradients of layer {name} are not finite, so it cannot be scored by `taylor`."
+                )
+        return {name: sums[name].cpu() if name in sums else self._nothing(name) for name in self.layers}
+
+    def _nothing(self, name: str) -> Tensor:
+        layer = linear(self.model, name)
+        x, gradient = torch.zeros(1, 1, layer.in_features), torch.zeros(1, 1, layer.out_features)
+        return self.reduce(layer.weight.detach(), x, gradient)
+
+
+def weight_gradients(
+    layers: Sequence[str],
+    model: nn.Module,
+    examples: Examples,
+    samples: Mapping[int, ConcernSamples],
+    *,
+    tally: HeadTally | None = None,
+) -> GradientPass:
+    """Of each layer's weights: the gradient of a concern's mean cross-entropy over its positive samples."""
+    size = 4 * sum(linear(model, name).weight.numel() for name in layers)
+    together = max(1, GRADIENT_BUDGET // (2 * size))
+    return GradientPass(model, layers, examples, samples, _outer, together, tally)
+
+
+def neuron_effects(
+    layers: Sequence[str],
+    model: nn.Module,
+    examples: Examples,
+    samples: Mapping[int, ConcernSamples],
+    *,
+    tally: HeadTally | None = None,
+) -> GradientPass:
+    """Of the neurons that each layer reads: Σ over tokens of |activation · gradient|, mean over the samples."""
+    return GradientPass(model, layers, examples, samples, _effect, max(1, len(samples)), tally)
+
+
+def _rows_of(chunk: Mapping[int, Sequence[int]]) -> list[int]:
+    return sorted({row for drawn in chunk.values() for row in drawn})
 
 
 @dataclass
@@ -132,43 +208,6 @@ class _Taps:
                 yield name, seen, by_example(reached, batch)
 
 
-def _by_concern(
-    model: nn.Module, layers: Sequence[str], examples: Examples, samples: Mapping[int, ConcernSamples], how: _Pass
-) -> Iterator[tuple[int, ByLayer]]:
-    concerns, done = list(samples), 0
-    for start in range(0, len(concerns), how.together):
-        chunk = {concern: samples[concern].positive for concern in concerns[start : start + how.together]}
-        sums: dict[int, ByLayer] = {concern: {} for concern in chunk}
-        look = partial(_look, model, layers, chunk, how)
-        rows = sorted({row for drawn in chunk.values() for row in drawn})
-        for batch, (found, heads) in run_batches(look, examples, rows, device=device_of(model)):
-            for concern, by_layer in found.items():
-                for name, added in by_layer.items():
-                    _add(sums[concern], name, added)
-            if how.tally is not None and heads is not None:
-                how.tally.add(batch, heads)
-            done += len(batch)
-            how.checkpoint(done)
-        for concern in chunk:
-            yield concern, _finished(model, layers, sums.pop(concern), how.reduce)
-
-
-def _look(
-    model: nn.Module, layers: Sequence[str], chunk: Mapping[int, Sequence[int]], how: _Pass, batch: Batch
-) -> tuple[dict[int, ByLayer], HeadEffects | None]:
-    """What one batch adds to the sums of the concerns whose samples are in it, and its heads where they are tallied."""
-    taps, contexts = _Taps(layers), None if how.tally is None else how.tally.watch()
-    gradients = run_backward(model, batch, [taps] if contexts is None else [taps, contexts])
-    owned = _owned(batch, chunk)
-    found: dict[int, ByLayer] = {concern: {} for concern in owned.sizes}
-    for name, x, gradient in taps.read(batch, gradients[0]):
-        weight, scaled = linear(model, name).weight.detach(), gradient[owned.places] * owned.shares.to(gradient)
-        sides = (torch.split(tensor, list(owned.sizes.values())) for tensor in (x[owned.places], scaled))
-        for concern, own, its_gradient in zip(owned.sizes, *sides, strict=True):
-            _add(found[concern], name, how.reduce(weight, own, its_gradient))
-    return found, None if contexts is None else contexts.effects(batch, gradients[1])
-
-
 @dataclass(frozen=True)
 class _Owned:
     """A batch's rows concern by concern; one that several concerns drew comes once for each."""
@@ -199,15 +238,3 @@ def _add(sums: ByLayer, name: str, added: Tensor) -> None:
         sums[name].add_(added)
     else:
         sums[name] = added
-
-
-def _finished(model: nn.Module, layers: Sequence[str], sums: ByLayer, reduce: Reduce) -> ByLayer:
-    """One concern's sums on the CPU, zeros of a layer that was never run. Raises UnsupportedModel when not finite."""
-    for name, found in sums.items():
-        if not torch.isfinite(found).all():
-            raise UnsupportedModel(f"The gradients of layer {name} are not finite, so it cannot be scored by `taylor`.")
-    return {name: sums[name].cpu() if name in sums else _nothing(linear(model, name), reduce) for name in layers}
-
-
-def _nothing(layer: nn.Linear, reduce: Reduce) -> Tensor:
-    return reduce(layer.weight.detach(), torch.zeros(1, 1, layer.in_features), torch.zeros(1, 1, layer.out_features))

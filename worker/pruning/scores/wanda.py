@@ -10,9 +10,27 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from microlith.contract import WandaMethod
 from worker.pruning.calibration_batches import POSITIVE
+from worker.pruning.scores.method import ConcernEvidence, Needs, Scoring
 from worker.pruning.statistics import Statistics
 from worker.sampling.concern import ConcernSamples
+
+
+class Wanda(Scoring):
+    """Method `wanda`."""
+
+    needs = Needs(inputs=True)
+
+    def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
+        """|W_ij| times the norm of what it reads [out, in]."""
+        assert isinstance(evidence.spec.method, WandaMethod)
+        assert evidence.statistics is not None
+        if evidence.spec.method.samples == "all":
+            seen = pooled_norms(evidence.statistics, evidence.samples, layer)
+        else:
+            seen = concern_norms(evidence.statistics, evidence.samples, layer, evidence.concern)
+        return weight_scores(evidence.weight(layer), seen)
 
 
 def concern_norms(statistics: Statistics, samples: Mapping[int, ConcernSamples], layer: str, concern: int) -> Tensor:

@@ -1,0 +1,15 @@
+"""How much the worker takes at a time and keeps: it reads these, and so does the forecast of what a job costs."""
+
+from __future__ import annotations
+
+TOKEN_BUDGET = 2048
+"""Positions of one batch, pads included: large enough to fill the cores, small enough to stay in their caches."""
+
+DEVICE_TOKEN_BUDGET = 16_384
+"""On another device than the CPU: a small model's kernels are over sooner than they are launched, one by one."""
+
+KEPT_BYTES = 128 * 2**20
+"""What a pass over examples may keep for later: enough for where it pays, the many short texts of small models."""
+
+FILED_BYTES = 2**30
+"""What modules share of a split's texts takes on the disk, at most."""

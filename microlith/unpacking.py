@@ -1,0 +1,85 @@
+"""A zip to a folder: nothing is written outside it, and every file is the one its SHA256SUMS names."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from microlith.errors import DigestMismatch, TargetOccupied, UnsafeArchive
+
+SUMS = "SHA256SUMS"
+
+_UNSOUND = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,  # locked by a password, or packed in a way that this Python does not know
+    ValueError,  # names that are no text, or no names
+    NotADirectoryError,  # a file and a folder of one name
+    IsADirectoryError,
+    FileExistsError,
+)
+"""What a file that is no sound zip makes of `zipfile`."""
+
+
+def unpack(archive: Path, target: Path) -> Path:
+    """Unpack into `target`, which appears complete and checked, or not at all.
+
+    Raises UnsafeArchive, DigestMismatch, or TargetOccupied when `target` exists.
+    """
+    if target.exists():
+        raise TargetOccupied(target)
+    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent) as scratch:
+        folder = Path(scratch) / "module"
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                _refuse_strays(opened)
+                opened.extractall(folder)
+        except _UNSOUND as error:
+            raise UnsafeArchive(f"{archive.name} is no sound zip: {error}.") from error
+        check_sums(folder)
+        shutil.move(folder, target)
+    return target
+
+
+def check_sums(folder: Path) -> None:
+    """Raise unless SHA256SUMS names every file of the folder with its digest, and no other."""
+    if not (folder / SUMS).is_file():
+        raise UnsafeArchive(f"There is no {SUMS} to check the files by.")
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise UnsafeArchive(f"{SUMS} is no text.") from error
+    promised = {line[66:]: line[:64] for line in lines}  # as sha256sum writes them: digest, space, mode, name
+    present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if set(present) - {SUMS} != set(promised):
+        odd = sorted(set(promised) ^ (set(present) - {SUMS}))
+        raise UnsafeArchive(f"{SUMS} and the files do not agree about: {', '.join(odd)}.")
+    for name, digest in promised.items():
+        actual = sha256_of(present[name])
+        if actual != digest:
+            raise DigestMismatch(present[name], digest, actual)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_strays(opened: zipfile.ZipFile) -> None:
+    for entry in opened.infolist():
+        path = PurePosixPath(entry.filename)
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename
+        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UnsafeArchive(
+                f"The archive was not unpacked: its entry {entry.filename!r} is not a plain file inside it."
+            )

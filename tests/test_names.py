@@ -1,0 +1,134 @@
+"""One word, one meaning: a type's name is defined in one module only, over all three packages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("microlith", "app", "worker")
+
+CAMEL_CASE = re.compile(r"_{0,2}[A-Z]\w*[a-z]\w*")
+TYPE_MAKERS = frozenset({"NewType", "TypedDict", "NamedTuple", "namedtuple"})
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "Answer": ("app/web/views/tries.py", "microlith/contract/base.py"),
+    "Answers": ("worker/combining/comparison.py", "worker/evaluation/numerics.py"),
+    "Calibration": ("microlith/contract/options.py", "worker/combining/calibration.py"),
+    "Cell": ("app/web/views/heatmap.py", "microlith/display/csv_cells.py"),
+    "Choice": ("app/web/views/fields.py", "worker/sources/hub.py"),
+    "Combined": ("microlith/combined/runner.py", "worker/combining/combined_classifier.py"),
+    "Compared": ("app/web/views/compare.py", "microlith/contract/combine.py"),
+    "Feed": ("app/services/feed.py", "worker/combining/graph_inputs.py"),
+    "Floats": ("worker/compute/examples.py", "worker/evaluation/similarity.py", "worker/sources/images.py"),
+    "Inputs": ("worker/packaging/reopen.py", "worker/packaging/verify.py", "worker/sources/datasets.py"),
+    "Interval": ("app/web/views/results.py", "microlith/contract/combine.py"),
+    "Kept": ("worker/evaluation/overlap.py", "worker/evaluation/tensor_storage.py", "worker/pruning/masks.py"),
+    "Kind": (
+        "app/services/registry.py",
+        "app/sources/references.py",
+        "app/web/views/fields.py",
+        "microlith/contract/job.py",
+        "worker/sources/hub.py",
+    ),
+    "Labels": (
+        "worker/combining/calibration.py",
+        "worker/combining/comparison.py",
+        "worker/evaluation/report.py",
+        "worker/sampling/concern.py",
+        "worker/sampling/confusers.py",
+        "worker/sources/datasets.py",
+    ),
+    "Line": (
+        "app/services/waiting_lines.py",
+        "app/web/views/job.py",
+        "app/web/views/results.py",
+        "worker/combining/calibration.py",
+    ),
+    "Listed": ("app/api/pagination.py", "app/db/sources.py"),
+    "Logits": ("worker/evaluation/shared_batches.py", "worker/sampling/embedding_classifier.py"),
+    "Matrix": ("app/web/views/charts.py", "worker/evaluation/measures.py", "worker/evaluation/similarity.py"),
+    "Modules": ("app/services/modules.py", "microlith/client/handles.py"),
+    "Opening": ("app/web/views/files.py", "worker/packaging/verify.py"),
+    "Order": ("app/web/views/results.py", "worker/compute/batches.py"),
+    "Pairs": ("app/web/drafting.py", "app/web/views/form_to_spec.py"),
+    "Part": ("app/domain/methods.py", "worker/combining/parts.py"),
+    "Report": ("app/web/views/report.py", "microlith/contract/module.py"),
+    "Request": ("microlith/contract/base.py", "worker/packaging/reopen.py"),
+    "Rows": (
+        "worker/combining/parts.py",
+        "worker/compute/examples.py",
+        "worker/families/anatomy.py",
+        "worker/packaging/reopen.py",
+    ),
+    "Schema": ("app/sources/tables.py", "app/web/views/fields.py"),
+    "Scores": ("worker/combining/scores.py", "worker/evaluation/binary.py", "worker/pruning/selection.py"),
+    "Session": ("app/api/sessions.py", "worker/packaging/onnx_graph.py"),
+    "Sources": ("app/web/views/form.py", "worker/sources/open_sources.py"),
+    "Step": ("app/web/views/job.py", "worker/pruning/calibration_batches.py"),
+    "Story": ("worker/attempt/run.py", "worker/packaging/layouts.py"),
+    "Watch": ("worker/pruning/backward.py", "worker/pruning/layer_inputs.py"),
+    "Work": ("app/services/estimating.py", "worker/pruning/calibration_batches.py"),
+    "_Kept": ("worker/attempt/workspace.py", "worker/pruning/paired_statistics.py"),
+    "_Part": ("app/services/readiness.py", "app/web/views/fields.py"),
+    "_Record": ("app/api/wrong_keys.py", "app/sources/csv_and_json.py"),
+    "_Step": ("app/confined/seccomp.py", "worker/pruning/paired_statistics.py"),
+}
+"""Names that several modules define, each with those modules."""
+
+
+def modules_by_type_name() -> dict[str, set[str]]:
+    """The modules that define each name, as paths below the root."""
+    modules: dict[str, set[str]] = defaultdict(set)
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for name in type_names(ast.parse(path.read_text(encoding="utf-8"))):
+                modules[name].add(path.relative_to(ROOT).as_posix())
+    return modules
+
+
+def type_names(module: ast.Module) -> Iterator[str]:
+    """The classes of a module, however deep, and its type aliases; type variables are not counted."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+    for statement in outer_statements(module.body):
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and names_a_type(statement.value):
+            yield from camel_cased(statement.targets[0])
+        elif isinstance(statement, ast.AnnAssign) and "TypeAlias" in ast.unparse(statement.annotation):
+            yield from camel_cased(statement.target)
+        elif hasattr(ast, "TypeAlias") and isinstance(statement, ast.TypeAlias):
+            yield from camel_cased(statement.name)
+
+
+def outer_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those of the module itself, and of its `if TYPE_CHECKING:` and the like."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.If):
+            yield from outer_statements(statement.body + statement.orelse)
+
+
+def names_a_type(value: ast.expr) -> bool:
+    """Whether an assignment of this makes an alias: `Literal[…]`, `A | B`, another's name, or a type made by a call."""
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).rpartition(".")[2] in TYPE_MAKERS
+    return isinstance(value, ast.Subscript | ast.BinOp | ast.Name | ast.Attribute)
+
+
+def camel_cased(target: ast.expr) -> Iterator[str]:
+    if isinstance(target, ast.Name) and CAMEL_CASE.fullmatch(target.id):
+        yield target.id
+
+
+def test_every_type_name_is_defined_in_one_module() -> None:
+    several = {name: modules for name, modules in modules_by_type_name().items() if len(modules) > 1}
+    assert {name: modules for name, modules in several.items() if not modules <= set(ALLOWED.get(name, ()))} == {}
+
+
+def test_no_exception_is_stale() -> None:
+    modules = modules_by_type_name()
+    assert {name for name, allowed in ALLOWED.items() if not set(allowed) <= modules.get(name, set())} == set()
