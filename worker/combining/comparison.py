@@ -35,7 +35,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparedMeasures:
     """Each measure of both classifiers and of their difference; `f1` by label."""
 
     f1: list[Compared]
@@ -49,7 +49,7 @@ def tabulate(places: Places, labels: int) -> AnswerTable:
     return table
 
 
-def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: Bootstrap) -> Outcome:
+def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: Bootstrap) -> ComparedMeasures:
     """Both classifiers' answers [rows, labels] against the true places [rows].
 
     An answer is right as a whole where it is the true label and no other. F1 is 0 where a resample has no example and
@@ -64,7 +64,7 @@ def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: B
             measures.append(_measure(counts, evidence))
     again = [_join(measures) for measures in drawn]
     values, spreads = [*whole, whole[0] - whole[1]], [*again, again[0] - again[1]]
-    return Outcome(
+    return ComparedMeasures(
         f1=[
             _compared([v.f1[:, label] for v in values], [s.f1[:, label] for s in spreads], how)
             for label in range(combined.shape[1])
