@@ -149,19 +149,19 @@ def problem_error(problem: Problem) -> ProblemError:
 def explain(problem: Problem) -> str:
     """A problem for people: what is wrong, where, what to do, and the code and request to quote."""
     lines = [f"{problem.title}: {problem.detail}"]
-    lines += [line for fault in problem.errors or [] if (line := _place(fault, problem.detail))]
+    lines += [line for fault in problem.errors or [] if (line := _describe_fault(fault, problem.detail))]
     if problem.hint:
         lines.append(f"Hint: {problem.hint}")
     request = f", request {problem.request_id}" if problem.request_id else ""
     return "\n".join([*lines, f"[{problem.status} {problem.code}{request}]"])
 
 
-def _place(fault: ErrorDetail, told: str) -> str:
-    """One fault of the input, as far as the problem's own detail has not told it."""
-    where = fault.pointer or "(the body)"
-    if fault.detail not in told:
-        return f"  {where}: {fault.detail}"
-    return "" if where in told else f"  at {where}"
+def _describe_fault(fault: ErrorDetail, problem_detail: str) -> str:
+    """One fault of the input, as far as the problem's own detail does not say it already."""
+    pointer = fault.pointer or "(the body)"
+    if fault.detail not in problem_detail:
+        return f"  {pointer}: {fault.detail}"
+    return "" if pointer in problem_detail else f"  at {pointer}"
 
 
 class DigestMismatch(MicrolithClientError):
@@ -198,16 +198,16 @@ class NoSuchLayout(MicrolithClientError):
     """The module was not exported in the layout asked for."""
 
     def __init__(self, module: Module, layout: str) -> None:
-        known = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
-        super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {known}.")
+        layouts = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
+        super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {layouts}.")
 
 
 class NoSuchModule(MicrolithClientError, LookupError):
     """Not exactly one of the job's modules has this label (and ratio)."""
 
-    def __init__(self, label: str, ratio: float | None, there: Sequence[Module]) -> None:
-        ratios = [f"{module.ratio.requested:g}" for module in there if module.concern.label == label]
-        labels = ", ".join(dict.fromkeys(module.concern.label for module in there)) or "none yet"
+    def __init__(self, label: str, ratio: float | None, modules: Sequence[Module]) -> None:
+        ratios = [f"{module.ratio.requested:g}" for module in modules if module.concern.label == label]
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "none yet"
         at = "" if ratio is None else f" at ratio {ratio:g}"
         super().__init__(
             f'{label} is there at several ratios: say which, as in modules["{label}", {ratios[0]}]; '
@@ -278,16 +278,11 @@ class JobFailed(MicrolithClientError):
     """The job ended without success; `job` tells everything."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(_obituary(job))
+        ended = {"expired": "has expired", "cancelled": "was cancelled"}.get(job.state, job.state)
+        lines = [f"Job {job.id} {ended}."]
+        if job.error:
+            lines.append(f"{job.error.code}: {job.error.message}")
+            lines += [f"Hint: {job.error.hint}"] if job.error.hint else []
+        lines.append(f"Modules finished before that: {job.concerns.succeeded} of {job.concerns.total} concerns.")
+        super().__init__("\n".join(lines))
         self.job = job
-
-
-def _obituary(job: Job) -> str:
-    lines = [
-        f"Job {job.id} {'has ' if job.state == 'expired' else 'was ' if job.state == 'cancelled' else ''}{job.state}."
-    ]
-    if job.error:
-        lines.append(f"{job.error.code}: {job.error.message}")
-        lines += [f"Hint: {job.error.hint}"] if job.error.hint else []
-    lines.append(f"Modules finished before that: {job.concerns.succeeded} of {job.concerns.total} concerns.")
-    return "\n".join(lines)

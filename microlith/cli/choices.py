@@ -27,7 +27,7 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
     except MicrolithClientError:
         return []
     return [
-        (job.id, f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}")
+        (job.id, f"{job.state}, {numbers.source_name(job.spec.model, job.resolved.model)}")
         for job in newest
         if job.id.startswith(incomplete)
     ]

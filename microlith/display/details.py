@@ -71,7 +71,7 @@ def job(shown: Job) -> RenderableType:
 
 def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
     """The reference, after what people call it where that is something else."""
-    name = numbers.called(ref, source)
+    name = numbers.source_name(ref, source)
     return ref if name == ref else f"{name}, {ref}"
 
 
@@ -148,7 +148,7 @@ def module(shown: Module) -> RenderableType:
             "similarity": _similarity(shown),
         }
     )
-    return Group(facts, _report(shown), _files(shown), *([_paces(shown)] if shown.latencies else []))
+    return Group(facts, _report(shown), _files(shown), *([_latencies(shown)] if shown.latencies else []))
 
 
 def _similarity(shown: Module) -> str | None:
@@ -179,11 +179,11 @@ def _files(shown: Module | Job) -> Table:
     return table
 
 
-def _paces(shown: Module) -> Table:
+def _latencies(shown: Module) -> Table:
     table = tables.plain("layout", "batch", "ms", "base ms", "on", right=("batch", "ms", "base ms"))
-    for pace in shown.latencies:
-        both = (numbers.milliseconds(pace.milliseconds), numbers.milliseconds(pace.base_milliseconds))
-        tables.row(table, pace.layout, str(pace.batch), *both, pace.device)
+    for latency in shown.latencies:
+        times = (numbers.milliseconds(latency.milliseconds), numbers.milliseconds(latency.base_milliseconds))
+        tables.row(table, latency.layout, str(latency.batch), *times, latency.device)
     return table
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microlith.masks.file import MaskFile, read_mask
-from microlith.masks.models import Base, rebuilt
+from microlith.masks.models import Base, rebuild
 from microlith.masks.tensors import masked
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ def apply_mask(base: nn.Module | Base | str | Path, mask: MaskFile | str | Path)
     opened.check(read)
     tensors = masked(opened.tensors, read)
     opened.check_result(tensors, read)
-    return rebuilt(opened, tensors, read)
+    return rebuild(opened, tensors, read)
