@@ -78,7 +78,7 @@ def root(
     key: Key = None,
     as_json: AsJson = False,
     _said: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Break a fine-tuned transformer classifier into small modules, one per concern.

@@ -1,4 +1,4 @@
-"""`microlith models`, `datasets` and `methods`: what a job can be built from, and bringing one's own."""
+"""`microlith models`, `datasets` and `methods`: what a job can be built from, and uploads."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from microlith.display import details, tables
 from microlith.display.transfer import transfer
 
 Ref = Annotated[str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")]
-Place = Annotated[str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one; for data also a file.")]
-Column = typer.Option(metavar="NAME", help="Where it has no usual name.")
+Place = Annotated[str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one. For data also a file.")]
+Column = typer.Option(metavar="NAME", help="Needed only if the column has no usual name.")
 
 
 def list_models(session: Session) -> None:
-    """Your registered models, and those that come with the server."""
+    """List your registered models, and those that come with the server."""
     with session.connect() as client:
         found = list(client.models())
     session.show(tables.models(found), found)
 
 
 def show_model(session: Session, ref: Ref) -> None:
-    """A model's labels and layers."""
+    """Show a model's labels and layers."""
     with session.connect() as client:
         model = client.model(ref)
     session.show(details.model(model), model)
 
 
 def upload_model(session: Session, place: Place) -> None:
-    """Bring a fine-tuned model to the server: config, safetensors and tokenizer, as save_pretrained writes them.
+    """Upload a fine-tuned model: config, safetensors and tokenizer, as save_pretrained writes them.
 
     microlith models upload ./my-model
     """
     with session.connect() as client, transfer(Path(place).name, err()) as hear:
         model = client.upload_model(place, hear)
     session.show(details.model(model), model)
-    session.remark(f"Name it in a job: --model {model.id}")
+    session.remark(f"Use it in a job: --model {model.id}")
 
 
 def delete_model(session: Session, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Forget a model you registered, and its file. Jobs keep their results."""
+    """Delete a model that you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_model(model)
-    session.say(f"{model} is gone.", {"id": model, "deleted": True})
+    session.say(f"Deleted {model}.", {"id": model, "deleted": True})
 
 
 def list_datasets(session: Session) -> None:
-    """Your registered datasets, and those that come with the server."""
+    """List your registered datasets, and those that come with the server."""
     with session.connect() as client:
         found = list(client.datasets())
     session.show(tables.datasets(found), found)
 
 
 def show_dataset(session: Session, ref: Ref) -> None:
-    """A dataset's columns, splits and label counts."""
+    """Show a dataset's columns, splits and label counts."""
     with session.connect() as client:
         dataset = client.dataset(ref)
     session.show(details.dataset(dataset), dataset)
@@ -70,7 +70,7 @@ def upload_dataset(
     image_column: Annotated[str | None, Column] = None,
     label_column: Annotated[str | None, Column] = None,
 ) -> None:
-    """Bring data to the server: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
+    """Upload data: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
@@ -78,19 +78,19 @@ def upload_dataset(
     with session.connect() as client, transfer(Path(place).name, err()) as hear:
         dataset = client.upload_dataset(place, hear, **columns)
     session.show(details.dataset(dataset), dataset)
-    session.remark(f"Name it in a job: --dataset {dataset.id}")
+    session.remark(f"Use it in a job: --dataset {dataset.id}")
 
 
 def delete_dataset(session: Session, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Forget a dataset you registered, and its file. Jobs keep their results."""
+    """Delete a dataset that you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_dataset(dataset)
-    session.say(f"{dataset} is gone.", {"id": dataset, "deleted": True})
+    session.say(f"Deleted {dataset}.", {"id": dataset, "deleted": True})
 
 
 @command
 def methods(session: Session) -> None:
-    """Everything a job can be told: methods, structures, options and their defaults."""
+    """List everything that you can set for a job: methods, structures, options and their defaults."""
     with session.connect() as client:
         known = client.methods()
     session.show(tables.methods(known), known)
@@ -112,10 +112,14 @@ def _datasets(context: typer.Context, url: Url = None, key: Key = None, as_json:
 
 
 models = typer.Typer(
-    invoke_without_command=True, callback=_models, help="Models the server knows; without a command, their list."
+    invoke_without_command=True,
+    callback=_models,
+    help="The models that the server knows. Without a command, lists them.",
 )
 datasets = typer.Typer(
-    invoke_without_command=True, callback=_datasets, help="Datasets the server knows; without a command, their list."
+    invoke_without_command=True,
+    callback=_datasets,
+    help="The datasets that the server knows. Without a command, lists them.",
 )
 models.command("list")(models_listed)
 models.command("show")(command(show_model))

@@ -12,9 +12,11 @@ import typer
 
 from microlith.cli.session import Session
 
-Url = Annotated[str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or this machine's.")]
+Url = Annotated[
+    str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or the one on this machine.")
+]
 Key = Annotated[str | None, typer.Option("--key", help="The bearer key. Default: MICROLITH_API_KEY.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 SHARED = {"url": Url, "key": Key, "as_json": AsJson}
 
 

@@ -35,7 +35,7 @@ class Session:
         if self.as_json:
             self.dump([_plain(one) for one in found] if isinstance(found, Sequence) else _plain(found))
         else:
-            out().print(table if found else "None yet.")
+            out().print(table if found else "The list is empty.")
 
     def dump(self, content: Any) -> None:
         """Print as JSON."""
