@@ -238,7 +238,7 @@ def _of_job(client: Client, job: str, wanted: list[str] | None) -> list[Module]:
     known = {name: module.concern for module in modules for name in (module.concern.label, str(module.concern.id))}
     strangers = [name for name in wanted if name not in known]
     if strangers:
-        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "none yet"
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "not ready yet"
         raise typer.BadParameter(f"{', '.join(strangers)}: the job's modules are {labels}", param_hint="--concern")
     ids = {known[name].id for name in wanted}
     return [module for module in modules if module.concern.id in ids]
