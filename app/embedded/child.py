@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.embedded.child_account import Account
 
-MINDER = Path(__file__).with_name("minder.py")
+WATCHDOG = Path(__file__).with_name("watchdog.py")
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 POLL_SECONDS = 0.01
 
@@ -35,7 +35,7 @@ class Command:
     keep: Sequence[int] = ()
 
     def order(self) -> str:
-        """The command as the minder reads it."""
+        """The command as the watchdog reads it."""
         return json.dumps(
             {
                 "argv": [str(part) for part in self.argv],
@@ -56,14 +56,14 @@ class ChildFailed(OSError):
 
 
 class Child:
-    """A running command under its minder (see `minder.py`), its output appended to its own log file."""
+    """A running command under its watchdog (see `watchdog.py`), its output appended to its own log file."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
         log = _open_log(command.log)
         try:
-            self._minder = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(MINDER)],
+            self.watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WATCHDOG)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -79,7 +79,7 @@ class Child:
     @property
     def exit_code(self) -> int | None:
         """None while the child runs; 128 + the signal when one ended it."""
-        return self._minder.poll()
+        return self.watchdog.poll()
 
     def stop(self) -> None:
         """Asks the child to end, kills it after its grace period, and returns when it is gone; may be called again."""
@@ -89,11 +89,11 @@ class Child:
     def wait(self, seconds: float | None = None) -> int | None:
         """Waits until the child ends by itself; its exit code, or None when it still runs after `seconds`."""
         try:
-            code = self._minder.wait(seconds)
+            code = self.watchdog.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
-        assert self._minder.stdin is not None
-        self._minder.stdin.close()
+        assert self.watchdog.stdin is not None
+        self.watchdog.stdin.close()
         return code
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
@@ -114,9 +114,9 @@ class Child:
 
     def _give_order(self) -> int:
         """The child's process id, known once it has really started; raises ChildFailed when it has not."""
-        assert self._minder.stdout is not None
+        assert self.watchdog.stdout is not None
         self._tell(self.command.order().encode() + b"\n")
-        with self._minder.stdout as answer:
+        with self.watchdog.stdout as answer:
             line = answer.readline()
         if not line:
             self.stop()
@@ -124,8 +124,8 @@ class Child:
         return int(line)
 
     def _tell(self, line: bytes) -> None:
-        """Says something to the minder, unless it has ended already."""
-        pipe = self._minder.stdin
+        """Says something to the watchdog, unless it has ended already."""
+        pipe = self.watchdog.stdin
         assert pipe is not None
         with contextlib.suppress(BrokenPipeError):
             if not pipe.closed:

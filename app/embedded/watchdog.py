@@ -1,8 +1,8 @@
-"""Runs one command and ends it when asked, or as soon as the process that started the minder is gone.
+"""Runs one command and ends it when asked, or as soon as the process that started the watchdog is gone.
 
-A program of its own, standard library only, run as `python -I -S minder.py`: one small process between us and each
+A program of its own, standard library only, run as `python -I -S watchdog.py`: one small process between us and each
 child, because nothing else is safe everywhere. The kernel's parent-death signal follows the parent *thread*, is cleared
-by a change of user and exists on Linux only; a minder has one thread.
+by a change of user and exists on Linux only; a watchdog has one thread.
 
 - stdin: first the order, one line of JSON (see `child.Command.order`; not an argument: its environment holds secrets).
   After that anything, and the end, means stop. The end comes by itself when our process dies, even by kill -9.
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _wake_on_signals(*numbers: signal.Signals) -> int:
-    """A descriptor that becomes readable at one of the signals; SIGTERM to the minder itself thus asks for an end."""
+    """A descriptor that becomes readable at one of the signals; SIGTERM to the watchdog itself thus asks for an end."""
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -72,7 +72,7 @@ def _start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _die_with(stop_signal: int) -> None:
-    """Should the minder itself be killed, Linux ends the child; elsewhere only the minder guards it."""
+    """Should the watchdog itself be killed, Linux ends the child; elsewhere only the watchdog guards it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_signal)
 

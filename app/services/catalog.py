@@ -37,7 +37,7 @@ from microlith.contract.catalog import StructureInfo
 METHODS: dict[type[BaseModel], tuple[str, str]] = {
     CiMethod: (
         "Concern identification",
-        "The seed system's notebook (form `sine`) and its later code (form `alpha`).",
+        "The research notebook (form `sine`) and its later code (form `alpha`).",
     ),
     WandaMethod: (
         "Weights and activations",
@@ -47,8 +47,8 @@ METHODS: dict[type[BaseModel], tuple[str, str]] = {
         "Magnitude",
         "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks (arXiv:1506.02626).",
     ),
-    ZscoreMethod: ("z-score of the row", "The seed system's `norm distribution` pruning."),
-    RandomMethod: ("By lot", "The control of every pruning study."),
+    ZscoreMethod: ("z-score of the row", "The research notebook's `norm distribution` pruning."),
+    RandomMethod: ("At random", "The usual control of pruning studies."),
     TaylorMethod: (
         "First-order Taylor expansion",
         "Molchanov et al. 2019, Importance Estimation for Neural Network Pruning (arXiv:1906.10771).",
@@ -63,8 +63,10 @@ METHODS: dict[type[BaseModel], tuple[str, str]] = {
 STRUCTURES = {
     "weights": "Single weights of the chosen layers: the lowest scores within each row, layer, model or N:M group are "
     "zeroed.",
-    "neurons": "Feed-forward neurons: the lowest scores of each block go, with rows, biases and columns; files shrink.",
-    "heads": "Attention heads: the lowest scores of the model go, their rows and columns zeroed.",
+    "neurons": "Feed-forward neurons: those with the lowest scores of each block are removed, with rows, biases "
+    "and columns. Files get smaller.",
+    "heads": "Attention heads: those with the lowest scores of the model are removed by zeroing their rows "
+    "and columns.",
     "heads+neurons": "Heads first, then feed-forward neurons.",
     "heads+weights": "Heads first, then single weights.",
 }
@@ -119,11 +121,11 @@ def _source(ref: str) -> DatasetSpec:
     try:
         return DatasetSpec(ref=ref)
     except ValidationError as error:
-        raise InvalidInput(f"{ref!r} is no reference: write demo:NAME or hub:ORG/NAME.") from error
+        raise InvalidInput(f"{ref!r} is not a reference. Write demo:NAME or hub:ORG/NAME.") from error
 
 
 def _unseen(ref: str) -> NoReturn:
-    raise SourceUnavailable(f"{ref} is fetched by the worker when a job needs it.", hint="Submit a job with it.")
+    raise SourceUnavailable(f"{ref} is downloaded by a worker when a job needs it.", hint="Submit a job with it.")
 
 
 def _method(model: type[BaseModel], title: str, source: str) -> MethodInfo:

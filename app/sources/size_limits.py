@@ -46,7 +46,7 @@ def most_text_bytes(size: int) -> int:
 def within(count: int, most: int, what: str, hint: str) -> None:
     """ResourceLimit where a file has more than `most` of something."""
     if count > most:
-        raise ResourceLimit(f"{what}; at most {most:,} are read.", hint=hint, pointer=POINTER)
+        raise ResourceLimit(f"{what}; the limit is {most:,}.", hint=hint, pointer=POINTER)
 
 
 def shown(text: str, most: int = _SHOWN_CHARACTERS) -> str:

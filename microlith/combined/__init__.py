@@ -22,7 +22,7 @@ __all__ = ["Combined", "load"]
 
 
 def load(folder: str | Path) -> Combined:
-    """The classifier in a folder, every file of which is the one SHA256SUMS names. Raises InvalidCombination."""
+    """Return the classifier in a folder, after checking every file against SHA256SUMS. Raises InvalidCombination."""
     path = Path(folder)
     if path.is_file():
         raise InvalidCombination(path.name, "it is a file; unzip it, and name the folder")

@@ -1,4 +1,4 @@
-"""What is removed, and how the importance of it is scored."""
+"""What is removed, and how its importance is scored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from microlith.contract.references import Fraction, Pattern
 
 
 class CiMethod(Request):
-    """Concern identification: a weight matters as its input reacts to the concern and sets it apart from the rest."""
+    """Concern identification: a weight matters if its input responds to the concern and separates it from the rest."""
 
     name: Literal["ci"] = "ci"
     form: Literal["sine", "alpha"] = Field(
-        "sine", description="How the two norms are joined: `sine` widens p by sin·(p+n)/√(p²+n²), `alpha` adds α·n."
+        "sine", description="How the two norms are combined: `sine` adds sin·(p+n)/√(p²+n²) to p, `alpha` adds α·n."
     )
     neurons_by: Literal["auto", "output", "input"] = Field(
         "auto",
-        description="What a neuron is judged by under structure `neurons`: its `output` (activation and outgoing "
-        "weights) or its `input` row, as the seed system does. `auto` is `output`, except with pairing `position`.",
+        description="How a neuron is scored with structure `neurons`: by its `output` (activation and outgoing "
+        "weights) or by its `input` row, as in the research notebook. `auto` means `output`, except with "
+        "pairing `position`.",
     )
 
 
@@ -30,29 +31,31 @@ class WandaMethod(Request):
     name: Literal["wanda"] = "wanda"
     samples: Literal["concern", "all"] = Field(
         "concern",
-        description="Whose inputs count: the concern's, or every sample of the job (one mask for all concerns).",
+        description="Which inputs count: those of the concern's samples, or those of every sample of the job (one "
+        "mask for all concerns).",
     )
 
 
 class MagnitudeMethod(Request):
-    """The smallest weights go, whatever the data: the same mask for every concern."""
+    """Removes the smallest weights, whatever the data. Every concern gets the same mask."""
 
     name: Literal["magnitude"] = "magnitude"
 
 
 class ZscoreMethod(Request):
-    """Weights closest to the mean of their row go, in units of its standard deviation; no data is used."""
+    """Removes the weights closest to the mean of their row, in units of its standard deviation. Uses no data."""
 
     name: Literal["zscore"] = "zscore"
     rule: Literal["rank", "quantile"] = Field(
         "rank",
-        description="`rank` removes exactly the asked fraction; `quantile` cuts where a normal distribution would, as "
-        "the seed system does, so that the achieved ratio is only about the asked one.",
+        description="`rank` removes exactly the requested fraction. `quantile` cuts at the quantiles of a normal "
+        "distribution, as the research notebook does, so the achieved ratio is only close to the "
+        "requested one.",
     )
 
 
 class RandomMethod(Request):
-    """A control: units go by lot, drawn by the sampling seed, the concern and the layer."""
+    """A control: removes units at random, by the sampling seed, the concern and the layer."""
 
     name: Literal["random"] = "random"
 
@@ -79,7 +82,7 @@ Scope = Annotated[str, StringConstraints(pattern=r"^(row|layer|global|[1-9]\d?:[
 
 
 class RatioRule(Request):
-    """Another ratio for some units: of one structure of a chain, of layers whose names hold a pattern, or both."""
+    """Another ratio for some units: those of one structure, those of layers whose names contain a pattern, or both."""
 
     structure: Literal["weights", "neurons", "heads"] | None = None
     layers: Pattern | None = None

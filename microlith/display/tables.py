@@ -135,7 +135,7 @@ def _files(modules: Sequence[Module]) -> str:
     means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
     unit = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
-    return f"Files in the mean: {means or 'none yet'}.{unit}"
+    return f"Mean file size: {means or 'no files yet'}.{unit}"
 
 
 def modules(items: Iterable[Module]) -> Table:

@@ -22,7 +22,7 @@ from app.embedded.child import Child, Command
 from tests.embedded.processes import sleep_until_a_signal
 child = Child(Command("sleeper", ["/bin/sleep", "600"], Path(sys.argv[1])))
 if sys.argv[2] == "forked" and os.fork() == 0:
-    time.sleep(30)  # holds a copy of the pipe to the minder, as a worker pool would
+    time.sleep(30)  # holds a copy of the pipe to the watchdog, as a worker pool would
     os._exit(0)
 print(child.pid, flush=True)
 sleep_until_a_signal()
@@ -95,7 +95,7 @@ def test_a_child_lives_on_when_the_thread_that_started_it_ends(log: Path) -> Non
 @pytest.mark.parametrize("account", [None, child_account()], ids=["same user", "service account"])
 def test_a_child_ends_when_its_minder_is_killed(log: Path, account: object) -> None:
     child = Child(Command("sleeper", SLEEP, log, account=account))
-    child._minder.kill()
+    child.watchdog.kill()
     wait_for(lambda: not is_running(child.pid))
     child.stop()
 
@@ -128,7 +128,7 @@ def test_a_child_that_never_gets_ready_is_stopped(log: Path) -> None:
 
 def test_secrets_in_the_environment_are_on_no_command_line(log: Path) -> None:
     child = Child(Command("sleeper", SLEEP, log, env={"PATH": os.defpath, "PASSWORD": "open-sesame"}))
-    for pid in (child.pid, child._minder.pid):
+    for pid in (child.pid, child.watchdog.pid):
         assert b"open-sesame" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     child.stop()
 

@@ -243,7 +243,7 @@ def test_a_bad_spec_is_told_at_its_field_before_and_after_it_is_sent(visit: Visi
     ratio = page.get_by_label("Ratio", exact=True)
     ratio.fill("2")
     ratio.press("Enter")
-    page.locator("#plan").get_by_text("Not yet").wait_for()
+    page.locator("#plan").get_by_text("Fix these first").wait_for()
     assert ratio.get_attribute("aria-invalid") == "true"
     page.get_by_role("button", name="Start the job").click()
     page.locator("#field-ratio-fault", has_text="less than 1").wait_for()
@@ -253,7 +253,7 @@ def test_a_bad_spec_is_told_at_its_field_before_and_after_it_is_sent(visit: Visi
 
 def test_what_is_not_there_is_a_page_with_a_way_back(visit: Visit) -> None:
     page = visit.go("/jobs/job_00000000000000000000000000")
-    page.get_by_role("heading", name="There is no such thing").wait_for()
+    page.get_by_role("heading", name="Not found").wait_for()
     visit.keep("not-found")
     page.get_by_role("link", name="All jobs").click()
     page.get_by_role("heading", name="Jobs").wait_for()

@@ -125,7 +125,7 @@ def test_a_fault_stands_at_its_field(api: TestClient, field: str, pair: tuple[st
     answer = send(api, "/jobs", pairs)
     assert answer.status_code == 422
     assert said in fault_of(answer.text, field)
-    assert "Not yet" in answer.text
+    assert "Fix these first" in answer.text
 
 
 def test_a_form_that_makes_sense_becomes_a_job(api: TestClient) -> None:

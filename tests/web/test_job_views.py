@@ -53,7 +53,7 @@ def test_the_log_is_made_of_sentences() -> None:
         samples.event(3, "job.failed", message="Too little memory."),
     ]
     assert [line.text for line in shown(samples.job(), [], *events).log] == [
-        "Taken up by a worker, attempt 2",
+        "Claimed by a worker, attempt 2",
         "Module ready: animal at ratio 0.5",
         "Failed: Too little memory.",
     ]

@@ -104,7 +104,7 @@ def test_layers_stand_in_the_order_of_the_model_and_whole_ones_are_only_counted(
     assert found is not None
     assert found.layers is not None
     assert [name for name, _ in found.layers.heat.rows] == ["layer.9.out", "layer.10.out"]
-    assert "Left whole: 1 layer" in found.layers.says
+    assert "Not pruned: 1 layer" in found.layers.says
 
 
 def test_the_confusion_is_of_the_module_that_is_asked_for() -> None:

@@ -50,5 +50,5 @@ def test_a_confusion_is_shaded_by_row_and_errors_have_another_hue() -> None:
     (_, first), (_, empty) = heat.rows
     assert [(cell.text, cell.shade, cell.off) for cell in first] == [("90", 9, False), ("10", 5, True)]
     assert [cell.shade for cell in empty] == [0, 0]
-    assert first[1].said == "10 of 100 a given b"
+    assert first[1].said == "10 of 100 a predicted as b"
     assert heat.sheet.csv() == "true class,a,b\na,90,10\nb,0,0\n"

@@ -64,7 +64,7 @@ def test_a_session_opens_the_api_to_the_pages_scripts(guarded: TestClient) -> No
 def test_a_wrong_key_is_said_to_be_wrong(guarded: TestClient) -> None:
     answer = guarded.post("/sign-in", content="key=another-key-of-length", headers=FORM)
     assert answer.status_code == 401
-    assert "This is not the key" in answer.text
+    assert "This key is wrong" in answer.text
     assert "set-cookie" not in answer.headers
 
 

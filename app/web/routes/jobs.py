@@ -61,7 +61,7 @@ def chart(job_id: str, name: str, modules: CallersModules, view: Looked) -> Resp
     """The data of a chart as the page shows it."""
     sheet = sheet_of(modules.results(job_id), view, name)
     if sheet is None:
-        raise NotFound(f"The job has no chart {name!r} yet.", hint=f"/jobs/{job_id} shows those it has.")
+        raise NotFound(f"The job has no chart {name!r} yet.", hint=f"/jobs/{job_id} lists its charts.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{job_id}-{name}.csv"))
 
 

@@ -38,7 +38,7 @@ def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs)
     """The data of a table of the page."""
     sheet = _shown(module_id, modules, jobs).sheet(name)
     if sheet is None:
-        raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} shows those it has.")
+        raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} lists its tables.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{module_id}-{name}.csv"))
 
 
@@ -59,7 +59,7 @@ def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> R
 def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006
     sheet = compare_page(gallery.jobs(chosen), chosen).sheet
     if sheet is None:
-        raise NotFound("No module was chosen.", hint="/compare offers those there are.")
+        raise NotFound("No module was chosen.", hint="Choose modules at /compare.")
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
 
 

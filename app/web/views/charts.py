@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """F1 on the own class along the ratios; `base` is the base's, in the mean."""
+    """F1 on the own class along the ratios; `base` is the mean of the base's."""
 
     ratios: list[float]
     curves: list[Curve]
@@ -107,11 +107,11 @@ def layers(modules: Sequence[Module]) -> Matrix | None:
     heat = fractions("layer", [module.concern.label for module in modules], rows, lambda fraction: fraction)
     overall = fmean(module.sparsity.overall for module in modules)
     untouched = len(names) - len(touched)
-    rest = f" Left whole: {phrases.count(untouched, 'layer')}." if untouched else ""
+    rest = f" Not pruned: {phrases.count(untouched, 'layer')}." if untouched else ""
     return Matrix(
         heat,
-        f"Percent of each layer's weights and biases that are zero or gone. Of all linear layers together "
-        f"{phrases.percent(overall)} are, in the mean.{rest}",
+        f"Percent of each layer's weights and biases that are zero or removed. Of all linear layers together "
+        f"it is {phrases.percent(overall)} on average.{rest}",
     )
 
 
@@ -129,7 +129,7 @@ def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> Matrix | No
     return Matrix(
         heat,
         f"Jaccard index of the units two modules keep, in percent: {100 * low:.0f} to {100 * high:.0f}, "
-        f"{100 * fmean(pairs):.0f} in the mean. {phrases.percent(found.core)} of all units are kept by every module.",
+        f"{100 * fmean(pairs):.0f} on average. Every module keeps {phrases.percent(found.core)} of all units.",
     )
 
 
@@ -139,10 +139,10 @@ def confusions(base: Report | None, chosen: Module | None) -> Confusions | None:
     part = chosen and chosen.report.confusion and confusion(_labels(chosen.report), chosen.report.confusion)
     if not (whole or part):
         return None
-    accuracies = [f"the base gives {phrases.percent(base.accuracy)} of the examples their class"] if base else []
+    accuracies = [f"the base predicts {phrases.percent(base.accuracy)} of the examples correctly"] if base else []
     if chosen:
         accuracies.append(f"the module of {chosen.concern.label} {phrases.percent(chosen.report.accuracy)}")
-    says = f"Rows are the true class, columns the class given; {' and '.join(accuracies)}."
+    says = f"Rows are the true class, columns the predicted class; {' and '.join(accuracies)}."
     return Confusions(whole or None, part or None, chosen, says)
 
 
@@ -165,7 +165,7 @@ def curves(results: Results) -> Curves | None:
 
 
 def costs(modules: Sequence[Module]) -> Costs:
-    """Size and time, layout by layout, in the mean over the modules."""
+    """Mean size and time of the modules, layout by layout."""
     sizes: dict[str, list[int]] = {}
     for artifact in (artifact for module in modules for artifact in module.artifacts):
         sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)

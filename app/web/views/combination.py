@@ -55,7 +55,7 @@ def combination_table(told: Combination) -> CombinationTable:
     says = (
         f"Macro-F1 changed by {phrases.signed(change.value)}, between {phrases.signed(change.low)} and "
         f"{phrases.signed(change.high)} with {phrases.percent(measured.confidence)}, on {measured.rows:,} examples "
-        f"beside {phrases.short_name(measured.reference)}, which is asked about the same labels only."
+        f"beside {phrases.short_name(measured.reference)}, which chooses among the same labels only."
     )
     return CombinationTable(told, rows, scale, _sheet(lines), says)
 

@@ -165,7 +165,7 @@ def _source(
 
 
 def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
-    says = "Found by its usual name where nothing is given."
+    says = "If you leave it empty, the usual names are tried."
     return Field(pointer, name_of(pointer), "text", says, texts(look_up(spec, pointer)))
 
 
@@ -177,7 +177,7 @@ def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Fi
         return Field("/concerns", "Concerns", "list", says, values)
     choices = [Choice(label, label) for label in model.labels]
     names = tuple(model.labels[int(v)] if v.isdecimal() and int(v) < len(model.labels) else v for v in values)
-    return Field("/concerns", "Concerns", "choices", "None chosen means all of them.", names, choices=choices)
+    return Field("/concerns", "Concerns", "choices", "If you choose none, all are used.", names, choices=choices)
 
 
 def _method(methods: Methods, spec: Mapping[str, Any]) -> Field:

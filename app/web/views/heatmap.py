@@ -45,13 +45,13 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Heat:
                 str(count) if count else "",
                 _error_shade(count / whole) if row != column else shade(count / whole),
                 off=row != column,
-                said=f"{count} of {whole} {labels[row]} given {labels[column]}",
+                said=f"{count} of {whole} {labels[row]} predicted as {labels[column]}",
             )
             for column, count in enumerate(given)
         ]
         rows.append((labels[row], cells))
     sheet = Sheet(["true class", *labels], [[labels[row], *given] for row, given in enumerate(counts)])
-    return Heat("true ↓ given →", labels, rows, sheet)
+    return Heat("true ↓ predicted →", labels, rows, sheet)
 
 
 def _error_shade(share: float) -> int:

@@ -78,5 +78,5 @@ def _says(pairs: Sequence[tuple[SideSimilarity, SideSimilarity]]) -> str:
         means.append(fmean(values) if values else None)
     return (
         f"Linear CKA to the base is {numbers.score(means[0])} on the concern's samples and {numbers.score(means[1])} "
-        "on the rest, in the mean. 1 is the same. A module that let go of the rest would lie further left there."
+        "on the rest, on average. 1 means no change. A module that forgot the rest has a lower value there."
     )

@@ -155,14 +155,14 @@ def _told(event: Event) -> str:
     data, kind = event.data, event.type
     told = {
         "job.queued": "Queued",
-        "job.running": f"Taken up by a worker, attempt {data.get('attempt', 1)}",
+        "job.running": f"Claimed by a worker, attempt {data.get('attempt', 1)}",
         "job.phase": f"{str(data.get('phase', '')).capitalize()}",
         "job.requeued": f"Queued again: {data.get('reason', 'handed back')}",
-        "job.cancelling": "Asked to stop",
+        "job.cancelling": "Cancelling",
         "job.succeeded": "Done",
         "job.failed": f"Failed: {data.get('message') or data.get('code') or 'no reason was given'}",
         "job.cancelled": "Cancelled",
-        "job.expired": "Expired: nobody could start it before its deadline",
+        "job.expired": "Expired: no worker was free before its deadline",
         "artifact.ready": f"File ready: {data.get('layout', 'artifact')}",
     }
     if kind in ("module.ready", "module.estimated"):
@@ -179,7 +179,7 @@ def _module_told(data: dict[str, Any]) -> str:
     if "f1_interval" not in data:
         return f"Module ready: {name}"
     low, high = data["f1_interval"]
-    return f"First idea of {name}: F1 {data['f1']:.2f}, between {low:.2f} and {high:.2f}"
+    return f"First estimate of {name}: F1 {data['f1']:.2f}, between {low:.2f} and {high:.2f}"
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:

@@ -122,12 +122,12 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
 def _what(module: Module, job: Job) -> str:
     """The card's first sentence."""
     removed, ratio = phrases.percent(module.ratio.achieved), module.ratio
-    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} asked for)"
+    asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} requested)"
     answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
     return (
         f"The part of {phrases.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
-        f"{phrases.percent(module.sparsity.overall)} of all linear layers is gone. It answers with {answers}."
+        f"{phrases.percent(module.sparsity.overall)} of all linear layers is removed. It answers with {answers}."
         f"{_numerics(module)}"
     )
 

@@ -26,7 +26,7 @@ def plan_view(plan: Plan, spec: Mapping[str, Any], address: str) -> PlanView:
     """`address` is where this server is reached."""
     concerns = len({module.concern.id for module in plan.modules})
     ratios = len(plan.spec.ratios)
-    made = "known once the worker has fetched the model"
+    made = "known once a worker has downloaded the model"
     if plan.modules:
         made = phrases.count(len(plan.modules), "module")
         made += f": {phrases.count(concerns, 'concern')} at {phrases.count(ratios, 'ratio')}" if ratios > 1 else ""

@@ -60,7 +60,7 @@ class Report:
         pace = next((row for row in costs.rows if row.faster), None)
         return [
             Headline("Mean F1, own class", f"{table.mean_own:.3f}", f"{phrases.signed(table.mean_change)} to the base"),
-            Headline("Linear layers gone", phrases.percent(sparsity), f"at ratio {self.ratio:g}"),
+            Headline("Linear layers removed", phrases.percent(sparsity), f"at ratio {self.ratio:g}"),
             Headline("A module's file", numbers.size(round(size)) if size else numbers.NOTHING, _first(costs)),
             Headline("Speed", f"{pace.faster:.2f}×" if pace and pace.faster else numbers.NOTHING, "of the base"),
         ]
@@ -131,4 +131,4 @@ def report(results: Results, view: View) -> Report | None:
 
 
 def _first(costs: charts.Costs) -> str:
-    return f"as {costs.rows[0].layout}" if costs.rows else "none yet"
+    return f"as {costs.rows[0].layout}" if costs.rows else "no file yet"

@@ -84,7 +84,7 @@ def _model(model: ModelInfo) -> SourceLine:
         model.id,
         model.name or phrases.short_name(model.id),
         _origin(model),
-        " · ".join(fact for fact in facts if fact) or "not fetched yet",
+        " · ".join(fact for fact in facts if fact) or "not downloaded yet",
         numbers.size(model.size_bytes),
         model.licence or "",
     )
@@ -96,7 +96,7 @@ def _dataset(dataset: DatasetInfo) -> SourceLine:
         dataset.id,
         dataset.name or phrases.short_name(dataset.id),
         _origin(dataset),
-        rows or "not fetched yet",
+        rows or "not downloaded yet",
         numbers.size(dataset.size_bytes),
         dataset.licence or "",
     )
