@@ -43,8 +43,8 @@ def apply_to_folder(base: str | Path, mask: str | Path, out: str | Path) -> Path
 
 def _copy_preparation(source: Path, folder: Path) -> None:
     for file in sorted(source.iterdir()):
-        known = file.suffix in _PREPARING and file.name not in _MODEL_FILES and "index" not in file.name
-        if file.is_file() and known:
+        prepares_inputs = file.suffix in _PREPARING and file.name not in _MODEL_FILES and "index" not in file.name
+        if file.is_file() and prepares_inputs:
             shutil.copyfile(file, folder / file.name)
     for file in (file for pattern in _NOTICES for file in sorted(source.glob(pattern)) if file.is_file()):
         (folder / "licenses").mkdir(exist_ok=True)
