@@ -18,8 +18,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from microlith.contract.combine import Scaling
 from worker.combining.scores import Scores
+from worker.compute.arrays import Labels
 
-Labels = npt.NDArray[np.int64]
 Line = npt.NDArray[np.float64]
 
 _FOLDS = 5

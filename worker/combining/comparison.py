@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from microlith.contract.combine import Bootstrap, Compared, Interval
+from worker.compute.arrays import Labels
 
 Answers = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 _CELLS = 2**23

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from app import confined
@@ -24,6 +23,7 @@ from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
+from worker.compute.arrays import Labels
 from worker.sources import confined_reading
 from worker.sources.hub import fetch
 from worker.sources.hub_file_names import role_files
@@ -37,7 +37,6 @@ _LIMITS = confined.Limits(
 )
 """For the largest data that is read."""
 
-Labels = npt.NDArray[np.int64]
 Inputs = list[str] | Images
 """Texts, or images as they are stored."""
 

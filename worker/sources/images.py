@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
@@ -24,9 +23,9 @@ from app.domain.errors import DatasetInvalid, ResourceLimit, UnsupportedModel
 from app.sources.columns import check_pixels, is_pixels
 from app.sources.images import PREPROCESSOR
 from app.sources.splits import POINTER
+from worker.compute.arrays import Floats
 from worker.sources.library_errors import foreign
 
-Floats = npt.NDArray[np.float32]
 Shape = Sequence[int]
 """[channels, height, width]."""
 

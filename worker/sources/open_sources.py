@@ -18,10 +18,11 @@ from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.compute import device
+from worker.compute.arrays import Labels
 from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
-from worker.sources.datasets import Labels, LoadedDataset, load_dataset
+from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.token_cache import kept_token_ids
