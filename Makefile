@@ -24,7 +24,7 @@ DEV := $(VENV)/.dev
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help demo serve test fuzz browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries docs \
-	docs-serve check format snapshots lock clean
+	docs-serve style check format snapshots lock release clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ bench-sizes: $(DEV) ## File sizes and latency of every layout, of a BERT-base sh
 bench-tries: $(DEV) ## How long somebody waits who tries a module, or one small job after another (TRIES='--asked 50')
 	$(BIN)/python -m benchmarks.tries $(TRIES)
 
+style: $(DEV) ## Measure how the code reads, beside starlette and httpx (benchmarks/reports/style.md)
+	@$(BIN)/python -m benchmarks.style
+
 check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -95,6 +98,9 @@ snapshots: $(DEV) ## Accept the OpenAPI document as it is now
 
 lock: $(DEV) ## Write the installed versions to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > constraints.txt
+
+release: $(DEV) ## Raise the version, date the change log, commit and tag; pushes nothing (VERSION=x.y.z)
+	@$(BIN)/python tools/release.py $(VERSION)
 
 clean: ## Remove the environment and everything the embedded default has kept
 	rm -rf $(VENV) $(DATA_DIR)

@@ -26,8 +26,8 @@ import torch
 from microlith.contract import JobSpec
 from microlith.contract.combine import Combination, CombineSpec
 from worker.combining.card import table
-from worker.combining.combined_classifier import Combined, Data, combine
-from worker.combining.parts import Origin, Part, Rows
+from worker.combining.combined_classifier import CombinedClassifier, Data, combine
+from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.report import score
 from worker.evaluation.runner import predict
@@ -53,16 +53,16 @@ class Opened:
 
     sources: Sources
     origin: Origin
-    modules: dict[str, Part]
+    modules: dict[str, ModulePart]
 
     @property
     def data(self) -> Data:
         """The splits that calibrate and measure."""
         return Data(self._rows("validation"), self._rows("test"))
 
-    def _rows(self, role: str) -> Rows:
+    def _rows(self, role: str) -> LabelledRows:
         inputs, ids = self.sources.data.split(role)
-        return Rows(list(inputs), [self.origin.labels[place] for place in ids])
+        return LabelledRows(list(inputs), [self.origin.labels[place] for place in ids])
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def opened(name: str) -> Opened:
     evidence = EvidencePass(origin.model, spec, sources.layers, pool, samples, origin.anatomy).run()
     masks = prune(origin.model, origin.anatomy, evidence, spec, sources.layers, list(samples))
     concerns = {concern.id: concern for concern in sources.concerns}
-    return Opened(sources, origin, {concerns[c].label: Part(origin, concerns[c], mask) for c, _, mask in masks})
+    return Opened(sources, origin, {concerns[c].label: ModulePart(origin, concerns[c], mask) for c, _, mask in masks})
 
 
 def all_modules(large: Opened) -> Finding:
@@ -100,7 +100,7 @@ def all_modules(large: Opened) -> Finding:
 
 def replaced(tiny: Opened, large: Opened, weakest: str, *, pruned: bool) -> Finding:
     """The tiny model's other classes by itself or by its modules, its weakest by the large model's module."""
-    own = {label: part if pruned else Part(tiny.origin, part.concern) for label, part in tiny.modules.items()}
+    own = {label: part if pruned else ModulePart(tiny.origin, part.concern) for label, part in tiny.modules.items()}
     combined, facts = delivered([*(own | {weakest: large.modules[weakest]}).values()], tiny.data, tiny.origin)
     measured = combined.combination.comparison
     by_label = {concern.label: concern.f1 for concern in measured.concerns}
@@ -113,7 +113,9 @@ def replaced(tiny: Opened, large: Opened, weakest: str, *, pruned: bool) -> Find
     return Finding(f"{whose}, `{weakest}` replaced by the module of {LARGE}", combined.combination, verdicts, facts)
 
 
-def delivered(parts: list[Part], data: Data, reference: Origin | None = None) -> tuple[Combined, dict[str, Any]]:
+def delivered(
+    parts: list[ModulePart], data: Data, reference: Origin | None = None
+) -> tuple[CombinedClassifier, dict[str, Any]]:
     """The recomposition; its folder, opened in a clean process; sizes, times, and how far both are apart."""
     began = time.monotonic()
     combined = combine(SPEC, parts, data, reference=reference)

@@ -40,10 +40,10 @@ from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
 from worker.families.anatomy import Anatomy, anatomy
-from worker.kinds.hand_out import own_score
+from worker.kinds.pack_modules import own_score
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
-from worker.packaging.verify import Opening, Verifier
+from worker.packaging.verify import ArchiveOpening, Verifier
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
@@ -123,7 +123,7 @@ class Bench:
             packages = [self.packer.pack(handout, layout, layout) for layout in layouts]
             base = self.sources.model.folder
             return [
-                (one, self.verifier.check(one.archive.path, inputs, logits, Opening(one.archive.layout, base)))
+                (one, self.verifier.check(one.archive.path, inputs, logits, ArchiveOpening(one.archive.layout, base)))
                 for one in packages
             ]
 

@@ -53,10 +53,10 @@ def push_to_hub(
 
     Raises HubRefused for what the hub or its client will not do, and what a download raises. Needs `microlith[hub]`.
     """
-    api = _hub(token)
-    with _folder(module, layout, client) as folder:
+    api = _open_hub(token)
+    with _files_of(module, layout, client) as folder:
         check_sums(folder)
-        with _explaining(repo_id):
+        with _turn_errors_into_refusals(repo_id):
             return _push(api, folder, repo_id, private)
 
 
@@ -68,24 +68,24 @@ def _push(api: HfApi, folder: Path, repo_id: str, private: bool) -> Pushed:
         raise HubRefused(repo, "it exists and is public, and a private one was asked for", "Take another name.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
-    made = api.create_commit(repo, files, commit_message=f"A module, as its {SUMS} says")
-    return Pushed(repo=repo, url=f"{api.endpoint}/{repo}", commit=made.oid)
+    commit = api.create_commit(repo, files, commit_message=f"A module, as its {SUMS} says")
+    return Pushed(repo=repo, url=f"{api.endpoint}/{repo}", commit=commit.oid)
 
 
-def _hub(token: str | None) -> HfApi:
+def _open_hub(token: str | None) -> HfApi:
     """The hub's own client. A token that no header can carry is refused here, where nobody prints it."""
     try:
         from huggingface_hub import HfApi
     except ModuleNotFoundError as error:
         raise HubRefused("the hub", f"{error.name} is not installed", 'pip install "microlith[hub]"') from error
-    given = token.strip() if token else None
-    if given and not _HEADER_VALUE.fullmatch(given):
+    stripped = token.strip() if token else None
+    if stripped and not _HEADER_VALUE.fullmatch(stripped):
         raise HubRefused("the hub", "the token holds spaces or other signs that no token has", "Copy it once more.")
-    return HfApi(token=given, library_name="microlith")
+    return HfApi(token=stripped, library_name="microlith")
 
 
 @contextmanager
-def _folder(module: Module | str | Path, layout: str, client: Client | None) -> Iterator[Path]:
+def _files_of(module: Module | str | Path, layout: str, client: Client | None) -> Iterator[Path]:
     """The module's files: where they are, or downloaded for the time of the push."""
     if isinstance(module, Path) or (isinstance(module, str) and Path(module).is_dir()):
         yield Path(module)
@@ -99,7 +99,7 @@ def _folder(module: Module | str | Path, layout: str, client: Client | None) -> 
 
 
 @contextmanager
-def _explaining(repo_id: str) -> Iterator[None]:
+def _turn_errors_into_refusals(repo_id: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     broken: Any = errors.HTTPError  # type: ignore[attr-defined]  # of whichever HTTP library the hub's client uses
@@ -110,5 +110,5 @@ def _explaining(repo_id: str) -> Iterator[None]:
         hint = "Give a token that may write there: HF_TOKEN, or `hf auth login`." if status in (401, 403, 404) else ""
         raise HubRefused(repo_id, error.server_message or f"it answered {status}", hint) from error
     except (broken, OSError, ValueError, RuntimeError) as error:
-        told = [str(fault).strip() or type(fault).__name__ for fault in (error, error.__cause__) if fault]
-        raise HubRefused(repo_id, " ".join(told), "") from error
+        reasons = [str(fault).strip() or type(fault).__name__ for fault in (error, error.__cause__) if fault]
+        raise HubRefused(repo_id, " ".join(reasons), "") from error

@@ -57,7 +57,7 @@ def register(celery: Celery, settings: Settings) -> None:
 
     @celery.task(name=HELP_JOB)
     def help_job(job_id: str) -> None:
-        from worker.kinds.help import help_with
+        from worker.kinds.help_with_job import help_with
 
         with closing(Backend.open(settings, create_store=False)) as backend:
             if _may_work_on(backend):

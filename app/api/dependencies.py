@@ -20,7 +20,7 @@ from app.db.unit import Unit
 from app.services.artifacts import Artifacts
 from app.services.backend import Backend
 from app.services.jobs import Jobs
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from app.services.orders import Orders
 from app.services.registry import Library
 from app.services.tries import Tries
@@ -58,8 +58,8 @@ async def _jobs(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Jobs:
     return Jobs(unit, caller, backend)
 
 
-async def _modules(unit: RequestUnit, caller: Caller) -> Modules:
-    return Modules(unit, caller)
+async def _modules(unit: RequestUnit, caller: Caller) -> ReadyModules:
+    return ReadyModules(unit, caller)
 
 
 async def _orders(unit: RequestUnit, caller: Caller, backend: AnyBackend) -> Orders:
@@ -131,7 +131,7 @@ async def _job_filter(request: Request, named: Annotated[JobQuery, Query()]) -> 
 
 
 CallersJobs = Annotated[Jobs, Depends(_jobs)]
-CallersModules = Annotated[Modules, Depends(_modules)]
+CallersModules = Annotated[ReadyModules, Depends(_modules)]
 CallersOrders = Annotated[Orders, Depends(_orders)]
 CallersTries = Annotated[Tries, Depends(_tries)]
 CallersArtifacts = Annotated[Artifacts, Depends(_artifacts)]

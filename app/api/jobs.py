@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from app.api import event_stream
 from app.api.conditional import answer, as_json, etag_of, matches, wait_preference, written
@@ -40,7 +39,7 @@ from microlith.contract import Event, Job, JobSpec, Module, Page, Plan, Results
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Visit)
 
-Raw = Annotated[
+RawNames = Annotated[
     bool,
     Query(description="Names to the letter; otherwise one that a spreadsheet would run begins with an apostrophe."),
 ]
@@ -136,8 +135,7 @@ async def job_events(
         return answer(await watching.history(job_id, after, limit))
     start = event_stream.resume_after(last_event_id, after)
     await watching.job(job_id)
-    stream = event_stream.lines(watching.events(job_id, start))
-    return StreamingResponse(stream, media_type=event_stream.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return event_stream.stream(watching.events(job_id, start))
 
 
 @router.get("/{job_id}/modules", response_model=Page[Module], responses=documented(NotFound))
@@ -162,7 +160,7 @@ async def job_results(job_id: str, watching: CallersWatching) -> Response:
     response_class=Response,
     responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
 )
-async def job_results_csv(job_id: str, watching: CallersWatching, raw: Raw = False) -> Response:
+async def job_results_csv(job_id: str, watching: CallersWatching, raw: RawNames = False) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""
     table = await watching.modules(
         ("table", job_id, raw), lambda modules: results_csv(modules.results(job_id), raw=raw)

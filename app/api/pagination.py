@@ -19,14 +19,14 @@ _ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)
 """What an id of a row may look like, at most."""
 
 
-class Listed(Protocol):
+class HasId(Protocol):
     """What a page holds."""
 
     @property
     def id(self) -> str: ...
 
 
-Item = TypeVar("Item", bound=Listed)
+PageItem = TypeVar("PageItem", bound=HasId)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Cursor:
     ) -> Cursor:
         return cls(min(limit, MAX_LIMIT), _decode(cursor) if cursor else None)
 
-    def page(self, items: Sequence[Item]) -> Page[Item]:
+    def page(self, items: Sequence[PageItem]) -> Page[PageItem]:
         """A page of `items`, which hold one more than the limit when there is a next page."""
         shown = list(items[: self.limit])
         more = len(items) > self.limit

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 @dataclass
-class _Record:
+class _Failures:
     failures: int = 0
     last: float = 0.0
 
@@ -35,7 +35,7 @@ class WrongKeys:
     """What each address has tried lately. An answer to it waits; nothing else does, and nothing is held meanwhile."""
 
     def __init__(self) -> None:
-        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._records: OrderedDict[str, _Failures] = OrderedDict()
         self._waiting = 0
 
     async def met(self, request: Request) -> None:
@@ -53,12 +53,12 @@ class WrongKeys:
         finally:
             self._waiting -= 1
 
-    def _record(self, address: str) -> _Record:
+    def _record(self, address: str) -> _Failures:
         """One failure more of an address; the one not heard of for longest makes room."""
         now = time.monotonic()
         record = self._records.pop(address, None)
         if record is None or now - record.last > FORGOTTEN_SECONDS:
-            record = _Record()
+            record = _Failures()
         self._records[address] = record
         record.failures, record.last = record.failures + 1, now
         if len(self._records) > ADDRESSES:

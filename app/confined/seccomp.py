@@ -30,12 +30,12 @@ _NUMBER, _PROCESSOR = 0, 4
 """Where in what the kernel hands to the filter."""
 
 
-class _Step(ctypes.Structure):
+class _Instruction(ctypes.Structure):
     _fields_ = [("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("value", ctypes.c_uint32)]
 
 
 class _Filter(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step))]
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Instruction))]
 
 
 def is_there() -> bool:
@@ -50,16 +50,16 @@ def refuse_the_outside() -> bool:
     processor, calls = _MACHINES[platform.machine()]
     refused = (*calls, _IO_URING_SETUP, _PIDFD_GETFD)
     steps = [
-        _Step(_LOAD, 0, 0, _PROCESSOR),
-        _Step(_EQUAL, 1, 0, processor),
-        _Step(_RETURN, 0, 0, _KILL),
-        _Step(_LOAD, 0, 0, _NUMBER),
-        _Step(_AT_LEAST, len(refused) + 1, 0, _X32),
-        *(_Step(_EQUAL, len(refused) - at, 0, call) for at, call in enumerate(refused)),
-        _Step(_RETURN, 0, 0, _ALLOW),
-        _Step(_RETURN, 0, 0, _REFUSE),
+        _Instruction(_LOAD, 0, 0, _PROCESSOR),
+        _Instruction(_EQUAL, 1, 0, processor),
+        _Instruction(_RETURN, 0, 0, _KILL),
+        _Instruction(_LOAD, 0, 0, _NUMBER),
+        _Instruction(_AT_LEAST, len(refused) + 1, 0, _X32),
+        *(_Instruction(_EQUAL, len(refused) - at, 0, call) for at, call in enumerate(refused)),
+        _Instruction(_RETURN, 0, 0, _ALLOW),
+        _Instruction(_RETURN, 0, 0, _REFUSE),
     ]
-    program = _Filter(len(steps), (_Step * len(steps))(*steps))
+    program = _Filter(len(steps), (_Instruction * len(steps))(*steps))
     kernel = ctypes.CDLL(None, use_errno=True)
     for call in ((_NO_NEW_PRIVS, 1, 0, 0, 0), (_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)):
         if kernel.prctl(*call) < 0:

@@ -21,7 +21,7 @@ ROLES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedSource:
     """A registered source as a list, or a page of its own, tells it: `facts` are None while nothing is known.
 
     They are not `readable` where the database holds what is no object, or numbers beyond all bounds.
@@ -75,14 +75,14 @@ class SourceStore:
         query = select(SourceRow).where(SourceRow.hub == hub, SourceRow.owner == owner, SourceRow.kind == kind)
         return self.session.scalars(query).all()
 
-    def whole(self, source_id: str, owner: str, kind: str) -> Listed | None:
+    def whole(self, source_id: str, owner: str, kind: str) -> ListedSource | None:
         """One source with all its facts."""
         query = select(*_IDENTITY, cast(SourceRow.facts, Text))
         query = query.where(SourceRow.id == source_id, SourceRow.owner == owner, SourceRow.kind == kind)
         row = self.session.execute(query).one_or_none()
         return _listed(row) if row else None
 
-    def page(self, owner: str, kind: str, before: str | None, limit: int) -> Sequence[Listed]:
+    def page(self, owner: str, kind: str, before: str | None, limit: int) -> Sequence[ListedSource]:
         """Newest first, from just below the id `before`, with counts in the place of long facts."""
         query = select(*_IDENTITY, cast(_light(), Text), _count("labels"), _count("layers"))
         query = query.where(SourceRow.owner == owner, SourceRow.kind == kind)
@@ -95,7 +95,7 @@ class SourceStore:
 _IDENTITY = (SourceRow.id, SourceRow.upload_id, SourceRow.hub, SourceRow.columns, SourceRow.created_at)
 
 
-def _listed(row: Sequence[Any]) -> Listed:
+def _listed(row: Sequence[Any]) -> ListedSource:
     """The row, whatever its facts are like: one that cannot be read does not take the others with it."""
     text, counts = row[5], dict(zip(("label_count", "layer_count"), row[6:], strict=False))
     try:
@@ -105,7 +105,7 @@ def _listed(row: Sequence[Any]) -> Listed:
         facts, readable = None, False
     if isinstance(facts, dict):
         facts |= {name: count for name, count in counts.items() if count is not None}
-    return Listed(row[0], row[1], row[2], row[3], row[4], facts if readable else None, readable)
+    return ListedSource(row[0], row[1], row[2], row[3], row[4], facts if readable else None, readable)
 
 
 def _known() -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from app.db.migrations import check_head
 from app.db.unit import Database
 from app.queue import Queue
-from app.services.feed import Feed
+from app.services.feed import JobFeed
 from app.services.lanes import Lanes
 from app.settings import Settings
 from app.storage import ObjectStore, open_store
@@ -25,7 +25,7 @@ class Backend:
     database: Database
     objects: ObjectStore
     queue: Queue
-    feed: Feed
+    feed: JobFeed
     lanes: Lanes = field(default_factory=Lanes)
 
     @classmethod
@@ -40,7 +40,7 @@ class Backend:
             database=Database(database_url),
             objects=open_objects(settings, create=create_store),
             queue=Queue(_needed(settings.broker_url, "MICROLITH_BROKER_URL")),
-            feed=Feed(database_url),
+            feed=JobFeed(database_url),
         )
 
     def for_requests(self) -> Backend:

@@ -36,7 +36,7 @@ UNKNOWN = Estimate(seconds=None, bytes=None, memory_bytes=None)
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedWork:
     """A job whose sources are known; `layers` are those that lose something, `concerns` how many there are."""
 
     spec: JobSpec

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 RETRY_SECONDS = 1.0
 
 
-class Feed:
+class JobFeed:
     """The listener and the bells it rings."""
 
     def __init__(self, database_url: str) -> None:

@@ -14,7 +14,7 @@ from microlith.contract import BaseResult, Combination, Comparison, Module, Othe
 
 
 @dataclass(frozen=True)
-class Modules:
+class ReadyModules:
     """Modules of one caller, inside one unit of work."""
 
     unit: Unit

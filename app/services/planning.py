@@ -11,7 +11,7 @@ from app.domain.families import family_named
 from app.domain.layers import layers_touched
 from app.domain.layouts import check_export
 from app.domain.methods import check_method, check_widths
-from app.services.estimating import UNKNOWN, Work
+from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_model
@@ -59,7 +59,7 @@ class Resolution:
         """What it will cost; nulls where a source must be fetched first."""
         if self.model is None or self.dataset is None:
             return UNKNOWN
-        return Work(self.spec, self.model, self.dataset, self.layers, len(self.concerns or ())).estimate
+        return PlannedWork(self.spec, self.model, self.dataset, self.layers, len(self.concerns or ())).estimate
 
     @property
     def resolved(self) -> Resolved:

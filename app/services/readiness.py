@@ -22,7 +22,7 @@ class Readiness:
     """The last look, and the next one. Each part has one thread at most, which a frozen part keeps."""
 
     def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
-        self._parts = {name: _Part(name, check) for name, check in checks.items()}
+        self._parts = {name: _CheckedPart(name, check) for name, check in checks.items()}
         self._looks = UnderWay()
         self._found: dict[str, str] = {}
         self._looked_at = float("-inf")
@@ -48,7 +48,7 @@ class Readiness:
         self._found, self._looked_at = dict(zip(self._parts, states, strict=True)), time.monotonic()
 
 
-class _Part:
+class _CheckedPart:
     """One part and the check of it that is under way."""
 
     def __init__(self, name: str, check: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from app.db.sources import Listed
+from app.db.sources import ListedSource
 from app.db.tables import SourceRow, UploadRow
 from app.db.unit import Unit
 from app.domain.errors import Conflict, InvalidInput, NotFound
@@ -34,8 +34,8 @@ from app.sources.references import Reference, hub_reference, is_registered
 from app.sources.uploaded import roles_there
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo, RegisterDataset, RegisterModel
 
-Kind = Literal["model", "dataset"]
-PREFIXES: dict[Kind, str] = {"model": "mdl", "dataset": "dst"}
+SourceKind = Literal["model", "dataset"]
+PREFIXES: dict[SourceKind, str] = {"model": "mdl", "dataset": "dst"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Library:
             return counted_dataset(dataset_of(self._find("dataset", ref)))
         return counted_dataset(catalog.dataset(ref, allow_paths=self.backend.settings.paths))
 
-    def delete(self, kind: Kind, source_id: str) -> None:
+    def delete(self, kind: SourceKind, source_id: str) -> None:
         """Forget a registered source and its upload. Jobs that used it keep their results; one still queued fails."""
         with self.backend.database.unit() as unit:
             row = unit.sources.find(source_id, self.owner, kind) or _missing(kind, source_id)
@@ -92,7 +92,7 @@ class Library:
             if upload and not unit.sources.of_upload(upload.id):
                 forget(unit, upload, self.backend)
 
-    def _registered(self, kind: Kind, wanted: RegisterModel | RegisterDataset) -> str | None:
+    def _registered(self, kind: SourceKind, wanted: RegisterModel | RegisterDataset) -> str | None:
         """The id of what was registered before, from the same and in the same way."""
         with self.backend.database.unit() as unit:
             return _same(unit, self.owner, _draft(kind, wanted))
@@ -115,7 +115,7 @@ class Library:
             row.facts = _facts(counted_dataset(info))
         return self._add(row)
 
-    def _upload(self, upload_id: str, kind: Kind) -> UploadRow:
+    def _upload(self, upload_id: str, kind: SourceKind) -> UploadRow:
         """The caller's upload, complete and of this kind."""
         with self.backend.database.unit() as unit:
             upload = unit.uploads.find(upload_id, self.owner)
@@ -143,11 +143,11 @@ class Library:
             unit.sources.add(row)
         return row.id
 
-    def _find(self, kind: Kind, source_id: str) -> Listed:
+    def _find(self, kind: SourceKind, source_id: str) -> ListedSource:
         with self.backend.database.unit() as unit:
             return unit.sources.whole(source_id, self.owner, kind) or _missing(kind, source_id)
 
-    def _page(self, kind: Kind, before: str | None, limit: int) -> list[Listed]:
+    def _page(self, kind: SourceKind, before: str | None, limit: int) -> list[ListedSource]:
         with self.backend.database.unit() as unit:
             return list(unit.sources.page(self.owner, kind, before, limit + 1))
 
@@ -163,7 +163,7 @@ def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
         row.facts = _facts(counted_model(info))
 
 
-def _draft(kind: Kind, wanted: RegisterModel | RegisterDataset) -> SourceRow:
+def _draft(kind: SourceKind, wanted: RegisterModel | RegisterDataset) -> SourceRow:
     """The row of what is wanted, as it would be added. Raises InvalidInput for what is no name on the hub."""
     hub = str(hub_reference(wanted.hub, pointer="/hub")).removeprefix("hub:") if wanted.hub else None
     return SourceRow(id=new_id(PREFIXES[kind]), kind=kind, upload_id=wanted.upload, hub=hub, columns=_columns(wanted))
@@ -211,7 +211,7 @@ def _pointing_to_the_upload() -> Iterator[None]:
         raise
 
 
-def _missing(kind: Kind, source_id: str) -> NoReturn:
+def _missing(kind: SourceKind, source_id: str) -> NoReturn:
     raise NotFound(
         f"There is no registered {kind} {source_id}.", hint=f"GET /v1/{kind}s (`microlith {kind}s`) lists yours."
     )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from app.db.sources import Listed
+from app.db.sources import ListedSource
 from app.domain.errors import DatasetInvalid, UnsupportedModel
 from microlith.contract import DatasetInfo, ModelInfo
 
@@ -25,23 +25,23 @@ log = structlog.get_logger()
 Info = TypeVar("Info", ModelInfo, DatasetInfo)
 
 
-def model_of(row: Listed) -> ModelInfo:
+def model_of(row: ListedSource) -> ModelInfo:
     """The model, whole. Raises UnsupportedModel where what is known of it cannot be read any more."""
     return _told(ModelInfo, row, _no_model(row)) or _lost(UnsupportedModel, "model", row)
 
 
-def dataset_of(row: Listed) -> DatasetInfo:
+def dataset_of(row: ListedSource) -> DatasetInfo:
     """The dataset, whole. Raises DatasetInvalid where what is known of it cannot be read any more."""
     return _told(DatasetInfo, row, _no_dataset(row)) or _lost(DatasetInvalid, "dataset", row)
 
 
-def listed_model(row: Listed) -> ModelInfo:
+def listed_model(row: ListedSource) -> ModelInfo:
     """The model in a list."""
     nothing = _no_model(row)
     return _told(ModelInfo, row, nothing, labels=[], layers=[]) or ModelInfo.model_validate(nothing)
 
 
-def listed_dataset(row: Listed) -> DatasetInfo:
+def listed_dataset(row: ListedSource) -> DatasetInfo:
     """The dataset in a list."""
     nothing = _no_dataset(row)
     splits = row.facts.get("splits") if row.facts else None
@@ -73,7 +73,7 @@ def counted_dataset(info: DatasetInfo) -> DatasetInfo:
     return info.model_copy(update={"label_count": len(labels), "column_count": len(info.columns)})
 
 
-def _told(kind: type[Info], row: Listed, nothing: Mapping[str, Any], **instead: Any) -> Info | None:
+def _told(kind: type[Info], row: ListedSource, nothing: Mapping[str, Any], **instead: Any) -> Info | None:
     """What is known; None, and a line in the log, where that cannot be read."""
     facts = row.facts | instead | _identity(row) if row.facts else nothing
     try:
@@ -86,7 +86,7 @@ def _told(kind: type[Info], row: Listed, nothing: Mapping[str, Any], **instead: 
     return None
 
 
-def _lost(kind: type[UnsupportedModel] | type[DatasetInvalid], what: str, row: Listed) -> Any:
+def _lost(kind: type[UnsupportedModel] | type[DatasetInvalid], what: str, row: ListedSource) -> Any:
     raise kind(
         f"What is known of the {what} {row.id} cannot be read any more.",
         hint="Delete it, and upload and register it again.",
@@ -106,29 +106,29 @@ def _is_bounded(facts: Mapping[str, Any]) -> bool:
     return True
 
 
-def _identity(row: Listed) -> dict[str, Any]:
+def _identity(row: ListedSource) -> dict[str, Any]:
     return {"id": row.id, "origin": row.upload_id or f"hub:{row.hub}", "created_at": row.created_at}
 
 
-def _no_model(row: Listed) -> dict[str, Any]:
+def _no_model(row: ListedSource) -> dict[str, Any]:
     """A model of which nothing but its name is known."""
     names = ("sha256", "architecture", "family", "max_length", "parameters", "size_bytes")
     unknown = dict.fromkeys(names) | {"labels": [], "layers": [], "structures": [], "revision": _revision(row)}
     return unknown | {"name": _name(row)} | _identity(row)
 
 
-def _no_dataset(row: Listed) -> dict[str, Any]:
+def _no_dataset(row: ListedSource) -> dict[str, Any]:
     known = {name: row.columns.get(name) for name in COLUMNS}
     unknown = known | {"revision": _revision(row), "columns": {}, "splits": {}, "size_bytes": None}
     return unknown | {"name": _name(row)} | _identity(row)
 
 
-def _name(row: Listed) -> str | None:
+def _name(row: ListedSource) -> str | None:
     stated = row.facts.get("name") if row.facts else None
     if isinstance(stated, str):
         return stated
     return (row.hub or "").partition("@")[0].rpartition("/")[2] or None
 
 
-def _revision(row: Listed) -> str | None:
+def _revision(row: ListedSource) -> str | None:
     return (row.hub or "").partition("@")[2] or None

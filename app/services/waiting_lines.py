@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from itertools import chain, cycle
 
-Line = deque[asyncio.Future[None]]
+Waiters = deque[asyncio.Future[None]]
 
 
 class Lines:
@@ -18,8 +18,8 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        self._fresh: OrderedDict[Hashable, Line] = OrderedDict()  # had no turn yet
-        self._known: OrderedDict[Hashable, Line] = OrderedDict()
+        self._fresh: OrderedDict[Hashable, Waiters] = OrderedDict()  # had no turn yet
+        self._known: OrderedDict[Hashable, Waiters] = OrderedDict()
         self._turns = cycle((self._fresh.popitem, lambda: self._fresh.popitem(last=False), self._rotate))
 
     def __len__(self) -> int:
@@ -61,10 +61,10 @@ class Lines:
         if not turn.done():
             turn.set_exception(why)
 
-    def _next(self) -> tuple[Hashable, Line]:
+    def _next(self) -> tuple[Hashable, Waiters]:
         if not self._fresh:
             return self._rotate()
         return next(self._turns)()
 
-    def _rotate(self) -> tuple[Hashable, Line]:
+    def _rotate(self) -> tuple[Hashable, Waiters]:
         return self._known.popitem(last=False) if self._known else self._fresh.popitem(last=False)

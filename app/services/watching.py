@@ -15,7 +15,7 @@ from app.db.unit import Unit
 from app.services.backend import Backend
 from app.services.jobs import Jobs
 from app.services.lanes import Lane
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from microlith.contract import Event, Job, Page
 
 Answer = TypeVar("Answer")
@@ -49,11 +49,11 @@ class Watching:
         about = ("page", str(wanted), before, limit)
         return await self._read(about, lambda jobs: jobs.page(wanted, before, limit), self.backend.lanes.reads)
 
-    async def modules(self, about: tuple[Hashable, ...], question: Callable[[Modules], BaseModel | str]) -> bytes:
+    async def modules(self, about: tuple[Hashable, ...], question: Callable[[ReadyModules], BaseModel | str]) -> bytes:
         """What is asked of modules, written out where it was read, and once for all who ask `about` the same."""
 
         def written(unit: Unit) -> bytes:
-            found = question(Modules(unit, self.owner))
+            found = question(ReadyModules(unit, self.owner))
             return (found if isinstance(found, str) else found.model_dump_json()).encode()
 
         return await self._shared(about, written, self.backend.lanes.bulk)

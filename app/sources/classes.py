@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
-from app.sources.json_file import is_count, shown, storable
+from app.sources.json_file import is_count, storable
+from app.sources.short_texts import quote
 
 MAX_LABELS = 10_000
 MAX_LABEL = 1_000
@@ -44,7 +45,7 @@ def _count(names: object, config: Mapping[str, Any], pointer: str) -> int:
         raise UnsupportedModel("id2label does not name the classes 0 to n-1.", pointer=pointer)
     count = len(names) if names is not None else config.get("num_labels", 2)
     if not is_count(count):
-        raise UnsupportedModel(f"num_labels is {shown(count)}, which is no count.", pointer=pointer)
+        raise UnsupportedModel(f"num_labels is {quote(count)}, which is no count.", pointer=pointer)
     return int(count)
 
 
@@ -66,12 +67,12 @@ def _label(number: int, name: object, pointer: str) -> str:
     label = str(name)
     if len(label) > MAX_LABEL:
         raise ResourceLimit(
-            f"Label {number}, {shown(label)}, has {len(label):,} characters; a label may have {MAX_LABEL:,}.",
+            f"Label {number}, {quote(label)}, has {len(label):,} characters; a label may have {MAX_LABEL:,}.",
             pointer=pointer,
         )
     if not storable(label):
         raise UnsupportedModel(
-            f"Label {number}, {shown(label)}, has a character that cannot be kept: NUL, or half of a surrogate pair.",
+            f"Label {number}, {quote(label)}, has a character that cannot be kept: NUL, or half of a surrogate pair.",
             pointer=pointer,
         )
     return label

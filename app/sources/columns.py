@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources.json_file import storable
-from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, listed, shown, within
-from app.sources.tables import Schema, is_binary, is_text
+from app.sources.short_texts import list_first, shorten
+from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
+from app.sources.tables import TableSchema, is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
@@ -30,7 +31,7 @@ class Columns:
     label: str
 
 
-def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None) -> Columns:
+def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> Columns:
     """The columns the spec names, or those with usual names; DatasetInvalid with the columns there are.
 
     Inputs are what the model reads. Without a model they are texts, unless only images can be found.
@@ -48,22 +49,22 @@ def choose_columns(source: DatasetSpec, schema: Schema, model: ModelInfo | None)
     label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column")
     if chosen == label:
         raise DatasetInvalid(
-            f"Column {shown(label)} is named both as `{field}` and as `label_column`.",
+            f"Column {shorten(label)} is named both as `{field}` and as `label_column`.",
             hint="Name the column of the classes in `label_column`.",
             pointer=f"{POINTER}/label_column",
         )
     return Columns(task, chosen, label)
 
 
-def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
+def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
     """DatasetInvalid where a column is missing, or its type cannot be text, an image of that shape, or a label.
 
     ResourceLimit where the data names more classes than it may.
     """
     for column in (columns.input, columns.label):
         if column not in schema.types:
-            columns_there = listed(list(schema.types))
-            raise DatasetInvalid(f"A file has no column {shown(column)}. Columns: {columns_there}.", pointer=POINTER)
+            columns_there = list_first(list(schema.types))
+            raise DatasetInvalid(f"A file has no column {shorten(column)}. Columns: {columns_there}.", pointer=POINTER)
     _check_class_names(schema.class_names.get(columns.label, []))
     kind = schema.types[columns.input]
     if columns.task == "image":
@@ -71,12 +72,12 @@ def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | N
     # An untyped column holds nothing but nulls so far; counting says how many.
     elif not (is_text(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
-            f"Column {columns.input} holds {shown(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
+            f"Column {columns.input} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
         )
     kind = schema.types[columns.label]
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
-            f"Column {columns.label} holds {shown(str(kind))}. Labels are whole numbers (class ids) or names.",
+            f"Column {columns.label} holds {shorten(str(kind))}. Labels are whole numbers (class ids) or names.",
             pointer=f"{POINTER}/label_column",
         )
 
@@ -118,19 +119,19 @@ def is_encoded(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def _choose(named: str | None, usual: Iterable[str], schema: Schema, field: str) -> str:
+def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str) -> str:
     wanted = [named] if named else list(usual)
     for name in wanted:
         if name in schema.types:
             return name
     raise DatasetInvalid(
-        f"The data has no column {' or '.join(map(shown, wanted))}. Columns: {listed(list(schema.types))}.",
+        f"The data has no column {' or '.join(map(shorten, wanted))}. Columns: {list_first(list(schema.types))}.",
         hint=None if named else f"Name it in `{field}` of the dataset object.",
         pointer=f"{POINTER}/{field}",
     )
 
 
-def _task(source: DatasetSpec, schema: Schema) -> Task:
+def _task(source: DatasetSpec, schema: TableSchema) -> Task:
     if source.image_column and not source.text_column:
         return "image"
     texts = source.text_column or any(name in schema.types for name in TEXT_COLUMNS)
@@ -141,7 +142,7 @@ def _task(source: DatasetSpec, schema: Schema) -> Task:
 def _check_image_type(kind: pa.DataType, column: str, image_shape: Sequence[int] | None) -> None:
     if not (is_pixels(kind) or is_encoded(kind)):
         raise DatasetInvalid(
-            f"Column {column} holds {shown(str(kind))}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
+            f"Column {column} holds {shorten(str(kind))}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
             hint="Parquet holds both, JSON Lines lists of numbers.",
             pointer=f"{POINTER}/image_column",
         )
@@ -165,7 +166,7 @@ def _check_class_names(names: Sequence[str]) -> None:
     for name in names:
         if len(name) > MAX_LABEL_CHARACTERS or not storable(name):
             raise DatasetInvalid(
-                f"Class name {shown(name)} is too long or no text.",
+                f"Class name {shorten(name)} is too long or no text.",
                 hint=f"Names have at most {MAX_LABEL_CHARACTERS:,} characters, and no NUL among them.",
                 pointer=pointer,
             )

@@ -10,7 +10,8 @@ from typing import Any
 from app.domain.errors import UnsafeModel, UnsupportedModel
 from app.domain.families import family_of
 from app.sources.images import task_of
-from app.sources.json_file import is_count, read_object, shown
+from app.sources.json_file import is_count, read_object
+from app.sources.short_texts import quote
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_POSITIONS = 10_000_000
@@ -113,7 +114,7 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
     task = config.get("problem_type")
     if task not in (None, "single_label_classification"):
         raise UnsupportedModel(
-            f"The model's task is {shown(task)}; each input must have exactly one class.", pointer=pointer
+            f"The model's task is {quote(task)}; each input must have exactly one class.", pointer=pointer
         )
 
 

@@ -51,18 +51,18 @@ def open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReade
 def json_types(file: Path) -> list[tuple[str, pa.DataType]]:
     """Column types from the first record, so that a text that looks like a date stays a text."""
     with file.open("rb") as stream:
-        record = json.loads(stream.readline(_BLOCK_BYTES) or b"null", object_pairs_hook=_Record)
-    if not isinstance(record, _Record):
+        record = json.loads(stream.readline(_BLOCK_BYTES) or b"null", object_pairs_hook=_JsonPairs)
+    if not isinstance(record, _JsonPairs):
         raise ValueError("it must hold one JSON object per line")
     return [(name, _json_type(value)) for name, value in record]
 
 
-class _Record(list[tuple[str, Any]]):
+class _JsonPairs(list[tuple[str, Any]]):
     """A JSON object with all that it says, also what it says twice."""
 
 
 def _json_type(value: object) -> pa.DataType:
-    if isinstance(value, list) and not isinstance(value, _Record):
+    if isinstance(value, list) and not isinstance(value, _JsonPairs):
         return pa.list_(_json_type(value[0] if value else None))
     return _JSON_TYPES.get(type(value), pa.null())
 

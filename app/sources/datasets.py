@@ -20,9 +20,10 @@ from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
 from app.sources.reference_files import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
-from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, shown, within
+from app.sources.short_texts import shorten
+from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, within
 from app.sources.splits import split_files
-from app.sources.tables import Schema, read_labels, read_rows, read_schema
+from app.sources.tables import TableSchema, read_labels, read_rows, read_schema
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -37,7 +38,7 @@ class LocalDataset:
     place: Path
     files: dict[str, list[Path]]
     columns: Columns
-    schema: Schema
+    schema: TableSchema
 
     @property
     def class_names(self) -> list[str] | None:
@@ -86,7 +87,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         name=local.ref.title,
         revision=None,
         sha256=local.sha256,
-        columns={name: shown(str(kind)) for name, kind in local.schema.types.items()},
+        columns={name: shorten(str(kind)) for name, kind in local.schema.types.items()},
         text_column=columns.input if columns.task == "text" else None,
         image_column=columns.input if columns.task == "image" else None,
         label_column=columns.label,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsafeModel, UnsupportedModel
-from app.sources.json_file import is_count, listed, read_object
+from app.sources.json_file import is_count, read_object
+from app.sources.short_texts import list_first, quote
 from microlith.contract.catalog import Task
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -39,8 +40,8 @@ def image_shape(folder: Path, config: Mapping[str, Any], *, pointer: str) -> lis
     fits = all(is_count(side, 1, bound) for side, bound in zip(shape, most, strict=True))
     if not fits or math.prod(shape) > MAX_NUMBERS:
         raise UnsupportedModel(
-            f"The model's images would be [{listed(shape)}], channels by height by width; at most {MAX_CHANNELS} by "
-            f"{MAX_SIDE} by {MAX_SIDE}, and {MAX_NUMBERS:,} numbers, can be read.",
+            f"The model's images would be [{list_first(shape, quote)}], channels by height by width; at most "
+            f"{MAX_CHANNELS} by {MAX_SIDE} by {MAX_SIDE}, and {MAX_NUMBERS:,} numbers, can be read.",
             pointer=pointer,
         )
     return shape

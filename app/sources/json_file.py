@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +18,6 @@ MAX_DIGITS = 40
 MAX_OPENINGS, MAX_COMMAS = 250_000, 2_000_000
 """Brackets and commas in the text: more of them would be more lists, objects and values."""
 
-_SHOWN = 100
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -54,20 +52,6 @@ def parse_object(content: bytes) -> dict[str, Any]:
 def storable(text: str) -> bool:
     """Whether the text has neither NUL nor half a surrogate pair, which no database keeps as text."""
     return _UNSTORABLE.search(text) is None
-
-
-def shown(value: object) -> str:
-    """A value of a stranger's as an error may tell it: short, on one line, of characters that can be sent."""
-    text = value if isinstance(value, str) else repr(value) if isinstance(value, int | float) else type(value).__name__
-    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return ascii(short) if not storable(short) else repr(short) if isinstance(value, str) else short
-
-
-def listed(values: Iterable[object], most: int = 5) -> str:
-    """The first of the values, shown."""
-    known = list(values)
-    more = f" and {len(known) - most} more" if len(known) > most else ""
-    return ", ".join(map(shown, known[:most])) + more
 
 
 def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> bool:

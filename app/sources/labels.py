@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from app.domain.errors import InvalidInput, NotEnoughSamples, UnknownLabels
+from app.sources.short_texts import list_first
 from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
 
-_LISTED, _LONG = 50, 100
+MOST_LISTED = 50
+"""Labels in one message."""
+
 _GENERIC = re.compile(r"LABEL_\d+")
 
 
@@ -98,14 +101,7 @@ def _class_id(value: int | str, model_labels: Sequence[str], pointer: str) -> in
 
 
 def _listed(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return ", ".join(map(_shown, labels[:_LISTED])) + more
-
-
-def _shown(label: str) -> str:
-    """A label as a sentence can hold it: data may have anything in its place."""
-    short = label if len(label) <= _LONG else f"{label[:_LONG]}…"
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in short)
+    return list_first(labels, most=MOST_LISTED)
 
 
 def _by_class(counts: dict[str, int], model_labels: list[str], class_names: list[str] | None) -> Counter[int]:

@@ -11,7 +11,7 @@ from typing import Literal, NoReturn
 from app.domain.errors import InvalidInput
 from app.sources.allowed_paths import Allowed, real_place
 
-Kind = Literal["demo", "hub", "path", "upload"]
+ReferenceKind = Literal["demo", "hub", "path", "upload"]
 
 _ID = re.compile(r"(mdl|dst|upl)_[0-9A-HJKMNP-TV-Z]{26}", re.ASCII)
 _NOUNS = {
@@ -31,7 +31,7 @@ class Reference:
     and what it was `called` when it came.
     """
 
-    kind: Kind
+    kind: ReferenceKind
     name: str
     revision: str | None = None
     place: Path | None = None

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from app.sources.json_file import is_count, shown
+from app.sources.json_file import is_count
+from app.sources.short_texts import quote
 
 MAX_TENSORS = 50_000
 MAX_NAME = 500
@@ -43,7 +44,7 @@ def shapes_in(header: Mapping[str, Any], data_bytes: int) -> Shapes:
         try:
             shapes[name], span = _tensor(name, tensor)
         except ValueError as error:
-            raise ValueError(f"of {shown(name)}, {error}") from error
+            raise ValueError(f"of {quote(name)}, {error}") from error
         spans.append(span)
     _check_filled(spans, data_bytes)
     return shapes
@@ -73,7 +74,7 @@ def _check_metadata(metadata: object) -> None:
 def _bits(dtype: object) -> int:
     bits = BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
-        raise ValueError(f"the type {shown(dtype)} is not known")
+        raise ValueError(f"the type {quote(dtype)} is not known")
     return bits
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from app.domain.errors import ResourceLimit
 
 POINTER = "/dataset"
@@ -35,7 +33,6 @@ BATCH_BYTES = 16_000_000
 """About as much as is in memory at once of what a file holds."""
 
 _ANY_GROWTH_BYTES, _GROWTH = 256_000_000, 50
-_SHOWN, _SHOWN_CHARACTERS = 20, 100
 
 
 def most_text_bytes(size: int) -> int:
@@ -47,15 +44,3 @@ def within(count: int, most: int, what: str, hint: str) -> None:
     """ResourceLimit where a file has more than `most` of something."""
     if count > most:
         raise ResourceLimit(f"{what}; at most {most:,} are read.", hint=hint, pointer=POINTER)
-
-
-def shown(text: str, most: int = _SHOWN_CHARACTERS) -> str:
-    """A stranger's words as a message may repeat them."""
-    plain = "".join(character if character.isprintable() else "�" for character in text[:most])
-    return plain if len(text) <= most else f"{plain}…"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names of many, and how many more there are."""
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(shown(name) for name in names[:_SHOWN]) + more

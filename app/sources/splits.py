@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.domain.errors import DatasetInvalid
 from app.sources import size_limits
-from app.sources.size_limits import listed
+from app.sources.short_texts import list_first
 from microlith.contract import Splits
 
 POINTER = size_limits.POINTER
@@ -75,7 +75,7 @@ def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]
 
 
 def _named(files: list[Path], folder: Path) -> str:
-    return listed([str(file.relative_to(folder)) for file in files]) or "none"
+    return list_first([str(file.relative_to(folder)) for file in files]) or "none"
 
 
 def _stem(file: Path) -> str:

@@ -22,6 +22,7 @@ from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import csv_and_json, parquet
 from app.sources.json_file import storable
 from app.sources.reference_files import Stamp, stamp
+from app.sources.short_texts import shorten
 from app.sources.size_limits import (
     BATCH_BYTES,
     MAX_COLUMN_CHARACTERS,
@@ -31,7 +32,6 @@ from app.sources.size_limits import (
     MAX_TEXT_BYTES,
     POINTER,
     most_text_bytes,
-    shown,
     within,
 )
 from app.sources.splits import FORMATS
@@ -48,22 +48,22 @@ _WIDEST_CHARACTER = 4
 
 
 @dataclass(frozen=True)
-class Schema:
+class TableSchema:
     """A file's columns with their types, and the class names that a Hugging Face schema states."""
 
     types: dict[str, pa.DataType]
     class_names: dict[str, list[str]]
 
 
-def schema_of(columns: pa.Schema) -> Schema:
+def schema_of(columns: pa.Schema) -> TableSchema:
     """The schema of Arrow data, with the class names that `datasets` writes beside the columns.
 
     Raises ResourceLimit for too many columns, DatasetInvalid for names that are given twice, too long or unstorable.
     """
-    return Schema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
+    return TableSchema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
-def read_schema(file: Path) -> Schema:
+def read_schema(file: Path) -> TableSchema:
     """The columns of a data file, from its footer or its first rows; DatasetInvalid where it cannot be read."""
     with _reading(file):
         return _schema(stamp(file))
@@ -208,14 +208,14 @@ def _size(texts: pa.Array) -> int:
 
 
 @lru_cache(maxsize=256)
-def _schema(file: Stamp) -> Schema:
+def _schema(file: Stamp) -> TableSchema:
     form = FORMATS[file.path.suffix.lower()]
     if form == "parquet":
         return schema_of(parquet.schema(file.path))
     if form == "csv":
         with csv_and_json.open_csv(file.path, None) as reader:
             return schema_of(reader.schema)
-    return Schema(_checked(csv_and_json.json_types(file.path)), {})
+    return TableSchema(_checked(csv_and_json.json_types(file.path)), {})
 
 
 def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
@@ -225,10 +225,10 @@ def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataTyp
     within(len(found), MAX_COLUMNS, f"The data has {len(found):,} columns", hint)
     for name, times in Counter(name for name, _ in found).items():
         if times > 1:
-            raise DatasetInvalid(f"There are {times} columns of the name {shown(name)}.", pointer=POINTER)
+            raise DatasetInvalid(f"There are {times} columns of the name {shorten(name)}.", pointer=POINTER)
         if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
             raise DatasetInvalid(
-                f"The name of column {shown(name)} is too long or no text.",
+                f"The name of column {shorten(name)} is too long or no text.",
                 hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL among them.",
                 pointer=POINTER,
             )
@@ -260,7 +260,7 @@ def _reading(file: Path) -> Iterator[None]:
             ) from error
         detail = str(getattr(error, "strerror", None) or error).strip().splitlines() or [type(error).__name__]
         raise DatasetInvalid(
-            f"{file.name} cannot be read: {shown(detail[0].replace(f'{file.parent}/', ''), 300).rstrip('.')}.",
+            f"{file.name} cannot be read: {shorten(detail[0].replace(f'{file.parent}/', ''), 300).rstrip('.')}.",
             hint="Data files are Parquet, CSV with a header line, or JSON Lines (one object per line), in UTF-8.",
             pointer=POINTER,
         ) from error

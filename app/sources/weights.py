@@ -13,9 +13,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from app.domain.errors import ResourceLimit, UnsafeModel, UnsupportedModel
-from app.sources.json_file import is_count, listed, parse_object, read_object
+from app.sources.json_file import is_count, parse_object, read_object
 from app.sources.reference_files import sha256, stamp
 from app.sources.safetensors_header import MAX_TENSORS, Shapes, shapes_in
+from app.sources.short_texts import list_first, quote
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 """Of all the headers of a model together; a large real model's are a hundredth of it."""
@@ -91,7 +92,7 @@ def _shards(folder: Path, pointer: str) -> list[Path]:
     names = [] if strange else sorted(set(files))
     missing = [name for name in names if not (folder / name).is_file()]
     if strange or missing or not 0 < len(names) <= MAX_SHARDS:
-        faults = f"no safetensors files: {listed(strange)}" if strange else f"missing: {listed(missing)}"
+        faults = f"{'no safetensors files' if strange else 'missing'}: {list_first(strange or missing, quote)}"
         count = f"{len(names):,} shards" if len(names) > MAX_SHARDS else "no shards"
         raise UnsupportedModel(
             f"{INDEX} names files that cannot be used ({faults if strange or missing else count}).", pointer=pointer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.db.jobs import JobFilter
 from app.services.jobs import Jobs
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from microlith.contract import Job, Module
 
 RECENT = 12
@@ -18,7 +18,7 @@ class Gallery:
     """Modules of one caller, job by job."""
 
     all_jobs: Jobs
-    modules: Modules
+    modules: ReadyModules
 
     def jobs(self, chosen: Sequence[str]) -> list[tuple[Job, Sequence[Module]]]:
         """The newest jobs that succeeded, and those of the chosen modules, each with its modules."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +13,11 @@ from app.domain.errors import MicrolithError
 from app.services import catalog
 from app.services.jobs import Jobs, Submission
 from app.services.registry import Library
-from app.web.views.form import FormPage, Sources, form_page, with_faults
-from app.web.views.form_to_spec import spec_of
+from app.web.views.form import FormPage, SourcesOffered, form_page, with_faults
+from app.web.views.form_to_spec import Pairs, spec_of
 from app.web.views.plan import plan_view
 from microlith.contract import ErrorDetail, Job, JobSpec, ModelInfo
 
-Pairs = Sequence[tuple[str, str]]
 LISTED = 100
 
 
@@ -34,7 +32,7 @@ class Drafting:
     def form(self, spec: dict[str, Any]) -> FormPage:
         """The form that says `spec`."""
         models = self.library.models(None, LISTED)
-        known = Sources(models, self.library.datasets(None, LISTED), self._model(spec.get("model")))
+        known = SourcesOffered(models, self.library.datasets(None, LISTED), self._model(spec.get("model")))
         return form_page(catalog.methods(), known, spec)
 
     def planned(self, pairs: Pairs) -> FormPage:

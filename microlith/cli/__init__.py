@@ -5,8 +5,8 @@ command.py    how a function becomes a command; the options that all share
 session.py    the server, the two outputs, and how a thing is printed
 outcome.py    errors to messages and exit codes
 jobs.py       submit, watch, list, show, results, compare, cancel, retry, repair, delete
-flags.py      the flags of submit, told as data
-facts.py      what the contract says of each place of a spec
+flags.py      the flags of submit, as data
+facts.py      what the contract says of each field of a spec
 spec.py       a job's specification from flags and files
 template.py   init: a commented specification
 modules.py    list, show, download, try, push, export, combine, apply
@@ -65,8 +65,8 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel="Everything")
 app.add_typer(modules.app, name="modules", rich_help_panel="Everything")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"microlith {microlith.__version__}")
         raise typer.Exit
 
@@ -77,8 +77,8 @@ def root(
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
-    _said: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it and stop.")
     ] = False,
 ) -> None:
     """Break a fine-tuned transformer classifier into small modules, one per concern.

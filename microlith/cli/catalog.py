@@ -24,8 +24,8 @@ ColumnOption = typer.Option(metavar="NAME", help="Where it has no usual name.")
 def list_models(session: CliSession) -> None:
     """Your registered models, and those that come with the server."""
     with session.connect() as client:
-        found = list(client.models())
-    session.show(tables.models(found), found)
+        listed = list(client.models())
+    session.show(tables.models(listed), listed)
 
 
 def show_model(session: CliSession, ref: RefArgument) -> None:
@@ -35,13 +35,13 @@ def show_model(session: CliSession, ref: RefArgument) -> None:
     session.show(details.model(model), model)
 
 
-def upload_model(session: CliSession, place: PathArgument) -> None:
+def upload_model(session: CliSession, path: PathArgument) -> None:
     """Bring a fine-tuned model to the server: config, safetensors and tokenizer, as save_pretrained writes them.
 
     microlith models upload ./my-model
     """
-    with session.connect() as client, transfer(Path(place).name, err()) as hear:
-        model = client.upload_model(place, hear)
+    with session.connect() as client, transfer(Path(path).name, err()) as hear:
+        model = client.upload_model(path, hear)
     session.show(details.model(model), model)
     session.remark(f"Name it in a job: --model {model.id}")
 
@@ -56,8 +56,8 @@ def delete_model(session: CliSession, model: Annotated[str, typer.Argument(metav
 def list_datasets(session: CliSession) -> None:
     """Your registered datasets, and those that come with the server."""
     with session.connect() as client:
-        found = list(client.datasets())
-    session.show(tables.datasets(found), found)
+        listed = list(client.datasets())
+    session.show(tables.datasets(listed), listed)
 
 
 def show_dataset(session: CliSession, ref: RefArgument) -> None:
@@ -69,7 +69,7 @@ def show_dataset(session: CliSession, ref: RefArgument) -> None:
 
 def upload_dataset(
     session: CliSession,
-    place: PathArgument,
+    path: PathArgument,
     text_column: Annotated[str | None, ColumnOption] = None,
     image_column: Annotated[str | None, ColumnOption] = None,
     label_column: Annotated[str | None, ColumnOption] = None,
@@ -79,8 +79,8 @@ def upload_dataset(
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
     columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
-    with session.connect() as client, transfer(Path(place).name, err()) as hear:
-        dataset = client.upload_dataset(place, hear, **columns)
+    with session.connect() as client, transfer(Path(path).name, err()) as hear:
+        dataset = client.upload_dataset(path, hear, **columns)
     session.show(details.dataset(dataset), dataset)
     session.remark(f"Name it in a job: --dataset {dataset.id}")
 
@@ -96,8 +96,8 @@ def delete_dataset(session: CliSession, dataset: Annotated[str, typer.Argument(m
 def methods(session: CliSession) -> None:
     """Everything a job can be told: methods, structures, options and their defaults."""
     with session.connect() as client:
-        known = client.methods()
-    session.show(tables.methods(known), known)
+        offered = client.methods()
+    session.show(tables.methods(offered), offered)
 
 
 models_listed, datasets_listed = command(list_models), command(list_datasets)

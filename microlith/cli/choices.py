@@ -9,7 +9,7 @@ import typer
 
 from microlith.cli.session import CliSession
 from microlith.client import Retry
-from microlith.contract import Job, Kind, State
+from microlith.contract import Kind, State
 from microlith.display import numbers
 from microlith.errors import MicrolithClientError
 
@@ -26,11 +26,11 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
             newest = list(itertools.islice(client.jobs(page=OFFERED), OFFERED))
     except MicrolithClientError:
         return []
-    return [(job.id, _told(job)) for job in newest if job.id.startswith(incomplete)]
-
-
-def _told(job: Job) -> str:
-    return f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}"
+    return [
+        (job.id, f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}")
+        for job in newest
+        if job.id.startswith(incomplete)
+    ]
 
 
 JobArgument = Annotated[

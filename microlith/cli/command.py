@@ -1,4 +1,4 @@
-"""How a function becomes a command: with the options that all share, and with flags that are told as data."""
+"""How a function becomes a command: with the options that all share, and with flags that are data."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SHARED = {"url": UrlOption, "key": KeyOption, "as_json": JsonOption}
 
 
 class Flagged(Protocol):
-    """A flag told as data."""
+    """A flag as data; `dotted_name` is the field of the spec that it sets, e.g. `evaluation.limit`."""
 
     @property
-    def place(self) -> str: ...
+    def dotted_name(self) -> str: ...
 
     @property
     def parameter(self) -> inspect.Parameter: ...
@@ -36,21 +36,26 @@ def remember(context: typer.Context, url: UrlOption = None, key: KeyOption = Non
 def command(function: Callable[..., None], flags: Sequence[Flagged] = ()) -> Callable[..., None]:
     """A command of a function whose first argument is the session; the shared options may stand before or after it.
 
-    The flags reach it as `flags`, a dictionary by place; None stands for one that was not given.
+    The flags reach it as `flags`, a dictionary by dotted name; None stands for one that was not given.
     """
-    own = [one for one in inspect.signature(function, eval_str=True).parameters.values() if one.name != "flags"][1:]
-    places = {flag.parameter.name: flag.place for flag in flags}
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    dotted_names = {flag.parameter.name: flag.dotted_name for flag in flags}
 
     @wraps(function)
     def run(context: typer.Context, **given: Any) -> None:
         session = _session(context, *(given.pop(name) for name in SHARED))
-        if places:
-            given["flags"] = {place: given.pop(name) for name, place in places.items()}
+        if dotted_names:
+            given["flags"] = {dotted: given.pop(name) for name, dotted in dotted_names.items()}
         function(session, **given)
 
-    parameters = [_plain("context", typer.Context), *own, *(flag.parameter for flag in flags), *_shared()]
-    run.__signature__ = inspect.Signature(_keywords(parameters))  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    parameters = [
+        _keyword("context", typer.Context),
+        *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own if parameter.name != "flags"),
+        *(flag.parameter for flag in flags),
+        *(_keyword(name, option, False if name == "as_json" else None) for name, option in SHARED.items()),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
@@ -60,13 +65,5 @@ def _session(context: typer.Context, url: str | None, key: str | None, as_json: 
     return replace(before, url=url or before.url, key=key or before.key, as_json=as_json or before.as_json)
 
 
-def _shared() -> list[inspect.Parameter]:
-    return [_plain(name, kind, False if name == "as_json" else None) for name, kind in SHARED.items()]
-
-
-def _plain(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _keywords(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
-    return [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]

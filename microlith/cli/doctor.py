@@ -47,8 +47,9 @@ def doctor(session: CliSession) -> None:
         session.dump([asdict(finding) for finding in findings])
     else:
         table = tables.plain("", "check", "found", "what to do")
-        for one in findings:
-            tables.row(table, Text(one.state, STYLES[one.state]), one.check, one.found, one.advice)
+        for finding in findings:
+            verdict = Text(finding.state, STYLES[finding.state])
+            tables.row(table, verdict, finding.check, finding.found, finding.advice)
         out().print(table)
     wrong = {finding.check for finding in findings if finding.state == "wrong"}
     if wrong:
@@ -59,28 +60,28 @@ def examine(session: CliSession) -> Iterator[Finding]:
     """What was found, in the order in which one thing needs another."""
     yield Finding("client", "ok", f"microlith {microlith.__version__}, Python {platform.python_version()}")
     with session.connect(timeout=PATIENCE, retry=Retry(attempts=1)) as client:
-        server = _server(client, session)
+        server = _check_server(client, session)
         yield server
         if server.state == "ok":
-            yield _versions(client)
-            yield _ready(client)
-            yield _key(client)
-    yield from _openers()
+            yield _compare_versions(client)
+            yield _check_readiness(client)
+            yield _check_key(client)
+    yield from _look_for_openers()
 
 
-def _server(client: Client, session: CliSession) -> Finding:
-    said = "--url" if session.url else "MICROLITH_URL" if os.environ.get("MICROLITH_URL") else "the default"
+def _check_server(client: Client, session: CliSession) -> Finding:
+    named_by = "--url" if session.url else "MICROLITH_URL" if os.environ.get("MICROLITH_URL") else "the default"
     try:
         client.health()
     except Unreachable as error:
         advice = "Start it (`make serve`), or name another: --url or MICROLITH_URL."
-        return Finding("server", "wrong", f"{client.base_url} ({said}): {error.reason}", advice)
+        return Finding("server", "wrong", f"{client.base_url} ({named_by}): {error.reason}", advice)
     except ProblemError as error:
-        return Finding("server", "wrong", f"{client.base_url} ({said}): {error.title}", "Look at its log.")
-    return Finding("server", "ok", f"{client.base_url} ({said})")
+        return Finding("server", "wrong", f"{client.base_url} ({named_by}): {error.title}", "Look at its log.")
+    return Finding("server", "ok", f"{client.base_url} ({named_by})")
 
 
-def _versions(client: Client) -> Finding:
+def _compare_versions(client: Client) -> Finding:
     server = client.health().get("version", "unknown")
     if server.split(".")[:2] == microlith.__version__.split(".")[:2]:
         return Finding("version", "ok", f"the server is {server}")
@@ -88,16 +89,18 @@ def _versions(client: Client) -> Finding:
     return Finding("version", "note", f"the server is {server}, this client {microlith.__version__}", advice)
 
 
-def _ready(client: Client) -> Finding:
+def _check_readiness(client: Client) -> Finding:
     parts = client.readiness()
     away = {name: state for name, state in parts.items() if state != "ok"}
     if not away:
         return Finding("ready", "ok", ", ".join(parts))
-    told = "; ".join(f"{name}: {state}" for name, state in away.items())
-    return Finding("ready", "wrong", told, "Whoever runs the server has to bring these back; jobs are kept meanwhile.")
+    faults = "; ".join(f"{name}: {state}" for name, state in away.items())
+    return Finding(
+        "ready", "wrong", faults, "Whoever runs the server has to bring these back; jobs are kept meanwhile."
+    )
 
 
-def _key(client: Client) -> Finding:
+def _check_key(client: Client) -> Finding:
     try:
         next(client.jobs(page=1), None)
     except (UnauthenticatedProblem, ForbiddenProblem) as error:
@@ -107,7 +110,7 @@ def _key(client: Client) -> Finding:
     return Finding("key", "ok", "the server takes it" if client.has_key else "none is needed")
 
 
-def _openers() -> Iterator[Finding]:
+def _look_for_openers() -> Iterator[Finding]:
     for package, extra in OPENERS.items():
         if importlib.util.find_spec(package):
             yield Finding(package, "ok", "installed")

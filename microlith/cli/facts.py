@@ -1,4 +1,4 @@
-"""What the contract says of each place of a spec: its sentence, its default, its choices."""
+"""What the contract says of each field of a spec: its sentence, its default, its choices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from microlith.contract import JobSpec
 
 @dataclass(frozen=True)
 class Fact:
-    """One place of a spec."""
+    """One field of a spec."""
 
     sentence: str
     default: Any
@@ -23,7 +23,7 @@ class Fact:
     required: bool
 
     @property
-    def told(self) -> str:
+    def help_text(self) -> str:
         """The sentence with choices and default, for the help of a flag."""
         if self.required or self.default in (None, [], {}) or isinstance(self.default, dict):
             return self.with_choices
@@ -39,12 +39,12 @@ class Fact:
         )
 
 
-def fact(place: str) -> Fact:
-    """What the contract says of a dotted place. Raises KeyError for none of its places."""
-    *parents, name = place.split(".")
+def look_up(dotted_name: str) -> Fact:
+    """What the contract says of a field, e.g. `evaluation.limit`. Raises KeyError where it has no such field."""
+    *parents, name = dotted_name.split(".")
     models: list[type[BaseModel]] = [JobSpec]
     for parent in parents:
-        models = [inner for model in models for inner in parts(model.model_fields[parent])]
+        models = [inner for model in models for inner in _models(model.model_fields[parent].annotation)]
     return describe(next(model.model_fields[name] for model in models if name in model.model_fields))
 
 
@@ -56,24 +56,20 @@ def describe(field: FieldInfo) -> Fact:
     return Fact(" ".join(sentence.split()), plain, tuple(_choices(field.annotation)), field.is_required())
 
 
-def parts(field: FieldInfo) -> list[type[BaseModel]]:
-    """The models that a field's value may be."""
-    return list(_models(field.annotation))
-
-
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value of this type may be."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for inner in _inside(annotation) for model in _models(inner)]
+    return [model for inner in _inner_types(annotation) for model in _models(inner)]
 
 
 def _choices(annotation: Any) -> list[str]:
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
-    return [choice for inner in _inside(annotation) for choice in _choices(inner)]
+    return [choice for inner in _inner_types(annotation) for choice in _choices(inner)]
 
 
-def _inside(annotation: Any) -> tuple[Any, ...]:
+def _inner_types(annotation: Any) -> tuple[Any, ...]:
     origin = get_origin(annotation)
     if origin is Annotated:
         return get_args(annotation)[:1]

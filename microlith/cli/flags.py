@@ -1,4 +1,4 @@
-"""The flags of `submit`: each a name and its place in the spec; the contract says the rest."""
+"""The flags of `submit`: each a name and the field of the spec that it sets; the contract says the rest."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from microlith.cli.facts import fact
+from microlith.cli.facts import look_up
 
 METAVARS = {str: "NAME", int: "NUMBER", float: "FRACTION"}
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag for a place of the spec. `many` may be given several times; a boolean has its `--no-` beside it."""
+    """A flag for a field of the spec. `many` may be given several times; a boolean has its `--no-` beside it."""
 
     name: str
-    place: str
+    dotted_name: str
     kind: type = str
     many: bool = False
     metavar: str | None = None
@@ -27,13 +27,13 @@ class Flag:
     @property
     def parameter(self) -> inspect.Parameter:
         """As an argument of a command; None where the flag was not given."""
-        told = fact(self.place)
+        fact = look_up(self.dotted_name)
         names = (f"--{self.name}/--no-{self.name}",) if self.kind is bool else (f"--{self.name}",)
         option = typer.Option(
             *names,
-            help=self.help or told.told,
+            help=self.help or fact.help_text,
             metavar=None if self.kind is bool else self.metavar or METAVARS[self.kind],
-            autocompletion=_completion(told.choices),
+            autocompletion=_completion(fact.choices),
             rich_help_panel="The job",
         )
         kind: Any = list[self.kind] if self.many else self.kind  # type: ignore[name-defined]
@@ -73,4 +73,4 @@ FLAGS = (
 
 
 def _completion(choices: tuple[str, ...]) -> Any:
-    return (lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None
+    return (lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]) if choices else None

@@ -14,7 +14,7 @@ from microlith.cli.command import command, remember
 from microlith.cli.flags import FLAGS
 from microlith.cli.outcome import INTERRUPTED, settle
 from microlith.cli.session import CliSession, err, out
-from microlith.cli.spec import labels, spec_from
+from microlith.cli.spec import parse_labels, spec_from
 from microlith.client import Client, JobFilters
 from microlith.contract import Job
 from microlith.display import comparison, details, live, tables
@@ -59,17 +59,17 @@ def submit(
     --model and --dataset are needed, here or in SPEC (`microlith init` writes one). What is left out has the server's
     default, which `microlith methods` tells.
     """
-    wanted = spec_from(spec or spec_flag, flags, settings)
-    missing = [f"--{name}" for name in ("model", "dataset") if not wanted.get(name)]
+    asked = spec_from(spec or spec_flag, flags, settings)
+    missing = [f"--{name}" for name in ("model", "dataset") if not asked.get(name)]
     if missing:
         raise typer.BadParameter(f"{' and '.join(missing)} must be given (`microlith models`, `microlith datasets`)")
     with session.connect() as client:
-        _bring(client, wanted)
+        _upload_local_sources(client, asked)
         if plan:
-            planned = client.plan(wanted)
+            planned = client.plan(asked)
             session.show(details.plan(planned), planned)
             return
-        job = client.submit(wanted)
+        job = client.submit(asked)
         if watch:
             err().print(f"Job {job.id}" + (" was done before: here it is." if job.finished else ""))
             _watch(session, client, job.id)
@@ -77,19 +77,19 @@ def submit(
             session.show(details.job(job), job)
 
 
-def _bring(client: Client, spec: dict[str, Any]) -> None:
+def _upload_local_sources(client: Client, spec: dict[str, Any]) -> None:
     """Upload what is named as a file or folder of this machine; its id takes its place."""
-    if path := _here(spec["model"]):
+    if path := _local_path(spec["model"]):
         with transfer(path.name, err()) as hear:
             spec["model"] = client.upload_model(path, hear).id
     source = spec["dataset"] if isinstance(spec["dataset"], dict) else {"ref": spec["dataset"]}
-    if path := _here(source.get("ref")):
+    if path := _local_path(source.get("ref")):
         columns = {name: source.get(name) for name in ("text_column", "image_column", "label_column")}
         with transfer(path.name, err()) as hear:
             spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **columns).id}
 
 
-def _here(ref: Any) -> Path | None:
+def _local_path(ref: Any) -> Path | None:
     """The path that a reference is, if it is one: whatever is there, and all that cannot be a reference."""
     path = Path(str(ref)).expanduser()
     return path if isinstance(ref, str) and (path.exists() or not REFERENCE.match(ref)) else None
@@ -130,19 +130,19 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
 ) -> None:
     """Your jobs, newest first."""
-    filters: JobFilters = {"page": min(limit, 100), "labels": labels(label) or {}}
+    filters: JobFilters = {"page": min(limit, 100), "labels": parse_labels(label) or {}}
     for name, value in (("state", state), ("kind", kind), ("model", model), ("dataset", dataset)):
         if value is not None:
             filters[name] = value  # type: ignore[literal-required]
     with session.connect() as client:
-        found = list(itertools.islice(client.jobs(**filters), limit))
-    session.show(tables.jobs(found), found)
+        newest = list(itertools.islice(client.jobs(**filters), limit))
+    session.show(tables.jobs(newest), newest)
 
 
 def show_job(session: CliSession, job: JobArgument) -> None:
     """A job as it is: state, progress, error, what it was asked and what that came to."""
     with session.connect() as client:
-        _tell(session, client.job(job))
+        _show(session, client.job(job))
 
 
 def results(
@@ -183,19 +183,19 @@ def compare(
 def cancel(session: CliSession, job: JobArgument) -> None:
     """Stop a job; the modules it has finished stay."""
     with session.connect() as client:
-        _tell(session, client.cancel(job))
+        _show(session, client.cancel(job))
 
 
 def retry(session: CliSession, job: JobArgument) -> None:
     """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
     with session.connect() as client:
-        _tell(session, client.retry(job))
+        _show(session, client.retry(job))
 
 
 def repair(session: CliSession, job: JobArgument) -> None:
     """Have the stored files of a finished job looked at, and made anew where they are damaged or gone."""
     with session.connect() as client:
-        _tell(session, client.repair(job))
+        _show(session, client.repair(job))
 
 
 def delete(session: CliSession, job: JobArgument) -> None:
@@ -205,7 +205,7 @@ def delete(session: CliSession, job: JobArgument) -> None:
     session.say(f"{job} is gone.", {"id": job, "deleted": True})
 
 
-def _tell(session: CliSession, job: Job) -> None:
+def _show(session: CliSession, job: Job) -> None:
     session.show(details.job(job), job)
 
 

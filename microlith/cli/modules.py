@@ -35,15 +35,15 @@ USUAL = "portable"
 def list_modules(session: CliSession, job: JobArgument) -> None:
     """The modules a job has made so far."""
     with session.connect() as client:
-        found = client.modules(job)
-    session.show(tables.modules(found), found)
+        modules = client.modules(job)
+    session.show(tables.modules(modules), modules)
 
 
 def show_module(session: CliSession, module: ModuleArgument) -> None:
     """A module's scores, its report and its files."""
     with session.connect() as client:
-        found = client.module(module)
-    session.show(details.module(found), found)
+        facts = client.module(module)
+    session.show(details.module(facts), facts)
 
 
 def download(
@@ -66,19 +66,24 @@ def download(
 
     microlith download job_01… ./modules --concern animal --concern plant
     """
-    wanted = _wanted(named or [], job, concern)
+    ids = [*(named or []), *([job] if job else [])]
+    if not ids or (job and named):
+        raise typer.BadParameter("name modules or a job, and a folder: microlith download JOB FOLDER")
+    if concern and not any(name.startswith("job_") for name in ids):
+        raise typer.BadParameter("goes with a job only", param_hint="--concern")
     fetched = []
     with session.connect() as client:
-        for name in wanted:
-            modules = _named(client, name, concern)
+        for name in ids:
+            is_job = name.startswith("job_")
+            modules = _modules_of(client, name, concern) if is_job else [client.module(name)]
             for module in modules:
-                known = {"module": module.id, "concern": module.concern.label}
-                bring = partial(client.download_module, module, folder, layout, unpack=unpack)
-                fetched.append(_brought(session, module.concern.label, known, bring))
-            for artifact in [] if modules else _combined(client, name, layout):
-                known = {"artifact": artifact.id, "layout": artifact.layout}
-                bring = partial(client.download, artifact, folder + "/")
-                fetched.append(_brought(session, artifact.layout, known, bring))
+                facts = {"module": module.id, "concern": module.concern.label}
+                fetch = partial(client.download_module, module, folder, layout, unpack=unpack)
+                fetched.append(_fetch(session, module.concern.label, facts, fetch))
+            for artifact in [] if modules else _combined_files(client, name, layout):
+                facts = {"artifact": artifact.id, "layout": artifact.layout}
+                fetch = partial(client.download, artifact, folder + "/")
+                fetched.append(_fetch(session, artifact.layout, facts, fetch))
     if session.as_json:
         session.dump(fetched)
 
@@ -110,9 +115,9 @@ def export(
 ) -> None:
     """Have one more file form of a module or a class set made, and wait for it; then download it with --layout."""
     with session.connect() as client:
-        _done(client, client.order_layout(module, layout, int8=int8))
-        found = client.job(module) if module.startswith("job_") else client.module(module)
-    session.show(details.job(found) if isinstance(found, Job) else details.module(found), found)
+        _follow_to_success(client, client.order_layout(module, layout, int8=int8))
+        facts = client.job(module) if module.startswith("job_") else client.module(module)
+    session.show(details.job(facts) if isinstance(facts, Job) else details.module(facts), facts)
 
 
 def push(
@@ -133,8 +138,8 @@ def push(
     HF_TOKEN=hf_… microlith modules push mod_01… --repo me/animal --private
     """
     with session.connect() as client:
-        made = push_to_hub(module, repo, token=token, private=private, layout=layout, client=client)
-    session.say(f"{made.url} (commit {made.commit})", asdict(made))
+        pushed = push_to_hub(module, repo, token=token, private=private, layout=layout, client=client)
+    session.say(f"{pushed.url} (commit {pushed.commit})", asdict(pushed))
 
 
 def combine(
@@ -153,13 +158,14 @@ def combine(
 
     microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
     """
-    wanted: dict[str, Any] = {"mode": mode, "modules": modules, "dataset": dataset}
-    chosen = {"recovery": recovery, "export": {"layouts": layout} if layout else None}
+    spec: dict[str, Any] = {"mode": mode, "modules": modules, "dataset": dataset}
+    choices = {"recovery": recovery, "export": {"layouts": layout} if layout else None}
     with session.connect() as client:
-        job = _done(client, client.combine(wanted | {name: value for name, value in chosen.items() if value}))
-        told = client.results(job.id).combination
+        ordered = client.combine(spec | {name: value for name, value in choices.items() if value})
+        job = _follow_to_success(client, ordered)
+        combination = client.results(job.id).combination
         paths = [client.download(artifact, out_folder + "/") for artifact in job.artifacts]
-    session.show(tables.combination(told) if told else "", told or job)
+    session.show(tables.combination(combination) if combination else "", combination or job)
     for path in paths:
         session.remark(f"The classifier: {path}")
 
@@ -174,70 +180,52 @@ def apply(
 
     microlith modules apply modules/animal-0.5-mask --base ./bert --out ./animal
     """
-    path = str(_applied(mask, base, out))
-    session.say(path, {"path": path})
-
-
-def _brought(session: CliSession, what: str, known: dict[str, str], bring: Callable[..., Path]) -> dict[str, str]:
-    """A file brought home, told of; what is known of it, and where it is."""
-    with transfer(what, err()) as hear:
-        path = bring(on_bytes=hear)
-    if not session.as_json:
-        session.say(f"{what}: {path}", None)
-    return known | {"path": str(path)}
-
-
-def _done(client: Client, job: Job) -> Job:
-    """The job when it has succeeded, followed on the error output."""
-    done = live.follow(client.watch(job.id), err())
-    settle(done)
-    return done
-
-
-def _applied(mask: Path, base: Path, target: Path) -> Path:
     try:
         from microlith.masks.folder import apply_to_folder
 
-        return apply_to_folder(base, mask, target)
+        path = str(apply_to_folder(base, mask, out))
     except ModuleNotFoundError as error:
         raise NotABase(f'Masks need {error.name}: pip install "microlith[masks]".') from error
+    session.say(path, {"path": path})
 
 
-def _wanted(named: list[str], job: str | None, concern: list[str] | None) -> list[str]:
-    """The modules and jobs that are named."""
-    wanted = [*named, *([job] if job else [])]
-    if not wanted or (job and named):
-        raise typer.BadParameter("name modules or a job, and a folder: microlith download JOB FOLDER")
-    if concern and not any(name.startswith("job_") for name in wanted):
-        raise typer.BadParameter("goes with a job only", param_hint="--concern")
-    return wanted
+def _fetch(session: CliSession, what: str, facts: dict[str, str], fetch: Callable[..., Path]) -> dict[str, str]:
+    """Fetch a file and say where it is; the answer is its facts with its `path`."""
+    with transfer(what, err()) as hear:
+        path = fetch(on_bytes=hear)
+    if not session.as_json:
+        session.say(f"{what}: {path}", None)
+    return facts | {"path": str(path)}
 
 
-def _named(client: Client, name: str, concern: list[str] | None) -> list[Module]:
-    return _of_job(client, name, concern) if name.startswith("job_") else [client.module(name)]
+def _follow_to_success(client: Client, job: Job) -> Job:
+    """The job when it has succeeded, followed on the error output. Raises JobFailed."""
+    over = live.follow(client.watch(job.id), err())
+    settle(over)
+    return over
 
 
-def _combined(client: Client, name: str, layout: str) -> list[Artifact]:
+def _combined_files(client: Client, name: str, layout: str) -> list[Artifact]:
     """What modules became by this job: in the layout, or in whatever it has where none was asked for."""
     files = client.job(name).artifacts if name.startswith("job_") else []
     chosen = [file for file in files if file.layout == layout]
     if files and not chosen and layout != USUAL:
-        there = ", ".join(file.layout for file in files)
-        raise typer.BadParameter(f"{layout}: what the job made is {there}", param_hint="--layout")
+        layouts = ", ".join(file.layout for file in files)
+        raise typer.BadParameter(f"{layout}: what the job made is {layouts}", param_hint="--layout")
     return chosen or files
 
 
-def _of_job(client: Client, job: str, wanted: list[str] | None) -> list[Module]:
-    """The job's modules for the wanted concerns. A wrong one is answered with those there are."""
+def _modules_of(client: Client, job: str, names: list[str] | None) -> list[Module]:
+    """The job's modules for the concerns of these labels or ids. A wrong one is answered with those there are."""
     modules = client.modules(job)
-    if not wanted:
+    if not names:
         return modules
-    known = {name: module.concern for module in modules for name in (module.concern.label, str(module.concern.id))}
-    strangers = [name for name in wanted if name not in known]
+    concerns = {name: module.concern for module in modules for name in (module.concern.label, str(module.concern.id))}
+    strangers = [name for name in names if name not in concerns]
     if strangers:
         labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "none yet"
         raise typer.BadParameter(f"{', '.join(strangers)}: the job's modules are {labels}", param_hint="--concern")
-    ids = {known[name].id for name in wanted}
+    ids = {concerns[name].id for name in names}
     return [module for module in modules if module.concern.id in ids]
 
 

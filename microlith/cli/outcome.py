@@ -84,23 +84,23 @@ def exit_code(error: Exception) -> int:
 def say(error: Exception) -> None:
     """An error's message on the error output, its first line in red."""
     first, *rest = str(error).split("\n")
-    if isinstance(error, ProblemError) and (flags := _flags(error)):
+    if isinstance(error, ProblemError) and (flags := _flags_for(error)):
         rest.insert(-1, f"On the command line: {', '.join(flags)}")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text.assemble((first, "bold red"), *(f"\n{line}" for line in rest)))
 
 
-def _flags(error: ProblemError) -> list[str]:
-    """The flags that say what the error points to, each by the nearest place."""
-    places = [fault.pointer.removeprefix("/").replace("/", ".") for fault in error.errors]
-    return list(dict.fromkeys(f"--{flag.name}" for place in places if (flag := _nearest(place))))
+def _flags_for(error: ProblemError) -> list[str]:
+    """The flags that set what the error points to, or what that is in."""
+    dotted_names = [fault.pointer.removeprefix("/").replace("/", ".") for fault in error.errors]
+    return list(dict.fromkeys(f"--{flag.name}" for dotted in dotted_names if (flag := _nearest_flag(dotted))))
 
 
-def _nearest(place: str) -> Flag | None:
+def _nearest_flag(dotted_name: str) -> Flag | None:
     """A column of a dataset that is being uploaded is named without the dataset."""
-    known = {name: flag for flag in FLAGS for name in (flag.place, flag.place.removeprefix("dataset."))}
-    around = [name for name in known if f"{place}.".startswith(f"{name}.")]
-    return known[max(around, key=len)] if around else None
+    flags = {name: flag for flag in FLAGS for name in (flag.dotted_name, flag.dotted_name.removeprefix("dataset."))}
+    fitting = [name for name in flags if f"{dotted_name}.".startswith(f"{name}.")]
+    return flags[max(fitting, key=len)] if fitting else None
 
 
 def settle(job: Job) -> None:

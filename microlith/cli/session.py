@@ -30,12 +30,12 @@ class CliSession:
         """A client for the server that the command line, or else the environment, names."""
         return Client(self.url, api_key=self.key, **options)
 
-    def show(self, table: RenderableType, found: BaseModel | Sequence[BaseModel]) -> None:
+    def show(self, table: RenderableType, answer: BaseModel | Sequence[BaseModel]) -> None:
         """Print for people, or as JSON: an object, or a list of them."""
         if self.as_json:
-            self.dump([_plain(one) for one in found] if isinstance(found, Sequence) else _plain(found))
+            self.dump([_plain(model) for model in answer] if isinstance(answer, Sequence) else _plain(answer))
         else:
-            out().print(table if found else "None yet.")
+            out().print(table if answer else "None yet.")
 
     def dump(self, content: Any) -> None:
         """Print as JSON."""
@@ -64,5 +64,5 @@ def err() -> Console:
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
 
 
-def _plain(one: BaseModel) -> Any:
-    return one.model_dump(mode="json")
+def _plain(model: BaseModel) -> Any:
+    return model.model_dump(mode="json")

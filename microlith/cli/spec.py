@@ -28,18 +28,23 @@ def read_spec(source: str | None) -> dict[str, Any]:
 
 def spec_from(source: str | None, flags: Mapping[str, Any], settings: Sequence[str] | None) -> dict[str, Any]:
     """The file's spec with the flags laid over it, and over that the settings, `PLACE=VALUE`."""
-    read: dict[str, Callable[[Any], Any]] = {"concerns": concerns, "ratio": ratio, "labels": labels}
-    given = {place: read[place](value) if place in read else value or None for place, value in flags.items()}
+    parsers: dict[str, Callable[[Any], Any]] = {
+        "concerns": parse_concerns,
+        "ratio": parse_ratio,
+        "labels": parse_labels,
+    }
+    given = {name: parsers[name](value) if name in parsers else value or None for name, value in flags.items()}
     given["reuse"] = flags.get("reuse")
-    return overlay(read_spec(source), given | _settings(settings))
+    given |= {name: _json_or_text(value) for name, value in _pairs(settings, "--set")}
+    return overlay(read_spec(source), given)
 
 
 def overlay(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with flags laid over it. A flag is named by its dotted place in the spec; None was not given."""
+    """The spec with flags laid over it. A flag is named by the spec's field, with dots; None was not given."""
     merged: dict[str, Any] = json.loads(json.dumps(spec))
-    for place, value in flags.items():
+    for dotted_name, value in flags.items():
         if value is not None:
-            *parents, name = place.split(".")
+            *parents, name = dotted_name.split(".")
             _descend(merged, parents)[name] = value
     return merged
 
@@ -47,31 +52,26 @@ def overlay(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]
 def _descend(spec: dict[str, Any], parents: Sequence[str]) -> dict[str, Any]:
     inner = spec
     for parent in parents:
-        found = inner.get(parent)
-        if not isinstance(found, dict):  # a dataset may be a bare reference; null stands for the defaults
-            inner[parent] = {"ref": found} if isinstance(found, str) else {}
+        value = inner.get(parent)
+        if not isinstance(value, dict):  # a dataset may be a bare reference; null stands for the defaults
+            inner[parent] = {"ref": value} if isinstance(value, str) else {}
         inner = inner[parent]
     return inner
 
 
-def concerns(given: Sequence[str] | None) -> list[int | str] | None:
+def parse_concerns(given: Sequence[str] | None) -> list[int | str] | None:
     """Labels as they are, digits as ids."""
     return [int(name) if name.isdecimal() else name for name in given] if given else None
 
 
-def ratio(given: Sequence[float] | None) -> float | list[float] | None:
+def parse_ratio(given: Sequence[float] | None) -> float | list[float] | None:
     """One number, or the list of a sweep."""
     return None if not given else given[0] if len(given) == 1 else list(given)
 
 
-def labels(given: Sequence[str] | None) -> dict[str, str] | None:
+def parse_labels(given: Sequence[str] | None) -> dict[str, str] | None:
     """`key=value` marks."""
     return dict(_pairs(given, "--label")) or None
-
-
-def _settings(given: Sequence[str] | None) -> dict[str, Any]:
-    """`PLACE=VALUE` for any place of the spec; a value that is not JSON is a text."""
-    return {place: _json_or_text(value) for place, value in _pairs(given, "--set")}
 
 
 def _pairs(given: Sequence[str] | None, flag: str) -> list[tuple[str, str]]:
@@ -83,6 +83,7 @@ def _pairs(given: Sequence[str] | None, flag: str) -> list[tuple[str, str]]:
 
 
 def _json_or_text(value: str) -> Any:
+    """A value that is not JSON is a text."""
     try:
         return json.loads(value)
     except ValueError:

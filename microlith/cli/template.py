@@ -70,10 +70,10 @@ def _commented(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _setting(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
-    told = describe(field)
+    fact = describe(field)
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if not isinstance(default, BaseModel):
-        yield f"{indent}{name}: {_flow(told.default)}"
+        yield f"{indent}{name}: {_flow(fact.default)}"
         return
     yield f"{indent}{name}:"
     for inner_name, inner in type(default).model_fields.items():
@@ -81,9 +81,9 @@ def _setting(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
         yield from _setting(inner_name, inner, f"{indent}  ")
 
 
-def _comment(told: Fact, indent: str) -> list[str]:
+def _comment(fact: Fact, indent: str) -> list[str]:
     """The sentence of a field, as wide as an editor."""
-    return textwrap.wrap(told.with_choices, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    return textwrap.wrap(fact.with_choices, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
 
 def _flow(value: Any) -> str:

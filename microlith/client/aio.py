@@ -51,18 +51,13 @@ class AsyncClient(ModuleCalls, CatalogCalls):
         Model and dataset are references, or a Path of this machine, which is uploaded first (the same content once
         only). Options are those of JobSpec; a method may be named alone: `method="wanda"`.
         """
-        job = await self.submit(spec_of(await self._model_ref(model), await self._dataset_ref(dataset), options))
-        return AsyncJobHandle(self, job)
+        model_ref = (await self.upload_model(model)).id if isinstance(model, Path) else model
+        dataset_ref = (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
+        return AsyncJobHandle(self, await self.submit(spec_of(model_ref, dataset_ref, options)))
 
     async def attach(self, job_id: str) -> AsyncJobHandle:
         """A job that was asked for before."""
         return AsyncJobHandle(self, await self.job(job_id))
-
-    async def _model_ref(self, model: Source) -> str:
-        return (await self.upload_model(model)).id if isinstance(model, Path) else model
-
-    async def _dataset_ref(self, dataset: Dataset) -> Any:
-        return (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,8 +82,9 @@ class AsyncClient(ModuleCalls, CatalogCalls):
 
     async def readiness(self) -> dict[str, str]:
         """`ok`, or what is wrong, for each part that the server needs; without the key, for all of them as one."""
-        told = await self._facts("/readyz", "status", also=503)
-        parts: dict[str, str] = told.get("checks") or {"all": "ok" if told["status"] == "ready" else told["status"]}
+        answer = await self._facts("/readyz", "status", also=503)
+        whole = "ok" if answer["status"] == "ready" else answer["status"]
+        parts: dict[str, str] = answer.get("checks") or {"all": whole}
         return parts
 
     async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:

@@ -19,10 +19,10 @@ def read(model: type[Answered], answer: httpx.Response) -> Answered:
         return model.model_validate_json(answer.content)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"])) or "body"
-        raise UnexpectedAnswer(str(answer.url), f"its {place} cannot be read ({fault['msg']})") from error
+        field = ".".join(map(str, fault["loc"])) or "body"
+        raise UnexpectedAnswer(str(answer.url), f"its {field} cannot be read ({fault['msg']})") from error
 
 
-def path_of(*parts: str) -> str:
-    """A path below `/v1`. References hold slashes and dots, so every part is escaped whole."""
-    return "/v1/" + "/".join(quote(part, safe=":@") for part in parts)
+def path_of(*segments: str) -> str:
+    """A path below `/v1`. References hold slashes and dots, so every segment is escaped whole."""
+    return "/v1/" + "/".join(quote(segment, safe=":@") for segment in segments)

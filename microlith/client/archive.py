@@ -26,10 +26,10 @@ async def fetch_module(server: Connection, artifact: Artifact, target: Path, on_
         if await server.aside(holds, target, artifact):
             return target
         raise TargetOccupied(target)
-    kept = target.with_name(target.name + extension(artifact)).exists()
+    archive_is_kept = target.with_name(target.name + extension(artifact)).exists()
     archive = await fetch_archive(server, artifact, target, on_bytes)
     await server.aside(unpack, archive, target)
-    if not kept:
+    if not archive_is_kept:
         archive.unlink()
     return target
 

@@ -36,30 +36,30 @@ class Connection:
     def __init__(self, opener: OpenTransport, base_url: str, api_key: str | None, timeout: float, retry: Retry) -> None:
         self.base_url = base_url if "://" in base_url else f"http://{base_url}"
         self.retry, self.timeout = retry, timeout
-        self._met = False
+        self._has_answered = False
         headers = {"User-Agent": f"microlith/{__version__}"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         try:
-            self._world = opener(base_url=self.base_url, headers=headers, timeout=timeout, mounts=LOOPBACK)
+            self._transport = opener(base_url=self.base_url, headers=headers, timeout=timeout, mounts=LOOPBACK)
         except httpx.InvalidURL as error:
             raise Unreachable(base_url, f"this is no URL ({error})") from error
 
     async def close(self) -> None:
-        await self._world.close()
+        await self._transport.close()
 
     async def pause(self, seconds: float) -> None:
         """Let so many seconds pass."""
-        await self._world.pause(seconds)
+        await self._transport.pause(seconds)
 
     async def aside(self, work: Callable[..., T], *args: Any) -> T:
         """What `work` answers: hashing or unpacking that others should not have to wait for."""
-        return await self._world.aside(work, *args)
+        return await self._transport.aside(work, *args)
 
     @property
     def has_key(self) -> bool:
         """Whether requests carry a key."""
-        return "Authorization" in self._world.http.headers
+        return "Authorization" in self._transport.http.headers
 
     async def send(
         self, method: str, path: str, *, repeatable: bool | None = None, also: int | None = None, **options: Any
@@ -68,21 +68,21 @@ class Connection:
 
         An answer of the status `also` is no refusal here.
         """
-        request = self._world.http.build_request(method, path, **options)
+        request = self._transport.http.build_request(method, path, **options)
         harmless = method in REPEATABLE if repeatable is None else repeatable
-        return await self._deliver(request, repeatable=harmless, fine=(NOT_MODIFIED, also))
+        return await self._deliver(request, repeatable=harmless, accepted=(NOT_MODIFIED, also))
 
     async def put_file(self, url: str, body: FileBody, silence: float) -> None:
         """PUT a file to a path of the server, or to a link of its object store, which is not shown the key.
 
         `silence` is how many seconds the receiver may take over it once it has everything.
         """
-        timeout = httpx.Timeout(self._world.http.timeout.connect, read=silence)
+        timeout = httpx.Timeout(self._transport.http.timeout.connect, read=silence)
         headers = {"Content-Length": str(body.size_bytes)}
-        request = self._world.http.build_request(
-            "PUT", url, content=self._world.content(body), headers=headers, timeout=timeout
+        request = self._transport.http.build_request(
+            "PUT", url, content=self._transport.content(body), headers=headers, timeout=timeout
         )
-        home = self._world.http.base_url
+        home = self._transport.http.base_url
         if (request.url.scheme, request.url.netloc) != (home.scheme, home.netloc):
             request.headers.pop("Authorization", None)
         await self._deliver(request, repeatable=True)
@@ -95,63 +95,66 @@ class Connection:
 
         `silence` is how many seconds without a byte count as a cut.
         """
-        timeout = httpx.Timeout(self._world.http.timeout.connect, read=silence) if silence else self._world.http.timeout
-        request = self._world.http.build_request("GET", path, headers=headers, timeout=timeout)
+        timeout = (
+            httpx.Timeout(self._transport.http.timeout.connect, read=silence)
+            if silence
+            else self._transport.http.timeout
+        )
+        request = self._transport.http.build_request("GET", path, headers=headers, timeout=timeout)
         answer = await self._deliver(request, repeatable=True, stream=True)
         try:
             yield answer
         finally:
-            await self._world.leave(answer)
+            await self._transport.leave(answer)
 
     def pieces(self, answer: httpx.Response, *, raw: bool = False) -> AsyncIterator[bytes]:
         """The body as it arrives, decompressed unless `raw`."""
-        return self._world.pieces(answer, raw=raw)
+        return self._transport.pieces(answer, raw=raw)
 
     def unreachable(self, failure: httpx.TransportError) -> Unreachable:
         """What a connection error means to a person."""
         return Unreachable(self.base_url, str(failure).strip() or type(failure).__name__)
 
     async def _deliver(
-        self, request: httpx.Request, *, repeatable: bool, stream: bool = False, fine: tuple[int | None, ...] = ()
+        self, request: httpx.Request, *, repeatable: bool, stream: bool = False, accepted: tuple[int | None, ...] = ()
     ) -> httpx.Response:
         failures = 0
         while True:
-            outcome = await self._once(request, stream)
-            if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code in fine):
+            outcome = await self._try_once(request, stream)
+            if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code in accepted):
                 return outcome
-            if failures and _gone_already(outcome, request):
+            if failures and _is_gone_already(outcome, request):
                 return outcome
             failures += 1
-            attempts = self.retry.attempts if self._met else min(self.retry.first_contact, self.retry.attempts)
+            attempts = self.retry.attempts if self._has_answered else min(self.retry.first_contact, self.retry.attempts)
             if failures >= attempts or not worth_another_try(outcome, repeatable=repeatable):
-                raise self._error(outcome)
+                raise refusal(outcome) if isinstance(outcome, httpx.Response) else self.unreachable(outcome)
             await self.pause(self.retry.pause(failures, outcome if isinstance(outcome, httpx.Response) else None))
 
-    async def _once(self, request: httpx.Request, stream: bool) -> httpx.Response | httpx.TransportError:
+    async def _try_once(self, request: httpx.Request, stream: bool) -> httpx.Response | httpx.TransportError:
         try:
-            answer = await self._world.send(request, stream=stream)
+            answer = await self._transport.send(request, stream=stream)
             for _ in range(MAX_REDIRECTS):
                 if request.method != "GET" or answer.next_request is None:
                     break
-                await self._world.leave(answer)
-                answer = await self._world.send(_elsewhere(answer.next_request), stream=stream)
-            self._met = True
+                await self._transport.leave(answer)
+                answer = await self._transport.send(_redirected(answer.next_request), stream=stream)
+            self._has_answered = True
             if stream and not answer.is_success:
-                await self._world.read(answer)
+                await self._transport.read(answer)
         except httpx.TransportError as failure:
             return failure
         return answer
 
-    def _error(self, outcome: httpx.Response | httpx.TransportError) -> MicrolithClientError:
-        return refusal(outcome) if isinstance(outcome, httpx.Response) else self.unreachable(outcome)
 
-
-def _gone_already(outcome: httpx.Response | httpx.TransportError, request: httpx.Request) -> TypeGuard[httpx.Response]:
+def _is_gone_already(
+    outcome: httpx.Response | httpx.TransportError, request: httpx.Request
+) -> TypeGuard[httpx.Response]:
     """Whether an earlier try has deleted it, whose answer was lost."""
     return request.method == "DELETE" and isinstance(outcome, httpx.Response) and outcome.status_code == 404
 
 
-def _elsewhere(request: httpx.Request) -> httpx.Request:
+def _redirected(request: httpx.Request) -> httpx.Request:
     """A redirected request; httpx has already taken the key away if it goes to another host.
 
     The bytes behind a content link never change, but another store may know them by another ETag than ours.

@@ -28,14 +28,14 @@ async def fetch(server: Connection, artifact: Artifact, target: Path, on_bytes: 
         if target.is_file() and await server.aside(sha256_of, target) == artifact.sha256:
             return target
         raise TargetOccupied(target)
-    part = target.with_name(target.name + ".part")
-    chances = 2 if part.exists() else 1  # what an earlier call left may belong to something else of that name
-    for _ in range(chances):
-        await _complete(server, artifact, part, on_bytes or (lambda _done, _total: None))
-        actual = await server.aside(sha256_of, part)
+    partial = target.with_name(target.name + ".part")
+    tries = 2 if partial.exists() else 1  # what an earlier call left may belong to something else of that name
+    for _ in range(tries):
+        await _complete(server, artifact, partial, on_bytes or (lambda _done, _total: None))
+        actual = await server.aside(sha256_of, partial)
         if actual == artifact.sha256:
-            return part.replace(target)
-        part.unlink()
+            return partial.replace(target)
+        partial.unlink()
     raise DigestMismatch(target, artifact.sha256, actual)
 
 
@@ -69,14 +69,14 @@ def extension(artifact: Artifact) -> str:
     return mimetypes.guess_extension(artifact.media_type) or ""
 
 
-async def _complete(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
-    """Append to `part` until it is as long as the artifact, or until the server has no more to say."""
+async def _complete(server: Connection, artifact: Artifact, partial: Path, on_bytes: OnBytes) -> None:
+    """Append to `partial` until it is as long as the artifact, or until the server has no more to say."""
     fruitless = 0
-    while (before := _size(part)) < artifact.size_bytes or not part.exists():
+    while (before := _size(partial)) < artifact.size_bytes or not partial.exists():
         try:
-            await _append(server, artifact, part, on_bytes)
+            await _append(server, artifact, partial, on_bytes)
         except httpx.TransportError as cut:
-            fruitless = fruitless + 1 if _size(part) <= before else 0
+            fruitless = fruitless + 1 if _size(partial) <= before else 0
             if fruitless == server.retry.attempts:
                 raise server.unreachable(cut) from cut
             await server.pause(server.retry.pause(fruitless + 1))
@@ -84,8 +84,8 @@ async def _complete(server: Connection, artifact: Artifact, part: Path, on_bytes
             return
 
 
-async def _append(server: Connection, artifact: Artifact, part: Path, on_bytes: OnBytes) -> None:
-    start = _size(part)
+async def _append(server: Connection, artifact: Artifact, partial: Path, on_bytes: OnBytes) -> None:
+    start = _size(partial)
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": f'"{artifact.sha256}"'}
@@ -94,7 +94,7 @@ async def _append(server: Connection, artifact: Artifact, part: Path, on_bytes: 
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise UnexpectedAnswer(str(answer.url), "it sent another range than was asked for")
         done = start if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
+        with partial.open("ab" if resumed else "wb") as file:
             async for chunk in server.pieces(answer, raw=True):
                 file.write(chunk)
                 done += len(chunk)

@@ -28,7 +28,7 @@ async def follow(server: Connection, job_path: str, after: int) -> AsyncIterator
     while True:
         cut: httpx.TransportError | None = None
         try:
-            async with aclosing(_one_connection(server, f"{job_path}/events", after)) as events:
+            async with aclosing(_events_of_one_connection(server, f"{job_path}/events", after)) as events:
                 async for event in events:
                     if event.seq <= after:
                         continue
@@ -47,7 +47,7 @@ async def follow(server: Connection, job_path: str, after: int) -> AsyncIterator
         await server.pause(server.retry.pause(fruitless))
 
 
-async def _one_connection(server: Connection, path: str, after: int) -> AsyncGenerator[Event]:
+async def _events_of_one_connection(server: Connection, path: str, after: int) -> AsyncGenerator[Event]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
     decoder = Decoder()
     async with server.stream(path, headers, silence=SILENCE_SECONDS) as answer:

@@ -88,8 +88,8 @@ class AsyncModuleHandle:
         Its files are kept in `folder`, by default in the user's cache, and fetched once. Raises MissingExtra without
         torch and transformers.
         """
-        kept = folder or _cache() / layout_of(self.facts, "portable").sha256
-        return await self.client.aside(_open, await self.download(kept))
+        target = folder or _cache_folder() / layout_of(self.facts, "portable").sha256
+        return await self.client.aside(_open, await self.download(target))
 
 
 class JobHandle(Facade[AsyncJobHandle]):
@@ -168,31 +168,31 @@ Handle = TypeVar("Handle", bound=_Module)
 class Modules(Generic[Handle]):
     """A job's modules in its order, found by label, by label and ratio, or by number."""
 
-    def __init__(self, found: list[Handle]) -> None:
-        self._found = found
+    def __init__(self, handles: list[Handle]) -> None:
+        self._handles = handles
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._handles)
 
     def __iter__(self) -> Iterator[Handle]:
-        return iter(self._found)
+        return iter(self._handles)
 
     def __getitem__(self, key: int | str | tuple[str, float]) -> Handle:
         """Raises NoSuchModule, with those there are, for a strange label and for a sweep's without a ratio."""
         if isinstance(key, int):
-            return self._found[key]
+            return self._handles[key]
         label, ratio = key if isinstance(key, tuple) else (key, None)
         fitting = [
-            one
-            for one in self._found
-            if one.facts.concern.label == label and ratio in (None, one.facts.ratio.requested)
+            handle
+            for handle in self._handles
+            if handle.facts.concern.label == label and ratio in (None, handle.facts.ratio.requested)
         ]
         if len(fitting) != 1:
-            raise NoSuchModule(label, ratio, [one.facts for one in self._found])
+            raise NoSuchModule(label, ratio, [handle.facts for handle in self._handles])
         return fitting[0]
 
     def __repr__(self) -> str:
-        return "[" + ",\n ".join(map(repr, self._found)) + "]"
+        return "[" + ",\n ".join(map(repr, self._handles)) + "]"
 
 
 def _open(folder: Path) -> Any:
@@ -204,5 +204,5 @@ def _open(folder: Path) -> Any:
         raise MissingExtra(str(error.name), "masks") from error
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "microlith" / "modules"

@@ -72,7 +72,7 @@ class JobCalls(Calls):
         """The job now, and again after every change, until it is over."""
         etag: str | None = None
         while True:
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             answer = await self._long_poll(job_id, WATCH_SECONDS if etag else 0, etag)
             if answer.status_code != 304:
                 etag = answer.headers.get("ETag")
@@ -80,7 +80,7 @@ class JobCalls(Calls):
                 yield job
                 if job.finished:
                     return
-            await self._server.pause(max(0.0, WATCH_PAUSE - (time.monotonic() - asked)))
+            await self._server.pause(max(0.0, WATCH_PAUSE - (time.monotonic() - asked_at)))
 
     async def wait(self, job_id: str, on_event: Callable[[Event], object] | None = None, *, check: bool = True) -> Job:
         """The job once it is over. Raises JobFailed when it did not succeed, unless `check` is false."""

@@ -47,8 +47,8 @@ class ModuleCalls(JobCalls):
 
     async def combine(self, spec: CombineSpec | Mapping[str, Any]) -> Job:
         """Have one classifier made of several modules; wait for the job, then download its `artifacts`."""
-        wanted = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
-        body = wanted.model_dump(mode="json")
+        checked = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
+        body = checked.model_dump(mode="json")
         return read(Job, await self._server.send("POST", "/v1/modules:combine", json=body))
 
     async def artifact(self, artifact_id: str) -> Artifact:
@@ -62,8 +62,8 @@ class ModuleCalls(JobCalls):
         the artifact's; otherwise DigestMismatch is raised and nothing is left. `on_bytes(done, total)` hears how far
         it is.
         """
-        known = await self.artifact(artifact) if isinstance(artifact, str) else artifact
-        return await fetch(self._server, known, file_for(known, to), on_bytes)
+        facts = await self.artifact(artifact) if isinstance(artifact, str) else artifact
+        return await fetch(self._server, facts, file_for(facts, to), on_bytes)
 
     async def download_module(
         self,
@@ -78,8 +78,8 @@ class ModuleCalls(JobCalls):
 
         With `unpack=False` it stays the archive it travels as. What is already there, whole, is not fetched again.
         """
-        known = await self.module(module) if isinstance(module, str) else module
-        target = Path(folder) / module_name(known, layout)
+        facts = await self.module(module) if isinstance(module, str) else module
+        target = Path(folder) / module_name(facts, layout)
         target.parent.mkdir(parents=True, exist_ok=True)
-        bring = fetch_module if unpack else fetch_archive
-        return await bring(self._server, layout_of(known, layout), target, on_bytes)
+        fetch_to = fetch_module if unpack else fetch_archive
+        return await fetch_to(self._server, layout_of(facts, layout), target, on_bytes)

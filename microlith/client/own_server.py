@@ -15,14 +15,14 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def token_for(url: str) -> str | None:
     """The token of the server at `url`, where one of the usual data folders has it; None for any other server."""
-    wanted = _place(url)
-    if wanted is None:
+    port = _port_here(url)
+    if port is None:
         return None
     for folder in _data_folders():
         with suppress(OSError, ValueError, KeyError, TypeError):
-            said = json.loads(_private_text(folder / NAME))
-            if _place(said["url"]) == wanted:
-                return str(said["token"])
+            server = json.loads(_read_private(folder / NAME))
+            if _port_here(server["url"]) == port:
+                return str(server["token"])
     return None
 
 
@@ -32,17 +32,17 @@ def _data_folders() -> list[Path]:
     return [folder.expanduser() for folder in ([Path(named)] if named else []) + usual]
 
 
-def _private_text(file: Path) -> str:
+def _read_private(file: Path) -> str:
     """What the file says. OSError where somebody else has written it, or could have."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(descriptor, encoding="utf-8") as text:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise PermissionError(f"{file} is not ours alone")
         return text.read()
 
 
-def _place(url: str) -> int | None:
+def _port_here(url: str) -> int | None:
     """The port at this machine that a URL means; None where it means another machine."""
     with suppress(ValueError):
         parts = urlsplit(url if "://" in url else f"http://{url}")

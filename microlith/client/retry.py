@@ -36,9 +36,9 @@ class Retry:
 
     def pause(self, failures: int, answer: httpx.Response | None = None) -> float:
         """Seconds to wait after this many failures in a row; a server's Retry-After in seconds is the least."""
-        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
-        if asked.isdecimal():
-            return min(float(asked) * random.uniform(1.0, SPREAD), self.longest)
+        retry_after = answer.headers.get("Retry-After", "") if answer is not None else ""
+        if retry_after.isdecimal():
+            return min(float(retry_after) * random.uniform(1.0, SPREAD), self.longest)
         ceiling = min(self.first * 2.0 ** (failures - 1), self.longest)
         return ceiling * random.uniform(0.5, 1.0)
 

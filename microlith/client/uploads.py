@@ -41,7 +41,7 @@ class Parcel:
     path: Path
     filename: str
 
-    def announced(self) -> BeginUpload:
+    def announce(self) -> BeginUpload:
         """What the server is told before the file travels."""
         size = self.path.stat().st_size
         if size == 0:
@@ -50,7 +50,7 @@ class Parcel:
 
 
 @contextmanager
-def packed(source: str | Path, kind: UploadKind) -> Iterator[Parcel]:
+def pack(source: str | Path, kind: UploadKind) -> Iterator[Parcel]:
     """A file as it is, a folder as a zip of what the server uses of it; the zip is gone when the block ends.
 
     Raises NotUploadable for a folder that holds nothing of use.
@@ -69,14 +69,14 @@ def packed(source: str | Path, kind: UploadKind) -> Iterator[Parcel]:
 async def upload(server: Connection, source: str | Path, kind: UploadKind, on_bytes: OnBytes | None) -> Upload:
     """Bring a file or folder to the server, which checks it. What it has already is not sent again."""
     with ExitStack() as stack:
-        parcel = await server.aside(stack.enter_context, packed(source, kind))
-        wanted = await server.aside(parcel.announced)
-        begun = await server.send("POST", "/v1/uploads", json=wanted.model_dump(mode="json"), repeatable=True)
-        opened = read(Upload, begun)
+        parcel = await server.aside(stack.enter_context, pack(source, kind))
+        announcement = await server.aside(parcel.announce)
+        body = announcement.model_dump(mode="json")
+        opened = read(Upload, await server.send("POST", "/v1/uploads", json=body, repeatable=True))
         if opened.target is None:
             return opened
-        await _put(server, opened, opened.target.url, FileBody(parcel.path, wanted.size_bytes, on_bytes))
-    sealed = await _ask(server, path_of("uploads", opened.id, "complete"), {"sha256": wanted.sha256})
+        await _put(server, opened, opened.target.url, FileBody(parcel.path, announcement.size_bytes, on_bytes))
+    sealed = await _ask(server, path_of("uploads", opened.id, "complete"), {"sha256": announcement.sha256})
     return read(Upload, sealed)
 
 
@@ -110,22 +110,22 @@ async def _ask(server: Connection, path: str, body: dict[str, Any]) -> httpx.Res
 
 
 def _model_files(folder: Path) -> list[Path]:
-    found = _matching(folder, MODEL_FILES)
-    names = [path.name for path in found]
+    files = _matching(folder, MODEL_FILES)
+    names = [path.name for path in files]
     if "config.json" not in names:
         raise NotUploadable(f"{folder} is no model folder: it has no config.json.")
     if not fnmatch.filter(names, "*.safetensors"):
         pickled = bool(_matching(folder, _PICKLED))
         why = "its weights are pickled, and opening a pickle can run code" if pickled else "it has no weights"
         raise NotUploadable(f"{folder}: {why}. Load the model where you trust it and call save_pretrained.")
-    return found
+    return files
 
 
 def _data_files(folder: Path) -> list[Path]:
-    found = _matching(folder, DATA_FILES) + _matching(folder / "data", DATA_FILES)
-    if not any(fnmatch.fnmatchcase(path.name.lower(), pattern) for path in found for pattern in _DATA):
+    files = _matching(folder, DATA_FILES) + _matching(folder / "data", DATA_FILES)
+    if not any(fnmatch.fnmatchcase(path.name.lower(), pattern) for path in files for pattern in _DATA):
         raise NotUploadable(f"{folder} has no data files: none ends in {', '.join(p[1:] for p in _DATA)}.")
-    return found
+    return files
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:

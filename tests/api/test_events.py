@@ -75,6 +75,7 @@ def test_a_stream_tells_the_past_then_the_present_and_ends_with_the_job(url: str
     worker = threading.Thread(target=work)
     with httpx.stream("GET", f"{url}/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
+        assert (stream.headers["cache-control"], stream.headers["x-accel-buffering"]) == ("no-store", "no")
         worker.start()
         events = list(parse(stream.iter_lines()))
     worker.join()

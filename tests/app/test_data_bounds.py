@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import confined_answers, size_limits
+from app.sources import confined_answers
 from app.sources.confined_data import question
 from app.sources.references import Reference
 from app.sources.tables import read_rows
@@ -162,9 +162,3 @@ def test_ordinary_rows_come_whole_in_batches_whatever_their_width(tmp_path: Path
     found = list(read_rows(file, "text", "label"))
     assert [text for batch, _ in found for text in batch.to_pylist()] == texts
     assert [label for _, batch in found for label in batch.to_pylist()] == [str(len(text)) for text in texts]
-
-
-def test_names_are_shown_as_a_page_can_bear_them() -> None:
-    assert size_limits.shown("a\0b\nc\ud800") == "a�b�c�"
-    assert size_limits.shown("x" * 101) == "x" * 100 + "…"
-    assert size_limits.listed([str(number) for number in range(22)]).endswith("18, 19 and 2 more")

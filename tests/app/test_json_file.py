@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from app.sources.json_file import MAX_COMMAS, MAX_DEPTH, MAX_DIGITS, listed, parse_object, read_object, shown
+from app.sources.json_file import MAX_COMMAS, MAX_DEPTH, MAX_DIGITS, parse_object, read_object
 
 
 def test_an_object_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
@@ -48,11 +47,3 @@ def test_a_file_is_not_read_further_than_it_may_be_long(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file") as refusal:
         read_object(tmp_path / "none.json", 100)
     assert str(tmp_path) not in str(refusal.value)
-
-
-def test_what_is_shown_of_a_value_is_short_and_can_be_sent() -> None:
-    assert shown("a\0b\ud800") == r"'a\x00b\ud800'"
-    assert len(shown("x" * 10_000)) < 110
-    assert (shown([1] * 10_000), shown({}), shown(12), shown(True)) == ("list", "dict", "12", "True")
-    assert listed(map(str, range(7))) == "'0', '1', '2', '3', '4' and 2 more"
-    json.dumps(shown("\udfff"), ensure_ascii=False).encode()

@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 
 from app.db.tables import ModuleRow
 from app.services.backend import Backend
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from tests.work import claim, finish, module_facts, report, submit
 
 CLASSES = 100
@@ -52,7 +52,7 @@ def test_one_module_reads_the_facts_of_one_and_says_what_the_others_make_of_its_
     loaded: list[str] = []
     with backend.database.unit() as unit:
         event.listen(unit.session, "loaded_as_persistent", lambda _, row: loaded.append(row.id))
-        Modules(unit, "default").get("mod_007")
+        ReadyModules(unit, "default").get("mod_007")
     assert loaded == ["mod_007"]
 
 

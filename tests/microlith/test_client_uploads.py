@@ -18,7 +18,7 @@ from app.server import serving
 from app.services.backend import Backend
 from microlith.cli import app
 from microlith.client import Client
-from microlith.client.uploads import packed
+from microlith.client.uploads import pack
 from microlith.errors import InvalidInputProblem, NotUploadable, ProblemError, Unreachable
 from tests.archives import DATA, MODEL
 from tests.servers import S3Server
@@ -113,7 +113,7 @@ def test_equal_folders_are_equal_zips_without_what_is_of_no_use(tmp_path: Path) 
         shutil.copytree(MODEL, folder)
         (folder / "pytorch_model.bin").write_bytes(place.encode())
         (folder / ".cache").mkdir()
-        with packed(folder, "model") as parcel:
+        with pack(folder, "model") as parcel:
             assert parcel.filename == "model.zip"
             digests.add(hashlib.sha256(parcel.path.read_bytes()).hexdigest())
             names = zipfile.ZipFile(parcel.path).namelist()
@@ -195,5 +195,5 @@ def test_refusals_are_raised_as_they_are(client: Client, service: SmallService, 
 def test_an_odd_name_is_tamed(tmp_path: Path) -> None:
     odd = tmp_path / ".a\\b\n.csv"
     odd.write_bytes(CSV)
-    with packed(odd, "dataset") as parcel:
-        assert parcel.announced().filename == "_a_b_.csv"
+    with pack(odd, "dataset") as parcel:
+        assert parcel.announce().filename == "_a_b_.csv"

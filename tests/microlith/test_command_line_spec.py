@@ -12,8 +12,9 @@ import yaml
 from small_service import Reply, SmallService, answer
 from typer.testing import CliRunner, Result
 
+import microlith
 from microlith.cli import app
-from microlith.cli.facts import fact
+from microlith.cli.facts import look_up
 from microlith.cli.flags import FLAGS
 from microlith.cli.spec import read_spec
 from microlith.cli.template import template
@@ -83,7 +84,7 @@ def test_a_file_that_is_no_spec_is_wrong_usage(service: SmallService, run: Run, 
 
 def test_every_flag_has_a_place_in_the_contract() -> None:
     for flag in FLAGS:
-        assert fact(flag.place).required in (True, False), flag.name
+        assert look_up(flag.dotted_name).required in (True, False), flag.name
 
 
 def test_the_help_of_submit_tells_the_contracts_choices_and_defaults(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_jobs_are_compared_in_a_table_as_csv_and_as_json(service: SmallService, 
 
 
 def healthy(service: SmallService) -> None:
-    service.on("GET /healthz", answer({"status": "ok", "version": "0.1.0"}))
+    service.on("GET /healthz", answer({"status": "ok", "version": microlith.__version__}))
     service.on("GET /readyz", answer({"status": "ready", "checks": {"database": "ok", "broker": "ok"}}))
     service.on("GET /v1/jobs", answer({"data": [], "next_cursor": None}))
 

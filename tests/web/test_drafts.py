@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.services import catalog
-from app.web.views.form import FIRST, GROUPS, Sources, form_page
+from app.web.views.form import FIRST, GROUPS, SourcesOffered, form_page
 from app.web.views.form_to_spec import spec_of
 from microlith.contract import JobSpec
 from tests import work
@@ -59,12 +59,12 @@ def test_an_untouched_form_says_only_what_must_be_said(api: TestClient) -> None:
     pairs += re.findall(r'type="checkbox" (?:id="[^"]+" )?name="(/[^"]+)" value="([^"]*)"[^>]* checked', text)
     chosen = re.findall(r'<select id="[^"]+" name="(/[^"]+)".*?<option value="([^"]*)" selected', text, re.DOTALL)
     methods, form = catalog.methods(), None
-    form = form_page(methods, Sources([], [], None), {})
+    form = form_page(methods, SourcesOffered([], [], None), {})
     assert spec_of([*pairs, *chosen], form.fields) == work.DEMO
 
 
 def test_fields_become_the_spec_they_say() -> None:
-    form = form_page(catalog.methods(), Sources([], [], None), {"method": {"name": "ci"}})
+    form = form_page(catalog.methods(), SourcesOffered([], [], None), {"method": {"name": "ci"}})
     pairs = [
         *DEMO,
         ("/dataset/label_column", "stars"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from microlith.client.download import module_name
 from microlith.contract import Module
 from microlith.file_names import MOST_BYTES, WORDS, safe_name
-from worker.kinds.hand_out import name_of
+from worker.kinds.pack_modules import name_of
 
 LABELS = ["x" * 600, "../../etc/passwd", "a\r\nSet-Cookie: x=y", "\u202eevil", "", ".", "--", "模型" * 300, "a\0b", "/"]
 

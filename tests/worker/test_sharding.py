@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import worker.kinds.help
+import worker.kinds.help_with_job
 from app.domain.errors import StorageUnavailable
 from app.services.sweeping import SHARDS
 from microlith.contract import Job, Module
 from tests.work import DEMO, attempt_of, claim, submit
 from tests.worker.conftest import Product
-from worker.kinds.help import HelpersLease, help_with
+from worker.kinds.help_with_job import HelpersLease, help_with
 from worker.kinds.make_module import Maker
 from worker.kinds.share_concerns import Shard
 from worker.pruning.masks import Bits, Mask
@@ -121,14 +121,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
     product: Product, alone: tuple[Job, list[Module]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Calls(product, monkeypatch)
-    makers, plain = made_by(monkeypatch), worker.kinds.help.fetched
+    makers, plain = made_by(monkeypatch), worker.kinds.help_with_job.fetch_shard
 
     def away(attempt: Any, concern: int, scratch: Path) -> Shard:
         if "HelpersLease" in makers:
             raise StorageUnavailable("The object store is away for this worker.", hint="")
         return plain(attempt, concern, scratch)
 
-    monkeypatch.setattr(worker.kinds.help, "fetched", away)
+    monkeypatch.setattr(worker.kinds.help_with_job, "fetch_shard", away)
     _, modules = product.decompose(SPEC | {"workers": 2})
     assert makers == ["HelpersLease"] * 2 + ["Lease"] * 4
     assert told(modules) == told(alone[1])
@@ -136,14 +136,14 @@ def test_what_a_helper_fails_to_make_is_made_without_it(
 
 def test_a_helper_on_another_device_leaves_the_job_alone(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     Calls(product, monkeypatch)
-    makers, plain = made_by(monkeypatch), worker.kinds.help.open_for
+    makers, plain = made_by(monkeypatch), worker.kinds.help_with_job.open_for
 
     def elsewhere(*args: Any, **options: Any) -> Any:
         sources = plain(*args, **options)
         sources.resolved.device = "cuda:0"
         return sources
 
-    monkeypatch.setattr(worker.kinds.help, "open_for", elsewhere)
+    monkeypatch.setattr(worker.kinds.help_with_job, "open_for", elsewhere)
     product.decompose(QUICK | {"workers": 2})
     assert makers == ["Lease"] * 3
 

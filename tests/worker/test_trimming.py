@@ -19,8 +19,9 @@ from tests.builders import tiny_model
 from tests.work import DEMO, run
 from tests.worker.conftest import Product
 from worker.evaluation.runner import predict
-from worker.kinds.hand_out import verify_trimmed
-from worker.kinds.trim_vocabulary import Trimming
+from worker.kinds.measure import validation_of
+from worker.kinds.pack_modules import verify
+from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.archive import archive
 from worker.packaging.folder import write_sums
 from worker.packaging.layouts import Package
@@ -52,11 +53,10 @@ def sources() -> Sources:
     return open_sources(JobSpec.model_validate(TRIMMED), allow_paths=False, device=torch.device("cpu"))
 
 
-def trimming(sources: Sources, folder: Path, **export: Any) -> Trimming:
+def vocabulary_of(sources: Sources, folder: Path, **export: Any) -> JobVocabulary:
     wanted = {"vocabulary": {"trim": True, "guard": 1e-4}} | export
-    found = Trimming.of(JobSpec.model_validate(TRIMMED | {"export": wanted}), sources, folder)
-    assert found is not None
-    return found
+    spec = JobSpec.model_validate(TRIMMED | {"export": wanted})
+    return JobVocabulary.of(spec, sources, validation_of(spec, sources), folder)
 
 
 def test_the_module_is_smaller_opens_plainly_and_says_what_it_cost(product: Product, made: tuple[Job, Module]) -> None:
@@ -148,13 +148,14 @@ def test_trimmed_modules_with_binary_heads_are_recomposed_by_their_own_tokens_an
 
 
 def test_without_a_guard_texts_that_were_counted_are_answered_bit_for_bit(sources: Sources, tmp_path: Path) -> None:
-    found = trimming(sources, tmp_path, vocabulary={"trim": True})
+    vocabulary = vocabulary_of(sources, tmp_path, vocabulary={"trim": True})
     model = sources.model.model
     rows = range(40)
     whole = predict(model, sources.encode("validation", rows).take(rows))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    small = found.left.narrowed(model)
-    assert np.array_equal(predict(small, found.sources.encode("validation", rows).take(rows)), whole)
+    small = vocabulary.narrow(model)
+    reading = replace(sources, model=vocabulary.vocabulary.loaded)
+    assert np.array_equal(predict(small, reading.encode("validation", rows).take(rows)), whole)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model.config.vocab_size == 13403
 
@@ -162,25 +163,26 @@ def test_without_a_guard_texts_that_were_counted_are_answered_bit_for_bit(source
 def test_an_archive_whose_tokenizer_reads_otherwise_is_refused(
     sources: Sources, tmp_path: Path, warm_verifier: Any
 ) -> None:
-    found = trimming(sources, tmp_path)
+    vocabulary = vocabulary_of(sources, tmp_path)
     folder = tmp_path / "module"
-    found.left.loaded.model.save_pretrained(folder)
-    for file in found.sources.model.folder.iterdir():
+    vocabulary.vocabulary.loaded.model.save_pretrained(folder)
+    for file in vocabulary.vocabulary.loaded.folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     for name, reads in (("sound", True), ("swapped", False)):
         if not reads:
             document = json.loads((folder / "tokenizer.json").read_text())
-            vocabulary = document["model"]["vocab"]
-            vocabulary["a"], vocabulary["of"] = vocabulary["of"], vocabulary["a"]
+            ids = document["model"]["vocab"]
+            ids["a"], ids["of"] = ids["of"], ids["a"]
             (folder / "tokenizer.json").write_text(json.dumps(document))
         (folder / "SHA256SUMS").unlink(missing_ok=True)
         write_sums(folder)
         packages = [Package(archive(folder, tmp_path / f"{name}.zip"), [])]
+        module = vocabulary.narrow(sources.model.model)
         if reads:
-            verify_trimmed(warm_verifier, packages, sources.model.model, found)
+            verify(warm_verifier, packages, module, vocabulary.probe, vocabulary.opening)
         else:
             with pytest.raises(VerificationFailed, match="reads text"):
-                verify_trimmed(warm_verifier, packages, sources.model.model, found)
+                verify(warm_verifier, packages, module, vocabulary.probe, vocabulary.opening)
 
 
 def test_a_mask_and_an_image_model_are_refused_before_anything_is_queued(product: Product) -> None:
@@ -192,4 +194,4 @@ def test_a_model_whose_pads_would_move_is_refused_with_the_reason(sources: Sourc
     model = tiny_model("bert")
     model.config.pad_token_id = 7
     with pytest.raises(UnsupportedModel, match="id of this model's pads"):
-        trimming(replace(sources, model=replace(sources.model, model=model)), tmp_path)
+        vocabulary_of(replace(sources, model=replace(sources.model, model=model)), tmp_path)

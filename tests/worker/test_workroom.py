@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,26 +14,27 @@ import pytest
 from app.settings import Settings
 from tests.embedded.processes import wait_for
 from worker.attempt import workspace as place
-from worker.attempt.workspace import workroom
+from worker.attempt.workspace import SpareVerifier, workroom
 from worker.packaging.verify import Verifier
 
 HEEDS = "import sys; print('{}', flush=True); [print('{\"logits\": [[1]]}', flush=True) for _ in sys.stdin]"
+HEEDS_ONCE = "import sys; print('{}\\n{\"logits\": [[1]]}', flush=True); sys.stdin.readlines()"
 ONE, MANY = Settings(jobs_per_child=1), Settings(jobs_per_child=2)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Clean processes that are there at once, none that is kept already, and none that is left."""
-    kept = place._Kept()
+    spare = SpareVerifier()
     monkeypatch.setattr(place, "Verifier", partial(Verifier, command=[sys.executable, "-I", "-c", HEEDS]))
-    monkeypatch.setattr(place, "_kept", kept)
+    monkeypatch.setattr(place, "spare", spare)
     yield
-    kept._held.close()
+    spare.close()
 
 
 def test_all_is_gone_with_the_job_of_a_process_that_serves_no_other() -> None:
     with workroom(ONE) as (folder, verifier):
-        assert folder in Path(verifier._folder).parents
+        assert folder in Path(verifier.folder).parents
         assert verifier.sound
     assert not verifier.sound
     assert not folder.exists()
@@ -49,22 +52,20 @@ def test_the_clean_process_waits_for_the_next_job_and_the_folder_does_not() -> N
 
 def test_one_that_died_is_replaced() -> None:
     with workroom(MANY) as (_, verifier):
-        verifier._child.kill()
-        verifier._child.wait()
+        verifier.process.kill()
+        verifier.process.wait()
     with workroom(MANY) as (_, another):
         assert another.sound
-    assert not Path(verifier._folder).exists()
+    assert not Path(verifier.folder).exists()
 
 
 def test_one_whose_answer_nobody_waited_for_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cancelled(_: Verifier) -> None:
-        raise KeyboardInterrupt
-
+    monkeypatch.setattr(place, "Verifier", partial(Verifier, command=[sys.executable, "-I", "-c", HEEDS_ONCE]))
     with workroom(MANY) as (folder, verifier):
         verifier.check(folder / "a.zip", {}, [[1]])
         assert verifier.sound
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Verifier, "_receive", cancelled)
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
             verifier.check(folder / "b.zip", {}, [[1]])
     with workroom(MANY) as (_, another):
         assert another is not verifier
@@ -83,6 +84,6 @@ def test_one_that_is_lent_again_in_time_is_not_ended() -> None:
     with workroom(MANY) as (_, verifier):
         pass
     with workroom(MANY) as (_, again):
-        place._kept._end()  # the first job's time was up just when the second came
+        place.spare.end()  # the first job's time was up just when the second came
         assert again is verifier
         assert again.sound

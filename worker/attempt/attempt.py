@@ -24,7 +24,7 @@ from microlith.contract import JobSpec
 from worker.attempt.lease import Lease
 from worker.attempt.progress import ProgressWriter
 from worker.attempt.publishing import Publisher
-from worker.attempt.retrying import Outcome, patient, reach_store
+from worker.attempt.retrying import Returned, patient, reach_store
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Attempt:
         """Bring a stored file here. Raises StorageUnavailable."""
         self.reach_store(lambda: self.objects.download(artifact.key, file))
 
-    def reach_store(self, step: Callable[[], Outcome]) -> Outcome:
+    def reach_store(self, step: Callable[[], Returned]) -> Returned:
         """What `step`, which uses the object store, answers, waiting for a store that is away.
 
         Raises StorageUnavailable when that was in vain, and what the heartbeat heard meanwhile.

@@ -20,7 +20,7 @@ from app.domain.errors import StorageUnavailable
 log = structlog.get_logger()
 
 Arguments = ParamSpec("Arguments")
-Outcome = TypeVar("Outcome")
+Returned = TypeVar("Returned")
 
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -30,22 +30,22 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EA
 """What waiting does not mend: no room, or no right."""
 
 
-def patient(step: Callable[Arguments, Outcome]) -> Callable[Arguments, Outcome]:
+def patient(step: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
     """`step` as it is, run again, whole, while the database is away: whatever it had begun was rolled back.
 
     A commit whose answer was lost may have happened, so a step must bear being run twice.
     """
 
     @wraps(step)
-    def again(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Outcome:
+    def again(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
         return retry(lambda: step(*args, **kwargs), lambda error: isinstance(error, DATABASE_AWAY))
 
     return again
 
 
 def retry(
-    step: Callable[[], Outcome], away: Callable[[BaseException], bool], meanwhile: Callable[[], None] = lambda: None
-) -> Outcome:
+    step: Callable[[], Returned], away: Callable[[BaseException], bool], meanwhile: Callable[[], None] = lambda: None
+) -> Returned:
     """What `step` answers, tried again for a minute while it fails with what `away` knows; then its error.
 
     The pauses double, with a random part, so that many workers do not knock together. `meanwhile` is called before
@@ -67,7 +67,7 @@ def retry(
     )(step)
 
 
-def reach_store(step: Callable[[], Outcome], meanwhile: Callable[[], None]) -> Outcome:
+def reach_store(step: Callable[[], Returned], meanwhile: Callable[[], None]) -> Returned:
     """What `step`, which uses the object store, answers, waiting for a store that is away.
 
     Raises StorageUnavailable when that was in vain, and at once when the store is full or refuses us.

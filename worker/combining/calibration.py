@@ -17,10 +17,9 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from microlith.contract.combine import Scaling
-from worker.combining.scores import Scores
-from worker.compute.arrays import Labels
+from worker.combining.scores import ConcernScores, Places
 
-Line = npt.NDArray[np.float64]
+Coefficients = npt.NDArray[np.float64]
 
 _FOLDS = 5
 
@@ -29,24 +28,24 @@ _WEAK = 1e6
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ScoreCalibration:
     """A line for each label: slopes, none below zero, and intercepts, [labels] each."""
 
-    slopes: Line
-    intercepts: Line
+    slopes: Coefficients
+    intercepts: Coefficients
 
-    def __call__(self, scores: Scores) -> Scores:
+    def __call__(self, scores: ConcernScores) -> ConcernScores:
         """Scores [rows, labels], comparable between labels."""
-        calibrated: Scores = scores * self.slopes + self.intercepts
+        calibrated: ConcernScores = scores * self.slopes + self.intercepts
         return calibrated
 
 
-def calibrate(scores: Scores, labels: Labels, scaling: Scaling) -> Calibration:
+def calibrate(scores: ConcernScores, labels: Places, scaling: Scaling) -> ScoreCalibration:
     """Fitted to scores [rows, labels] and the rows' true places among the labels, each of which has an example."""
     return _FITS[scaling](scores, labels)
 
 
-def cross_validated(scores: Scores, labels: Labels) -> dict[Scaling, float]:
+def cross_validated(scores: ConcernScores, labels: Places) -> dict[Scaling, float]:
     """Macro-F1 of the highest score under every calibration, each row calibrated by the folds it is not in.
 
     What tells calibrations apart without test data. Five folds, or as many as the rarest label has examples; empty
@@ -64,31 +63,31 @@ def cross_validated(scores: Scores, labels: Labels) -> dict[Scaling, float]:
     return found
 
 
-def _as_they_are(scores: Scores, _labels: Labels) -> Calibration:
-    return Calibration(np.ones(scores.shape[1]), np.zeros(scores.shape[1]))
+def _as_they_are(scores: ConcernScores, _labels: Places) -> ScoreCalibration:
+    return ScoreCalibration(np.ones(scores.shape[1]), np.zeros(scores.shape[1]))
 
 
-def _platt(scores: Scores, labels: Labels) -> Calibration:
+def _platt(scores: ConcernScores, labels: Places) -> ScoreCalibration:
     """Logistic regression of membership on each score alone (Platt 1999): log-odds with the label's prior in them."""
     return _each_alone(scores, labels, intercept=True)
 
 
-def _temperature(scores: Scores, labels: Labels) -> Calibration:
+def _temperature(scores: ConcernScores, labels: Places) -> ScoreCalibration:
     """The same without an intercept: each label's log-odds over a temperature (Guo et al. 2017)."""
     return _each_alone(scores, labels, intercept=False)
 
 
-def _each_alone(scores: Scores, labels: Labels, *, intercept: bool) -> Calibration:
+def _each_alone(scores: ConcernScores, labels: Places, *, intercept: bool) -> ScoreCalibration:
     slopes, intercepts = np.ones(scores.shape[1]), np.zeros(scores.shape[1])
     for column in range(scores.shape[1]):
         line = LogisticRegression(C=_WEAK, fit_intercept=intercept, max_iter=1000)
         line.fit(scores[:, [column]], labels == column)
         slopes[column] = max(0.0, float(line.coef_[0, 0]))
         intercepts[column] = float(line.intercept_[0]) if intercept else 0.0
-    return Calibration(slopes, intercepts)
+    return ScoreCalibration(slopes, intercepts)
 
 
-def _joint(scores: Scores, labels: Labels) -> Calibration:
+def _joint(scores: ConcernScores, labels: Places) -> ScoreCalibration:
     """All lines at once, by the cross-entropy of the softmax over labels: vector scaling (Guo et al. 2017).
 
     It starts from Platt's slopes. A small penalty holds each line near its start where the data do not decide.
@@ -99,7 +98,7 @@ def _joint(scores: Scores, labels: Labels) -> Calibration:
     count, classes = scores.shape
     scaled, rows = scores / width, np.arange(count)
 
-    def loss(line: Line) -> tuple[float, Line]:
+    def loss(line: Coefficients) -> tuple[float, Coefficients]:
         slopes, intercepts, apart = line[:classes], line[classes:], line - origin
         log_p = log_softmax(scaled * slopes + intercepts, axis=1)
         error = np.exp(log_p)
@@ -110,13 +109,13 @@ def _joint(scores: Scores, labels: Labels) -> Calibration:
 
     bounds = [(0.0, None)] * classes + [(None, None)] * classes
     found = minimize(loss, origin, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Calibration(found[:classes] / width, found[classes:])
+    return ScoreCalibration(found[:classes] / width, found[classes:])
 
 
 _PRIOR = 100.0
 """The variance of the lines around their start: wide, as the scaled slopes are about as large as log-odds."""
 
-_FITS: dict[Scaling, Callable[[Scores, Labels], Calibration]] = {
+_FITS: dict[Scaling, Callable[[ConcernScores, Places], ScoreCalibration]] = {
     "joint": _joint,
     "platt": _platt,
     "temperature": _temperature,

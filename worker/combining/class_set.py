@@ -13,7 +13,7 @@ from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.contract.combine import UnionRecovery
 from worker.combining.class_set_recovery import examples_of, mended_union
 from worker.combining.mask_union import union
-from worker.combining.parts import Origin, Part, Rows, labels_of
+from worker.combining.parts import LabelledRows, ModulePart, Origin, labels_of
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.model_edits import with_head
 from worker.families.layers import linear
@@ -37,9 +37,9 @@ class ClassSet:
 
 
 def class_set(
-    parts: Sequence[Part],
+    parts: Sequence[ModulePart],
     recovery: UnionRecovery = "none",
-    validation: Rows | None = None,
+    validation: LabelledRows | None = None,
     *,
     checkpoint: Checkpoint = unwatched,
 ) -> ClassSet:
@@ -81,7 +81,7 @@ def with_labels(model: nn.Module, classifier: str, ids: Sequence[int], labels: S
     return cut
 
 
-def _one_base(parts: Sequence[Part]) -> Origin:
+def _one_base(parts: Sequence[ModulePart]) -> Origin:
     bases = {part.base.sha256: part.base for part in parts}
     if len(bases) > 1:
         named = ", ".join(f"{origin.ref} (sha256 {digest[:12]}…)" for digest, origin in bases.items())
@@ -93,7 +93,7 @@ def _one_base(parts: Sequence[Part]) -> Origin:
     return parts[0].base
 
 
-def _mask(part: Part) -> Mask:
+def _mask(part: ModulePart) -> Mask:
     if part.mask is None:
         raise InvalidInput(
             f"The module of {part.concern.label!r} comes without its mask, so what it keeps cannot be united.",

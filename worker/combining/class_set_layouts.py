@@ -9,7 +9,7 @@ from app.sources.demo import Licence
 from microlith.contract import Combination, Concern, Export, JobSpec, Ratio, Resolved, Size
 from worker.combining.card import class_set_card
 from worker.combining.class_set import ClassSet
-from worker.packaging.layouts import Handout, Package, Packer, Story
+from worker.packaging.layouts import FolderText, Handout, Package, Packer
 
 HISTORY = "combination.json"
 
@@ -36,13 +36,15 @@ def facts_of(
     return SetFacts(spec, resolved, concerns, Ratio(requested=gone, achieved=gone), told.size, licences)
 
 
-def packages(packer: Packer, made: ClassSet, facts: SetFacts, told: Combination, export: Export) -> Iterator[Package]:
+def pack_class_set(
+    packer: Packer, made: ClassSet, facts: SetFacts, told: Combination, export: Export
+) -> Iterator[Package]:
     """Each layout that is asked for."""
     handout = Handout(made.model, made.mask, made.origin.anatomy, facts)
     history = told.model_dump(mode="json")
 
-    def story(usage: str) -> Story:
-        return Story(class_set_card(told, usage), history, facts.licences, HISTORY)
+    def story(usage: str) -> FolderText:
+        return FolderText(class_set_card(told, usage), history, facts.licences, HISTORY)
 
     for layout in export.layouts:
         name = "class-set" if layout == "portable" else f"class-set-{layout}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from microlith.contract import Calibration
 from microlith.contract.combine import UnionRecovery
-from worker.combining.parts import Origin, Rows
+from worker.combining.parts import LabelledRows, Origin
 from worker.compute.batches import Checkpoint, unwatched
 from worker.pruning.masks import Mask, keeping
 from worker.pruning.recovery import mended
@@ -20,14 +20,14 @@ PER_CLASS = 64
 """Examples of each class that the means and moments are taken over, at most."""
 
 
-def examples_of(rows: Rows, labels: Sequence[str]) -> Rows:
+def examples_of(rows: LabelledRows, labels: Sequence[str]) -> LabelledRows:
     """The first `PER_CLASS` of each label, class by class."""
     chosen = [row for label in labels for row in [r for r, own in enumerate(rows.labels) if own == label][:PER_CLASS]]
-    return Rows([rows.inputs[row] for row in chosen], [rows.labels[row] for row in chosen])
+    return LabelledRows([rows.inputs[row] for row in chosen], [rows.labels[row] for row in chosen])
 
 
 def mended_union(
-    mask: Mask, origin: Origin, recovery: UnionRecovery, rows: Rows, *, checkpoint: Checkpoint = unwatched
+    mask: Mask, origin: Origin, recovery: UnionRecovery, rows: LabelledRows, *, checkpoint: Checkpoint = unwatched
 ) -> Mask:
     """The union with what recovery puts in the place of weights and biases, by what the base computes of `rows`.
 

@@ -19,8 +19,8 @@ from app.domain.errors import NotEnoughSamples
 from microlith.contract.combine import Combination, CombineSpec, Comparisons, ConcernCompared
 from worker.combining.class_set import ClassSet, class_set
 from worker.combining.class_set_recovery import examples_of
-from worker.combining.comparison import Answers, answered, compare
-from worker.combining.parts import Origin, Part, Rows, labels_of
+from worker.combining.comparison import AnswerTable, compare, tabulate
+from worker.combining.parts import LabelledRows, ModulePart, Origin, labels_of
 from worker.combining.recomposition import Recomposition, recompose
 from worker.combining.scores import voices
 from worker.compute.batches import Checkpoint, unwatched
@@ -32,8 +32,8 @@ from worker.evaluation.sparsity import base_size, size
 class Data:
     """Examples that calibrate, and examples that measure. Those of other labels than the parts' are left out."""
 
-    validation: Rows
-    test: Rows
+    validation: LabelledRows
+    test: LabelledRows
 
     def of(self, labels: Sequence[str], limit: int | None) -> Data:
         """The examples of these labels, at most `limit` of each split."""
@@ -41,7 +41,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Combined:
+class CombinedClassifier:
     """What came of it: a class set or a recomposition, and what there is to say of it."""
 
     combination: Combination
@@ -51,12 +51,12 @@ class Combined:
 
 def combine(
     spec: CombineSpec,
-    parts: Sequence[Part],
+    parts: Sequence[ModulePart],
     data: Data,
     *,
     reference: Origin | None = None,
     checkpoint: Checkpoint = unwatched,
-) -> Combined:
+) -> CombinedClassifier:
     """The classifier that `spec.mode` makes of the parts, compared with `reference`: the model that most parts are of.
 
     `spec.modules` and `spec.dataset` are not looked at: `parts` and `data` are what they stand for. The origins are
@@ -67,7 +67,7 @@ def combine(
     return task.class_set() if spec.mode == "class_set" else task.recomposition()
 
 
-def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
+def rows_to_run(spec: CombineSpec, parts: Sequence[ModulePart], data: Data) -> int:
     """How many examples pass through a model, over all: what the checkpoint counts up to."""
     data = _usable(spec, parts, data)
     if spec.mode == "class_set":
@@ -75,22 +75,22 @@ def rows_to_run(spec: CombineSpec, parts: Sequence[Part], data: Data) -> int:
     return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
 
 
-def rows_to_mend(spec: CombineSpec, validation: Rows, labels: Sequence[str]) -> int:
+def rows_to_mend(spec: CombineSpec, validation: LabelledRows, labels: Sequence[str]) -> int:
     """How many examples the recovery of a class set runs."""
     return len(examples_of(validation, labels)) if spec.recovery in ("bias", "refit") else 0
 
 
-def made_again(
+def remake(
     spec: CombineSpec,
     told: Combination,
-    parts: Sequence[Part],
+    parts: Sequence[ModulePart],
     data: Data,
     *,
     checkpoint: Checkpoint = unwatched,
-) -> Combined:
+) -> CombinedClassifier:
     """The class set that `combine` made of the same, with what was told of it; nothing is measured anew."""
     validation = _usable(spec, parts, data).validation
-    return Combined(told, class_set=class_set(parts, told.recovery, validation, checkpoint=checkpoint))
+    return CombinedClassifier(told, class_set=class_set(parts, told.recovery, validation, checkpoint=checkpoint))
 
 
 @dataclass(frozen=True)
@@ -98,18 +98,18 @@ class _Task:
     """All that a combination is made from; `data` has examples of the parts' labels only."""
 
     spec: CombineSpec
-    parts: Sequence[Part]
+    parts: Sequence[ModulePart]
     data: Data
     reference: Origin
     checkpoint: Checkpoint
 
-    def class_set(self) -> Combined:
+    def class_set(self) -> CombinedClassifier:
         """One ordinary model, whose highest logit answers."""
         recovery, test = self.spec.recovery or "none", self.data.test
         made = class_set(self.parts, recovery, self.data.validation, checkpoint=self.checkpoint)
         done = rows_to_mend(self.spec, self.data.validation, made.labels)
         logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self._after(done))
-        answers = answered(logits.argmax(axis=1), len(made.labels))
+        answers = tabulate(logits.argmax(axis=1), len(made.labels))
         told = Combination(
             mode=self.spec.mode,
             labels=made.labels,
@@ -120,9 +120,9 @@ class _Task:
             size=size(made.model, base_size(made.origin.model)),
             notes=[*made.notes, *_notes(made.labels, self.reference)],
         )
-        return Combined(told, class_set=made)
+        return CombinedClassifier(told, class_set=made)
 
-    def recomposition(self) -> Combined:
+    def recomposition(self) -> CombinedClassifier:
         """Every part scores its concern; calibrated on the validation examples, measured on the others."""
         spec, test, models = self.spec, self.data.test.inputs, voices(self.parts)
         made = recompose(self.parts, self.data.validation, spec.calibration, spec.decision, checkpoint=self.checkpoint)
@@ -139,9 +139,9 @@ class _Task:
             ),
             notes=_notes(made.labels, self.reference),
         )
-        return Combined(told, recomposition=made)
+        return CombinedClassifier(told, recomposition=made)
 
-    def _compared(self, answers: Answers, labels: list[str], *, done: int) -> Comparisons:
+    def _compared(self, answers: AnswerTable, labels: list[str], *, done: int) -> Comparisons:
         """Answers [rows, labels] beside the reference's, on the same examples."""
         how, test, truth = self.spec.evaluation.bootstrap, self.data.test, self.data.test.ids(labels)
         reference = restricted_answers(self.reference, test.inputs, labels, checkpoint=self._after(done))
@@ -173,23 +173,23 @@ class _Task:
 
 def restricted_answers(
     origin: Origin, inputs: Sequence[Any], labels: Sequence[str], *, checkpoint: Checkpoint = unwatched
-) -> Answers:
+) -> AnswerTable:
     """What a whole model answers when it may name these labels only [rows, labels]; never one that it does not know."""
     logits = predict(origin.model, origin.encoder(inputs), checkpoint=checkpoint)
     allowed = np.full((len(inputs), len(labels)), -np.inf)
     for place, label in enumerate(labels):
         if label in origin.labels:
             allowed[:, place] = logits[:, list(origin.labels).index(label)]
-    return answered(allowed.argmax(axis=1), len(labels))
+    return tabulate(allowed.argmax(axis=1), len(labels))
 
 
-def _original(parts: Sequence[Part]) -> Origin:
+def _original(parts: Sequence[ModulePart]) -> Origin:
     """The model that most parts were made of, the first of those where several are."""
     by_id = {id(part.base): part.base for part in parts}
     return by_id[Counter(id(part.base) for part in parts).most_common(1)[0][0]]
 
 
-def _usable(spec: CombineSpec, parts: Sequence[Part], data: Data) -> Data:
+def _usable(spec: CombineSpec, parts: Sequence[ModulePart], data: Data) -> Data:
     found = data.of(labels_of(parts), spec.evaluation.limit)
     check_tasks({part.concern.label: part.origin.task for part in parts})
     if not len(found.test):

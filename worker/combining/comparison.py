@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from microlith.contract.combine import Bootstrap, Compared, Interval
-from worker.compute.arrays import Labels
+from worker.combining.scores import Places
 
-Answers = npt.NDArray[np.bool_]
+AnswerTable = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 _CELLS = 2**23
@@ -43,19 +43,19 @@ class Outcome:
     accuracy: Compared
 
 
-def answered(places: Labels, labels: int) -> Answers:
+def tabulate(places: Places, labels: int) -> AnswerTable:
     """One answer for each row as a table [rows, labels]."""
-    table: Answers = places[:, None] == np.arange(labels)
+    table: AnswerTable = places[:, None] == np.arange(labels)
     return table
 
 
-def compare(combined: Answers, reference: Answers, truth: Labels, how: Bootstrap) -> Outcome:
+def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: Bootstrap) -> Outcome:
     """Both classifiers' answers [rows, labels] against the true places [rows].
 
     An answer is right as a whole where it is the true label and no other. F1 is 0 where a resample has no example and
     no answer of a label.
     """
-    truths = answered(truth, combined.shape[1])
+    truths = tabulate(truth, combined.shape[1])
     pair = [_evidence(answers, truths) for answers in (combined, reference)]
     whole = [_measure(np.ones((1, len(truth)), np.float32), evidence) for evidence in pair]
     drawn: list[list[Measured]] = [[], []]
@@ -74,7 +74,7 @@ def compare(combined: Answers, reference: Answers, truth: Labels, how: Bootstrap
     )
 
 
-def _evidence(answers: Answers, truths: Answers) -> npt.NDArray[np.float32]:
+def _evidence(answers: AnswerTable, truths: AnswerTable) -> npt.NDArray[np.float32]:
     """What each row counts for [rows, 2 · labels + 1]: hits, answers plus truths of each label, and all right."""
     right = (answers == truths).all(axis=1, keepdims=True)
     return np.concatenate([answers & truths, answers.astype(np.int8) + truths, right], axis=1).astype(np.float32)

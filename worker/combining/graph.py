@@ -15,7 +15,7 @@ import numpy as np
 
 from app.domain.errors import UnsupportedModel
 from microlith.combined.runner import SCORES
-from worker.combining.calibration import Calibration
+from worker.combining.calibration import ScoreCalibration
 
 LARGEST = 2**31 - 2**20
 """Bytes of a graph's file: a protocol buffer ends at 2 GiB."""
@@ -123,7 +123,7 @@ class Merger:
             )
 
 
-def add_scores(merger: Merger, voices: Sequence[tuple[str, int, int]], calibration: Calibration) -> str:
+def add_scores(merger: Merger, voices: Sequence[tuple[str, int, int]], calibration: ScoreCalibration) -> str:
     """The calibrated log-odds of each voice, side by side [batch, labels].
 
     A voice is the name of its model's logits, how many they are and which one is its concern's.

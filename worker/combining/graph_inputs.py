@@ -13,7 +13,7 @@ from microlith.contract.catalog import Task
 from worker.combining.parts import Origin
 
 
-class Feed(Protocol):
+class GraphFeed(Protocol):
     """A way of preparing inputs: under which names its arrays go into the graph, by the names the model has."""
 
     @property
@@ -76,7 +76,7 @@ class Feeds:
         """What is read."""
         return "image" if self.images else "text"
 
-    def of(self, origin: Origin) -> Feed:
+    def of(self, origin: Origin) -> GraphFeed:
         """Raises UnsupportedModel for a model whose inputs the runner cannot prepare."""
         if origin.task == "image":
             settings = _settings(origin)

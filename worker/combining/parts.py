@@ -87,7 +87,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Part:
+class ModulePart:
     """A module for one concern: a mask over its origin, a model of its own, or with neither the origin itself.
 
     `answer` is the concern's place among the logits: its id, or 1 in a model with a binary head. `whole` is the origin
@@ -132,7 +132,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """Examples of a split: inputs as the dataset has them, and the names of their labels."""
 
     inputs: Sequence[Any]
@@ -141,16 +141,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def among(self, labels: Sequence[str]) -> Rows:
+    def among(self, labels: Sequence[str]) -> LabelledRows:
         """The examples of these labels, in their order."""
         wanted = set(labels)
         chosen = [row for row, label in enumerate(self.labels) if label in wanted]
-        return Rows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
+        return LabelledRows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
 
-    def thinned(self, limit: int | None) -> Rows:
+    def thinned(self, limit: int | None) -> LabelledRows:
         """At most `limit` of the examples, spread evenly over them."""
         chosen = evenly(len(self), limit)
-        return Rows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
+        return LabelledRows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
 
     def ids(self, labels: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Each row's place among `labels` [rows]."""
@@ -158,7 +158,7 @@ class Rows:
         return np.array([places[label] for label in self.labels], dtype=np.int64)
 
 
-def labels_of(parts: Sequence[Part]) -> list[str]:
+def labels_of(parts: Sequence[ModulePart]) -> list[str]:
     """The label of each part, in their order. Raises InvalidInput for a single part, or a label that comes twice."""
     labels = [part.concern.label for part in parts]
     if len(labels) < 2:

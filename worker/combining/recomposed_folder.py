@@ -23,10 +23,10 @@ import numpy as np
 from app.domain.errors import InvalidInput, UnsupportedModel, VerificationFailed
 from microlith.combined import runner
 from worker.combining.card import card
-from worker.combining.combined_classifier import Combined
+from worker.combining.combined_classifier import CombinedClassifier
 from worker.combining.graph import LARGEST, Merger, add_scores
 from worker.combining.graph_inputs import Feeds
-from worker.combining.parts import Part
+from worker.combining.parts import ModulePart
 from worker.combining.recomposition import Recomposition
 from worker.compute.batches import on_cpu
 from worker.packaging.folder import write_json, write_sums
@@ -39,7 +39,7 @@ TOLERANCE = 1e-4
 _SECONDS = 300
 
 
-def deliver(combined: Combined, folder: Path) -> Path:
+def deliver(combined: CombinedClassifier, folder: Path) -> Path:
     """Write a recomposed classifier into the folder, which must be empty. Returns it.
 
     Raises UnsupportedModel for what ONNX or one file of it cannot hold.
@@ -122,7 +122,7 @@ def _told(folder: Path, lines: Sequence[str]) -> list[dict[str, float]]:
     return [json.loads(line)["scores"] for line in done.stdout.splitlines()]
 
 
-def _graph(part: Part, graphs: Graphs) -> Any:
+def _graph(part: ModulePart, graphs: Graphs) -> Any:
     """The graph of a part, without what its mask has removed."""
     with part.opened() as module:
         if part.mask is None or part.module is not None:
@@ -130,7 +130,7 @@ def _graph(part: Part, graphs: Graphs) -> Any:
         return graphs.of(narrow(on_cpu(module), part.mask, part.origin.anatomy).model)
 
 
-def _document(combined: Combined, recomposition: Recomposition, readers: dict[str, Any]) -> dict[str, Any]:
+def _document(combined: CombinedClassifier, recomposition: Recomposition, readers: dict[str, Any]) -> dict[str, Any]:
     return {
         "kind": runner.KIND,
         "format": runner.FORMAT,

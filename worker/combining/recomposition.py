@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract.combine import Decision, LabelScaling, Scaling
-from worker.combining.calibration import Calibration, calibrate, cross_validated
-from worker.combining.comparison import Answers, answered
-from worker.combining.parts import Part, Rows, labels_of
-from worker.combining.scores import Scores, scores_of
+from worker.combining.calibration import ScoreCalibration, calibrate, cross_validated
+from worker.combining.comparison import AnswerTable, tabulate
+from worker.combining.parts import LabelledRows, ModulePart, labels_of
+from worker.combining.scores import ConcernScores, scores_of
 from worker.compute.batches import Checkpoint, unwatched
 from worker.evaluation.binary import best_threshold
 
@@ -31,23 +31,23 @@ class Recomposition:
     is, on the validation examples.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[ModulePart]
     labels: list[str]
-    calibration: Calibration
+    calibration: ScoreCalibration
     decision: Decision
     thresholds: npt.NDArray[np.float64]
     cross_validated: Mapping[Scaling, float]
 
-    def scores(self, inputs: Sequence[Any], *, checkpoint: Checkpoint = unwatched) -> Scores:
+    def scores(self, inputs: Sequence[Any], *, checkpoint: Checkpoint = unwatched) -> ConcernScores:
         """Calibrated scores [rows, labels]."""
         return self.calibration(scores_of(self.parts, inputs, checkpoint=checkpoint))
 
-    def answers(self, scores: Scores) -> Answers:
+    def answers(self, scores: ConcernScores) -> AnswerTable:
         """What calibrated scores decide [rows, labels]: one label for each row, or any number under `threshold`."""
         if self.decision == "threshold":
-            reached: Answers = scores >= self.thresholds
+            reached: AnswerTable = scores >= self.thresholds
             return reached
-        return answered(scores.argmax(axis=1), len(self.labels))
+        return tabulate(scores.argmax(axis=1), len(self.labels))
 
     @property
     def scaling(self) -> list[LabelScaling]:
@@ -60,8 +60,8 @@ class Recomposition:
 
 
 def recompose(
-    parts: Sequence[Part],
-    validation: Rows,
+    parts: Sequence[ModulePart],
+    validation: LabelledRows,
     scaling: Scaling,
     decision: Decision,
     *,
@@ -86,7 +86,7 @@ def recompose(
     return Recomposition(parts, labels, calibration, decision, thresholds, cross_validated(raw, truth))
 
 
-def _threshold(scores: Scores, members: npt.NDArray[np.bool_]) -> float:
+def _threshold(scores: ConcernScores, members: npt.NDArray[np.bool_]) -> float:
     """The threshold with the best F1, and a hair below it, so that a graph's float32 decides as float64 does here."""
     found = best_threshold(scores, members)
     return found - _HAIR * max(1.0, abs(found))

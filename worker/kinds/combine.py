@@ -10,21 +10,21 @@ from app.settings import Settings
 from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
-from worker.combining.class_set_layouts import facts_of, packages
-from worker.combining.combined_classifier import Combined, made_again, rows_to_run
+from worker.combining.class_set_layouts import facts_of, pack_class_set
+from worker.combining.combined_classifier import CombinedClassifier, remake, rows_to_run
 from worker.combining.combined_classifier import combine as put_together
-from worker.combining.parts import Part
+from worker.combining.parts import ModulePart
 from worker.combining.recomposed_folder import deliver
 from worker.combining.recomposed_folder import verify as verify_delivery
 from worker.compute import device
 from worker.compute.batches import device_of
 from worker.evaluation.latency import Stopwatch
 from worker.kinds.combine_sources import Opened, open_all, recovery_of
-from worker.kinds.hand_out import verify
-from worker.kinds.stored_module import Stored, outcome, stored
+from worker.kinds.pack_modules import verify
+from worker.kinds.stored_module import StoredModule, find_combination, find_modules
 from worker.packaging.archive import archive
 from worker.packaging.layouts import Package, Packer
-from worker.packaging.verify import PROBE_ROWS, Opening, Verifier
+from worker.packaging.verify import PROBE_ROWS, ArchiveOpening, Verifier
 
 DELIVERED = "combined"
 
@@ -37,8 +37,8 @@ def combine(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     order = CombineSpec.model_validate(attempt.lease.order)
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with attempt.progress.phase("resolving"):
-            modules = stored(attempt, order.modules)
-            opened, parts = _opened(order, spec, modules, attempt, settings, folder, held)
+            modules = find_modules(attempt, order.modules)
+            opened, parts = _open(order, spec, modules, attempt, settings, folder, held)
             order = order.model_copy(update={"recovery": recovery_of(order, modules)})
             attempt.progress.expect(rows_to_run(order, parts, opened.data))
 
@@ -46,47 +46,47 @@ def combine(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             combined = put_together(order, parts, opened.data, checkpoint=attempt.progress.follow())
 
         with attempt.progress.phase("exporting"):
-            packed = _packed(combined, opened, order, folder)
+            packages = _pack(combined, opened, order, folder)
         with attempt.progress.phase("verifying"):
-            _verify(verifier, combined, packed, opened, folder)
-        latencies = [latency for package in packed for latency in package.latencies]
-        told = combined.combination.model_copy(update={"latencies": latencies})
-        attempt.publisher.publish_combination(told, [package.archive for package in packed])
+            _verify(verifier, combined, packages, opened, folder)
+        latencies = [latency for package in packages for latency in package.latencies]
+        combination = combined.combination.model_copy(update={"latencies": latencies})
+        attempt.publisher.publish_combination(combination, [package.archive for package in packages])
 
 
-def export_class_set(spec: JobSpec, wanted: LayoutOrder, attempt: Attempt, settings: Settings) -> None:
+def export_class_set(spec: JobSpec, ordered: LayoutOrder, attempt: Attempt, settings: Settings) -> None:
     """Make one more layout of a class set, which is made again of its modules and not measured again."""
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with attempt.progress.phase("resolving"):
-            order, told = outcome(attempt, wanted.module)
-            order = order.model_copy(update={"export": Export(layouts=[wanted.layout], onnx=wanted.onnx)})
-            opened, parts = _opened(order, spec, stored(attempt, order.modules), attempt, settings, folder, held)
+            order, combination = find_combination(attempt, ordered.module)
+            order = order.model_copy(update={"export": Export(layouts=[ordered.layout], onnx=ordered.onnx)})
+            opened, parts = _open(order, spec, find_modules(attempt, order.modules), attempt, settings, folder, held)
 
         with attempt.progress.phase("exporting"):
-            again = made_again(order, told, parts, opened.data, checkpoint=attempt.check)
-            packed = _packed(again, opened, order, folder)
+            again = remake(order, combination, parts, opened.data, checkpoint=attempt.check)
+            packages = _pack(again, opened, order, folder)
         with attempt.progress.phase("verifying"):
-            _verify(verifier, again, packed, opened, folder)
-        attempt.publisher.attach_class_set_layout(wanted.module, packed[0].archive, packed[0].latencies)
+            _verify(verifier, again, packages, opened, folder)
+        attempt.publisher.attach_class_set_layout(ordered.module, packages[0].archive, packages[0].latencies)
 
 
-def _opened(
+def _open(
     order: CombineSpec,
     spec: JobSpec,
-    modules: Sequence[Stored],
+    modules: Sequence[StoredModule],
     attempt: Attempt,
     settings: Settings,
     folder: Path,
     held: ExitStack,
-) -> tuple[Opened, list[Part]]:
+) -> tuple[Opened, list[ModulePart]]:
     """The bases, the data and the modules, whose sources `held` keeps from being deleted meanwhile."""
     shelves = [held.enter_context(attempt.hold_sources(one)) for one in (spec, *(made.spec for made in modules))]
     shelf = {ref: at for one in shelves for ref, at in one.items()}
     opened = open_all(order, spec, modules, shelf, settings)
-    return opened, [opened.part(made, made.fetched(attempt, folder), folder) for made in modules]
+    return opened, [opened.part(made, made.fetch_mask(attempt, folder), folder) for made in modules]
 
 
-def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
+def _pack(combined: CombinedClassifier, opened: Opened, order: CombineSpec, folder: Path) -> list[Package]:
     """A recomposed classifier as one graph with what runs it, a class set in every layout that is asked for."""
     made = combined.class_set
     if made is None:
@@ -98,13 +98,13 @@ def _packed(combined: Combined, opened: Opened, order: CombineSpec, folder: Path
     packer = Packer(of.loaded, of.base, examples, folder, stopwatch, export.onnx.int8)
     resolved, licences = Resolved(model=of.loaded.facts), [of.loaded.licence, opened.licence]
     facts = facts_of(made, combined.combination, of.spec, resolved, licences)
-    return list(packages(packer, made, facts, combined.combination, export))
+    return list(pack_class_set(packer, made, facts, combined.combination, export))
 
 
 def _verify(
     verifier: Verifier,
-    combined: Combined,
-    packed: Sequence[Package],
+    combined: CombinedClassifier,
+    packages: Sequence[Package],
     opened: Opened,
     folder: Path,
 ) -> None:
@@ -116,4 +116,4 @@ def _verify(
     made = combined.class_set
     assert made is not None
     base = opened.bases[made.origin.ref].loaded.folder
-    verify(verifier, packed, made.model, made.origin.encoder(probes), Opening(base=base))
+    verify(verifier, packages, made.model, made.origin.encoder(probes), ArchiveOpening(base=base))

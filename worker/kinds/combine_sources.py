@@ -15,11 +15,11 @@ from microlith.contract import CombineSpec, Concern, JobSpec
 from microlith.contract.combine import UnionRecovery
 from microlith.masks import Base, MaskFile
 from worker.combining.combined_classifier import Data
-from worker.combining.parts import Origin, Part, Rows
+from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.compute import device
-from worker.kinds.stored_module import Stored, applied
+from worker.kinds.stored_module import StoredModule, apply_to_base
 from worker.packaging.mask_layout import mask_of, tokens_of
-from worker.packaging.trimmed_model import Trimmed, narrowed
+from worker.packaging.vocabulary import Vocabulary
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.open_sources import scaled_to
@@ -42,36 +42,39 @@ class Opened:
     bases: dict[str, OpenedBase]
     data: Data
     licence: Licence | None
-    readers: dict[tuple[str, tuple[int, ...]], Origin] = field(default_factory=dict)
+    readers: dict[tuple[str, tuple[int, ...]], tuple[Vocabulary, Origin]] = field(default_factory=dict)
     """Bases with a trimmed vocabulary, by reference and tokens: modules that read alike share one."""
 
-    def part(self, made: Stored, mask: MaskFile, scratch: Path) -> Part:
+    def part(self, made: StoredModule, mask: MaskFile, scratch: Path) -> ModulePart:
         """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
         of = self.bases[made.spec.model]
-        module, origin = applied(of.base, mask), of.origin
-        if tokens := tokens_of(mask):
-            module = narrowed(module, tokens)
-            origin = self._reader(of, tokens, scratch)
-        return Part(
+        vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
+        return ModulePart(
             origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
-            module=module,
+            module=vocabulary.narrow(apply_to_base(of.base, mask)),
             answer=1 if made.module.facts.get("binary") is not None else None,
             id=made.module.id,
             whole=of.origin,
         )
 
-    def _reader(self, of: OpenedBase, tokens: Sequence[int], scratch: Path) -> Origin:
-        key = (of.origin.ref, tuple(tokens))
+    def _reader(self, of: OpenedBase, kept: Sequence[int] | None, scratch: Path) -> tuple[Vocabulary, Origin]:
+        """What is left of a base's vocabulary, and the base that reads so; the base itself where all is left."""
+        if kept is None:
+            return Vocabulary(of.loaded), of.origin
+        key = (of.origin.ref, tuple(kept))
         if key not in self.readers:
             folder = scratch / f"reader-{len(self.readers)}"
             folder.mkdir()
-            self.readers[key] = Origin.of(Trimmed.of(of.loaded, tokens, folder).loaded)
+            vocabulary = Vocabulary.of(of.loaded, kept, folder)
+            self.readers[key] = vocabulary, Origin.of(vocabulary.loaded)
         return self.readers[key]
 
 
-def open_all(order: CombineSpec, spec: JobSpec, modules: Sequence[Stored], shelf: Shelf, settings: Settings) -> Opened:
+def open_all(
+    order: CombineSpec, spec: JobSpec, modules: Sequence[StoredModule], shelf: Shelf, settings: Settings
+) -> Opened:
     """The models of these modules and the data that `spec` names; labels may be those of any of the models."""
     on = device.choose(settings.device)
     specs = {made.spec.model: made.spec for made in modules}
@@ -80,13 +83,13 @@ def open_all(order: CombineSpec, spec: JobSpec, modules: Sequence[Stored], shelf
     labels = list(dict.fromkeys(label for loaded in models.values() for label in loaded.labels))
     info = next(iter(models.values())).info.model_copy(update={"labels": labels})
     roles = [order.evaluation.validation_split, order.evaluation.split]
-    found = load_dataset(spec.source, info, set(roles), allow_paths=paths, shelf=shelf)
-    validation, test = (_rows(found.split(role), labels) for role in roles)
-    bases = {ref: _base(specs[ref], order, loaded, found) for ref, loaded in models.items()}
-    return Opened(bases, Data(validation, test), found.licence)
+    data = load_dataset(spec.source, info, set(roles), allow_paths=paths, shelf=shelf)
+    validation, test = (_label_rows(data.split(role), labels) for role in roles)
+    bases = {ref: _open_base(specs[ref], order, loaded, data) for ref, loaded in models.items()}
+    return Opened(bases, Data(validation, test), data.licence)
 
 
-def recovery_of(order: CombineSpec, modules: Sequence[Stored]) -> UnionRecovery:
+def recovery_of(order: CombineSpec, modules: Sequence[StoredModule]) -> UnionRecovery:
     """What mends a class set: what is asked for, or else what mended its modules if that was the same for all."""
     if order.recovery is not None:
         return order.recovery
@@ -96,7 +99,7 @@ def recovery_of(order: CombineSpec, modules: Sequence[Stored]) -> UnionRecovery:
     return "refit" if own == {"refit"} else "none"
 
 
-def _base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: LoadedDataset) -> OpenedBase:
+def _open_base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: LoadedDataset) -> OpenedBase:
     measured = spec.evaluation.model_copy(update={"validation_split": order.evaluation.validation_split})
     scaled = scaled_to(data, loaded)
     return OpenedBase(
@@ -104,6 +107,6 @@ def _base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: LoadedDa
     )
 
 
-def _rows(split: tuple[Any, Any], labels: Sequence[str]) -> Rows:
+def _label_rows(split: tuple[Any, Any], labels: Sequence[str]) -> LabelledRows:
     inputs, ids = split
-    return Rows(inputs, [labels[number] for number in ids])
+    return LabelledRows(inputs, [labels[number] for number in ids])

@@ -18,11 +18,12 @@ from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
 from worker.families.anatomy import anatomy
 from worker.kinds.draw_samples import draw
-from worker.kinds.hand_out import Exporter
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
+from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
-from worker.kinds.share_concerns import shared_out
+from worker.kinds.share_concerns import share_out
+from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
 from worker.pruning.surgery import realised
@@ -68,7 +69,8 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
                     publisher.publish_estimate(concern, ratio, estimate)
 
         progress.lap()  # what follows is each module's own time
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
+        vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, vocabulary, folder)
         maker = Maker(model, parts, bench, exporter, verifier, attempt)
-        for concern, ratio, mask in shared_out(turns, drawn, bench.rows, attempt, folder):
+        for concern, ratio, mask in share_out(turns, drawn, bench.rows, attempt, folder):
             maker.make(concern, ratio, mask)

@@ -42,21 +42,21 @@ def draw(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> Dr
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _brought(sources) if sources.boundary else _kept(spec, sources, attempt, scratch)
+        key, made = _load_given(sources) if sources.boundary else _find_or_generate(spec, sources, attempt, scratch)
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
-    confused = _confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
-    samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confused) for c in concerns}
+    confusers = _find_confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
+    samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confusers) for c in concerns}
     return Drawn(samples, sources.encode(spec.sampling.split, rows_of(samples)))
 
 
-def _confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> Confusion:
+def _find_confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> Confusion:
     """Which classes the base takes for which."""
-    examples, logits = _answered(sources, spec.sampling.split, checkpoint)
+    examples, logits = _ask_base(sources, spec.sampling.split, checkpoint)
     return confusion(logits, examples.labels, len(sources.model.labels))
 
 
-def _brought(sources: Sources) -> tuple[str, BoundarySet]:
+def _load_given(sources: Sources) -> tuple[str, BoundarySet]:
     """The set that the caller has made, or been given; its name is its content's. Raises DatasetInvalid."""
     assert sources.boundary is not None
     made = load(sources.boundary)
@@ -65,15 +65,15 @@ def _brought(sources: Sources) -> tuple[str, BoundarySet]:
     return f"sha256:{sha256(stamp(sources.boundary))}", made
 
 
-def _kept(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> tuple[str, BoundarySet]:
+def _find_or_generate(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> tuple[str, BoundarySet]:
     """The set under the key of what it is made from: found again by later jobs, or made now and kept for them."""
-    plan = _plan(spec)
-    key = f"{BOUNDARY}/{_name(spec, sources, plan)}.safetensors"
+    plan = _plan_set(spec)
+    key = f"{BOUNDARY}/{_name_set(spec, sources, plan)}.safetensors"
     file = scratch / "boundary.safetensors"
-    if attempt.reach_store(lambda: _fetched(attempt.objects, key, file)):
+    if attempt.reach_store(lambda: _fetch(attempt.objects, key, file)):
         made = load(file)
     else:
-        examples, logits = _answered(sources, spec.sampling.boundary.split, attempt.check)
+        examples, logits = _ask_base(sources, spec.sampling.boundary.split, attempt.check)
         made = generate(sources.model.model, examples, logits, plan, checkpoint=attempt.check)
         save(made, file)
     keep_set(key, file, attempt)
@@ -90,7 +90,7 @@ def keep_set(key: str, file: Path, attempt: Attempt) -> None:
             keep_samples(unit, job, key, file, MEDIA_TYPE)
 
 
-def _fetched(objects: ObjectStore, key: str, file: Path) -> bool:
+def _fetch(objects: ObjectStore, key: str, file: Path) -> bool:
     """Whether the object is there; if so, `file` holds it now."""
     if objects.head(key) is None:
         return False
@@ -98,7 +98,7 @@ def _fetched(objects: ObjectStore, key: str, file: Path) -> bool:
     return True
 
 
-def _name(spec: JobSpec, sources: Sources, plan: BoundaryPlan) -> str:
+def _name_set(spec: JobSpec, sources: Sources, plan: BoundaryPlan) -> str:
     """The set's identity: the model's content, the data's with the columns and splits read, and the plan."""
     model, data = sources.model.facts, sources.data.facts
     read = spec.source.model_dump_json(exclude={"ref"})
@@ -110,14 +110,14 @@ def _name(spec: JobSpec, sources: Sources, plan: BoundaryPlan) -> str:
     )
 
 
-def _plan(spec: JobSpec) -> BoundaryPlan:
+def _plan_set(spec: JobSpec) -> BoundaryPlan:
     """How the set is made; the seed system's way, embedding layer twice and every step, where it is reproduced."""
-    wanted = (spec.sampling.boundary, spec.sampling.per_concern, spec.sampling.seed)
+    options = (spec.sampling.boundary, spec.sampling.per_concern, spec.sampling.seed)
     exact = spec.calibration.pads == "include" and spec.calibration.pairing == "position"
-    return BoundaryPlan(*wanted, mode="seed", stride=1) if exact else BoundaryPlan(*wanted)
+    return BoundaryPlan(*options, mode="seed", stride=1) if exact else BoundaryPlan(*options)
 
 
-def _answered(sources: Sources, role: str, checkpoint: Checkpoint) -> tuple[Examples, Logits]:
+def _ask_base(sources: Sources, role: str, checkpoint: Checkpoint) -> tuple[Examples, Logits]:
     """Examples spread evenly over a split, with the base's logits."""
     examples = sources.thinned(role, ANSWERED_ROWS)
     return examples, predict(sources.model.model, examples, checkpoint=checkpoint)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
-from microlith.masks import Base
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
-from worker.compute import device
-from worker.compute.batches import device_of
-from worker.evaluation.latency import Stopwatch
-from worker.evaluation.sparsity import base_size
 from worker.families.anatomy import anatomy
 from worker.kinds.combine import export_class_set
-from worker.kinds.hand_out import name_of, pack_trimmed, packer_of, size_of, verify, verify_trimmed
-from worker.kinds.measure import probe_of, validation_of
-from worker.kinds.stored_module import applied, stored
-from worker.kinds.trim_vocabulary import Trimming
-from worker.packaging.layouts import Handout, Packer
+from worker.kinds.measure import validation_of
+from worker.kinds.pack_modules import make_packer, pack, verify
+from worker.kinds.stored_module import apply_to_base, find_modules
+from worker.kinds.trim_vocabulary import JobVocabulary
+from worker.packaging.layouts import Handout
 from worker.packaging.mask_layout import mask_of, tokens_of
-from worker.packaging.verify import Opening
 from worker.sources.open_sources import open_for
 
 
@@ -34,28 +26,17 @@ def export(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), attempt.hold_sources(spec) as shelf:
         with attempt.progress.phase("resolving"):
             sources = open_for(settings, spec, shelf, attempt.check)
-            (kept,) = stored(attempt, [order.module])
-            mask = kept.fetched(attempt, folder)
-            base, parts = Base.of(sources.model.model), anatomy(sources.model.model)
-            examples = validation_of(spec, sources)
-            trimming = Trimming.of(spec, sources, folder, tokens_of(mask))
+            (stored,) = find_modules(attempt, [order.module])
+            mask = stored.fetch_mask(attempt, folder)
+            validation = validation_of(spec, sources)
+            vocabulary = JobVocabulary.of(spec, sources, validation, folder, tokens_of(mask))
 
         with attempt.progress.phase("exporting"):
-            module = applied(base, mask)
-            facts = kept.facts(mask, sources.model.licence, sources.data.licence)
-            on = device.title(device_of(sources.model.model))
-            stopwatch = Stopwatch(examples, on) if spec.evaluation.latency else None
-            packer = Packer(sources.model, base, examples, folder, stopwatch, order.onnx.int8)
-            handout = Handout(module, mask_of(mask), parts, facts)
-            if trimming is None:
-                package = packer.pack(handout, order.layout, name_of(facts, order.layout))
-            else:
-                handout.facts = replace(facts, size=size_of(module, base_size(sources.model.model), trimming))
-                (package,) = pack_trimmed(packer_of(trimming, packer), trimming, handout, [order.layout])
+            packer = make_packer(spec, vocabulary, folder, int8=order.onnx.int8)
+            module, parts = apply_to_base(packer.base, mask), anatomy(sources.model.model)
+            facts = stored.facts(mask, sources.model.licence, sources.data.licence)
+            (package,) = pack(packer, vocabulary, Handout(module, mask_of(mask), parts, facts), [order.layout])
 
         with attempt.progress.phase("verifying"):
-            if trimming is None:
-                verify(verifier, [package], module, probe_of(examples), Opening(base=sources.model.folder))
-            else:
-                verify_trimmed(verifier, [package], module, trimming)
+            verify(verifier, [package], vocabulary.narrow(module), vocabulary.probe, vocabulary.opening)
         attempt.publisher.attach_layout(order.module, package.archive, package.latencies)

@@ -9,8 +9,8 @@ from torch import nn
 from microlith.contract import Concern
 from worker.attempt.attempt import Attempt
 from worker.families.anatomy import Anatomy
-from worker.kinds.hand_out import Exporter, published
 from worker.kinds.measure import Bench
+from worker.kinds.pack_modules import Exporter, compose_facts
 from worker.packaging.verify import Verifier
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import realised
@@ -34,12 +34,12 @@ class Maker:
         with realised(self.model, mask, self.anatomy) as module:
             with progress.phase("evaluating"):
                 measures = self.bench.measure(module, concern, base_states, progress.follow())
-                effect = exporter.effect(module, concern, self.attempt.check)
+                cost = exporter.vocabulary.measure_cost(module, concern, self.attempt.check)
             with progress.phase("exporting"):
-                delivered = exporter.delivered(module, concern, measures)
-                facts = exporter.describe(delivered, mask, concern, ratio, measures, effect)
-                packages = exporter.pack(delivered, mask, facts)
+                finished = exporter.finish(module, concern, measures)
+                facts = exporter.describe(finished, mask, concern, ratio, measures, cost)
+                packages = exporter.pack(finished, mask, facts)
             with progress.phase("verifying"):
-                exporter.verify(self.verifier, packages, delivered)
+                exporter.verify(self.verifier, packages, finished)
         archives = [package.archive for package in packages]
-        self.attempt.publisher.publish_module(concern, ratio, published(facts, packages, progress.lap()), archives)
+        self.attempt.publisher.publish_module(concern, ratio, compose_facts(facts, packages, progress.lap()), archives)

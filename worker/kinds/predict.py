@@ -21,7 +21,9 @@ from worker.attempt.scratch import scratch
 from worker.compute.arrays import Logits
 from worker.compute.examples import TokenExamples
 from worker.evaluation.runner import predict as answers_of
-from worker.kinds.stored_module import applied, reading, stored
+from worker.kinds.stored_module import apply_to_base, find_modules
+from worker.packaging.mask_layout import tokens_of
+from worker.packaging.vocabulary import Vocabulary
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.open_sources import encode_for
 
@@ -35,27 +37,28 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         with attempt.progress.phase("resolving"):
             cache = Cache(settings.cache_dir, settings.cache_bytes)
             loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf, cache=cache)
-            (kept,) = stored(attempt, [order.module])
-            mask = kept.fetched(attempt, folder)
-            module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)
-            base_examples, examples = (_examples(order.inputs, model) for model in (loaded, reader))
+            (stored,) = find_modules(attempt, [order.module])
+            mask = stored.fetch_mask(attempt, folder)
+            vocabulary = Vocabulary.of(loaded, tokens_of(mask), folder)
+            module = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
+            base_examples, examples = (_encode(order.inputs, reader) for reader in (loaded, vocabulary.loaded))
 
         with attempt.progress.phase("evaluating"):
             attempt.progress.expect(2 * len(examples))
             base_logits = answers_of(loaded.model, base_examples, checkpoint=attempt.progress.follow())
             module_logits = answers_of(module, examples, checkpoint=attempt.progress.follow())
         attempt.publisher.publish_prediction(
-            side_by_side(order.inputs, loaded.labels, base_logits, mask, module_logits)
+            compare_answers(order.inputs, loaded.labels, base_logits, mask, module_logits)
         )
 
 
 def rehearse() -> None:
     """Do once, while nobody waits, what is slow the first time: libraries load themselves as they are used."""
     loaded = load_model(REHEARSED, allow_paths=False)
-    answers_of(loaded.model, _examples(["a rehearsal"], loaded))
+    answers_of(loaded.model, _encode(["a rehearsal"], loaded))
 
 
-def _examples(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
+def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
     """The texts as the model reads them. Raises InvalidInput for one that it has no token for."""
     examples = encode_for(loaded, texts, np.zeros(len(texts), dtype=np.int64))
     for place, tokens in enumerate(examples.token_ids):
@@ -64,23 +67,24 @@ def _examples(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
     return examples
 
 
-def side_by_side(
+def compare_answers(
     texts: Sequence[str], labels: list[str], base_logits: Logits, mask: MaskFile, module_logits: Logits
 ) -> Prediction:
     """Logits [texts, classes] of both as probabilities; where the mask's head is binary, the module has two classes."""
-    own = mask.document.settings.id2label
-    module_labels = [own[number] for number in sorted(own)] if own else labels
-    pairs = zip(texts, _read(base_logits, labels), _read(module_logits, module_labels), strict=True)
+    own_labels = mask.document.settings.id2label
+    module_labels = [own_labels[number] for number in sorted(own_labels)] if own_labels else labels
+    of_base, of_module = _to_probabilities(base_logits, labels), _to_probabilities(module_logits, module_labels)
+    rows = zip(texts, of_base, of_module, strict=True)
     binary: dict[str, Any] | None = mask.decomposition["metrics"].get("binary")
     return Prediction(
         labels=labels,
         module_labels=module_labels,
         threshold=binary["threshold"] if binary else None,
-        inputs=[PredictedInput(text=text, base=base, module=module) for text, base, module in pairs],
+        inputs=[PredictedInput(text=text, base=base, module=module) for text, base, module in rows],
     )
 
 
-def _read(logits: Logits, labels: Sequence[str]) -> list[ClassProbabilities]:
+def _to_probabilities(logits: Logits, labels: Sequence[str]) -> list[ClassProbabilities]:
     """Each row's softmax, in float64, and the label of its highest."""
     rows = softmax(logits.astype(np.float64), axis=1)
     return [ClassProbabilities(label=labels[int(row.argmax())], probabilities=row.tolist()) for row in rows]

@@ -37,7 +37,7 @@ Turn = tuple[Concern, float, Mask]
 """A module to be made."""
 
 
-def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt, scratch: Path) -> Iterator[Turn]:
+def share_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt, scratch: Path) -> Iterator[Turn]:
     """Those of `turns` that fall to the worker with the lease: all of them, unless the spec wants more workers.
 
     `rows` is what a module counts in the job's progress. When the last turn is over, all modules are made.
@@ -51,24 +51,24 @@ def shared_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt,
         return
     for concern, own in shards.items():
         shard = Shard(drawn.samples[concern], drawn.boundary, {ratio: mask for _, ratio, mask in own})
-        _store(shard, concern, attempt, scratch)
-    _open(list(shards), helpers, attempt)
-    while left := _unfinished(attempt):
+        _store_shard(shard, concern, attempt, scratch)
+    _open_shards(list(shards), helpers, attempt)
+    while left := _find_unfinished(attempt):
         attempt.progress.leave(rows * sum(len(shards[concern]) for concern in left))
-        taken = take(attempt, None)
+        taken = take_shard(attempt, None)
         if taken is None:
             time.sleep(WAIT_SECONDS)
             attempt.check()
         else:
             yield from shards[taken]
-            finish(attempt, taken)
+            finish_shard(attempt, taken)
     with suppress(OSError):  # what stays is swept
         for concern in shards:
-            attempt.objects.delete(key_of(attempt, concern))
+            attempt.objects.delete(shard_key(attempt, concern))
 
 
 @patient
-def take(attempt: Attempt, seconds: float | None) -> int | None:
+def take_shard(attempt: Attempt, seconds: float | None) -> int | None:
     """The concern of a shard that nobody else holds; None when there is none."""
     lease = attempt.lease
     with lease.write() as (unit, _):
@@ -76,36 +76,36 @@ def take(attempt: Attempt, seconds: float | None) -> int | None:
 
 
 @patient
-def finish(attempt: Attempt, concern: int) -> None:
+def finish_shard(attempt: Attempt, concern: int) -> None:
     """All modules of the shard are published."""
     lease = attempt.lease
     with lease.write() as (unit, _):
         unit.shards.finish(lease.job_id, lease.token, concern)
 
 
-def fetched(attempt: Attempt, concern: int, scratch: Path) -> Shard:
+def fetch_shard(attempt: Attempt, concern: int, scratch: Path) -> Shard:
     """The shard as the worker with the lease has left it. Raises StorageUnavailable."""
     file = scratch / f"{concern}.shard"
-    attempt.reach_store(lambda: attempt.objects.download(key_of(attempt, concern), file))
+    attempt.reach_store(lambda: attempt.objects.download(shard_key(attempt, concern), file))
     return Shard.load(file)
 
 
-def key_of(attempt: Attempt, concern: int) -> str:
+def shard_key(attempt: Attempt, concern: int) -> str:
     """Where a shard of this attempt lies; the token is nobody's to read."""
     token = hashlib.sha256(attempt.lease.token.encode()).hexdigest()[:32]
     return f"{SHARDS}/{attempt.lease.job_id}/{token}/{concern}.safetensors"
 
 
-def _store(shard: Shard, concern: int, attempt: Attempt, scratch: Path) -> None:
+def _store_shard(shard: Shard, concern: int, attempt: Attempt, scratch: Path) -> None:
     file = scratch / f"{concern}.shard"
     shard.save(file)
-    key = key_of(attempt, concern)
+    key = shard_key(attempt, concern)
     attempt.reach_store(lambda: attempt.objects.put_file(key, file, MEDIA_TYPE, replace=True))
     file.unlink()
 
 
 @patient
-def _open(concerns: Sequence[int], helpers: int, attempt: Attempt) -> None:
+def _open_shards(concerns: Sequence[int], helpers: int, attempt: Attempt) -> None:
     lease = attempt.lease
     with lease.write() as (unit, job):
         unit.shards.open(lease.job_id, lease.token, concerns)
@@ -113,7 +113,7 @@ def _open(concerns: Sequence[int], helpers: int, attempt: Attempt) -> None:
 
 
 @patient
-def _unfinished(attempt: Attempt) -> Sequence[int]:
+def _find_unfinished(attempt: Attempt) -> Sequence[int]:
     lease = attempt.lease
     with lease.write() as (unit, _):
         return unit.shards.unfinished(lease.job_id, lease.token)
@@ -129,37 +129,38 @@ class Shard:
 
     def save(self, file: Path) -> None:
         """The shard as one safetensors file."""
-        tensors, told = {}, []
-        for place, (ratio, mask) in enumerate(self.masks.items()):
-            shapes = {kind: {name: bits.shape for name, bits in part.items()} for kind, part in mask.parts.items()}
-            told.append({"ratio": ratio, "structure": mask.structure, "shapes": shapes})
-            for kind, part in mask.parts.items():
-                for name, bits in part.items():
-                    tensors[f"{place}/{kind}/{name}"] = torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
+        tensors, outlines = {}, []
+        for number, (ratio, mask) in enumerate(self.masks.items()):
+            shapes = {kind: {name: bits.shape for name, bits in packed.items()} for kind, packed in mask.parts.items()}
+            outlines.append({"ratio": ratio, "structure": mask.structure, "shapes": shapes})
+            for kind, packed in mask.parts.items():
+                for name, bits in packed.items():
+                    tensors[f"{number}/{kind}/{name}"] = torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
             for kind, values in (("biases", mask.biases), ("refits", mask.refits)):
-                tensors |= {f"{place}/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
+                tensors |= {f"{number}/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
         about = {"positive": self.samples.positive, "negative": self.samples.negative, "boundary": self.boundary}
-        save_file(tensors, file, {"about": json.dumps(about), "masks": json.dumps(told)})
+        save_file(tensors, file, {"about": json.dumps(about), "masks": json.dumps(outlines)})
 
     @classmethod
     def load(cls, file: Path) -> Shard:
         """The shard that was saved."""
         with safe_open(file, "pt") as stored:
-            told = stored.metadata()
+            metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no mapping
-        about = json.loads(told["about"])
+        about = json.loads(metadata["about"])
         samples = ConcernSamples(tuple(about["positive"]), tuple(about["negative"]))
-        masks = {mask["ratio"]: _mask(place, mask, tensors) for place, mask in enumerate(json.loads(told["masks"]))}
+        outlines = enumerate(json.loads(metadata["masks"]))
+        masks = {outline["ratio"]: _read_mask(number, outline, tensors) for number, outline in outlines}
         return cls(samples, about["boundary"], masks)
 
 
-def _mask(place: int, told: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Mask:
+def _read_mask(number: int, outline: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Mask:
     def of(kind: str) -> dict[str, Any]:
-        start = f"{place}/{kind}/"
+        start = f"{number}/{kind}/"
         return {name.removeprefix(start): value.numpy() for name, value in tensors.items() if name.startswith(start)}
 
     bits = {
         kind: {name: Bits(tuple(shape), of(kind)[name].tobytes()) for name, shape in shapes.items()}
-        for kind, shapes in told["shapes"].items()
+        for kind, shapes in outline["shapes"].items()
     }
-    return Mask(told["structure"], **bits, biases=of("biases"), refits=of("refits"))
+    return Mask(outline["structure"], **bits, biases=of("biases"), refits=of("refits"))

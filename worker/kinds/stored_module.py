@@ -33,14 +33,11 @@ from microlith.errors import MicrolithClientError
 from microlith.masks import Base, MaskFile, apply_mask, read_mask
 from worker.attempt.attempt import Attempt
 from worker.attempt.retrying import patient
-from worker.packaging.mask_layout import tokens_of
 from worker.packaging.module_facts import ModuleFacts, SampleRows
-from worker.packaging.trimmed_model import Trimmed
-from worker.sources.models import LoadedModel
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredModule:
     """A module as it is stored: its row, its mask, and what its job asked for, read and measured of the base."""
 
     module: ModuleRow
@@ -49,7 +46,13 @@ class Stored:
     resolved: Resolved
     base: BaseResult | None
 
-    def fetched(self, attempt: Attempt, folder: Path) -> MaskFile:
+    @classmethod
+    def of(cls, module: ModuleRow, mask: ArtifactRow, job: JobRow) -> StoredModule:
+        """A module by its rows, and that of its job."""
+        spec, resolved = JobSpec.model_validate(job.spec), Resolved.model_validate(job.resolved)
+        return cls(module, mask, spec, resolved, BaseResult.model_validate(job.base) if job.base else None)
+
+    def fetch_mask(self, attempt: Attempt, folder: Path) -> MaskFile:
         """The mask, brought into `folder` and read. Raises StorageUnavailable, and SourceUnavailable if damaged."""
         file = folder / f"{self.module.id}.zip"
         attempt.fetch(self.mask, file)
@@ -63,21 +66,21 @@ class Stored:
 
     def facts(self, mask: MaskFile, model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
         """All that was said of the module when it was made."""
-        told, history = self.module.facts, mask.decomposition
+        facts, history = self.module.facts, mask.decomposition
         assert self.base is not None, "modules are published after their base"
         names = ("similarity", "binary", "numerics", "vocabulary")
-        similarity, binary, numerics, vocabulary = (told.get(name) for name in names)
+        similarity, binary, numerics, vocabulary = (facts.get(name) for name in names)
         samples = history["samples"]
         return ModuleFacts(
-            concern=Concern.model_validate(told["concern"]),
+            concern=Concern.model_validate(facts["concern"]),
             spec=self.spec,
             resolved=self.resolved,
-            ratio=Ratio.model_validate(told["ratio"]),
-            sparsity=Sparsity.model_validate(told["sparsity"]),
-            size=Size.model_validate(told["size"]),
-            own=OwnScore.model_validate(told["own"]),
-            base_own=OwnScore.model_validate(told["base_own"]),
-            report=Report.model_validate(told["report"]),
+            ratio=Ratio.model_validate(facts["ratio"]),
+            sparsity=Sparsity.model_validate(facts["sparsity"]),
+            size=Size.model_validate(facts["size"]),
+            own=OwnScore.model_validate(facts["own"]),
+            base_own=OwnScore.model_validate(facts["base_own"]),
+            report=Report.model_validate(facts["report"]),
             base_report=self.base.report,
             similarity=similarity and Similarity.model_validate(similarity),
             binary=binary and BinaryScore.model_validate(binary),
@@ -91,9 +94,9 @@ class Stored:
 
 
 @patient
-def stored(attempt: Attempt, module_ids: Sequence[str]) -> list[Stored]:
+def find_modules(attempt: Attempt, module_ids: Sequence[str]) -> list[StoredModule]:
     """The caller's modules, in this order. Raises NotFound for one that is gone."""
-    found = []
+    stored = []
     with attempt.lease.write() as (unit, _):
         for module_id in module_ids:
             module = unit.modules.find(module_id, attempt.lease.owner)
@@ -101,29 +104,12 @@ def stored(attempt: Attempt, module_ids: Sequence[str]) -> list[Stored]:
             masks = [kept for kept in unit.artifacts.of_modules([module_id]) if kept.layout == MASK]
             if module is None or job is None or not masks:
                 raise NotFound(f"The module {module_id} is gone.", hint="Its job was deleted; run it again.")
-            found.append(_stored(module, masks[0], job))
-    return found
-
-
-def reading(module: nn.Module, loaded: LoadedModel, mask: MaskFile, scratch: Path) -> tuple[nn.Module, LoadedModel]:
-    """A module of a loaded model as it reads, and what reads for it: with what is left of the vocabulary, or with all.
-
-    A trimmed tokenizer is written below `scratch`.
-    """
-    kept = tokens_of(mask)
-    if kept is None:
-        return module, loaded
-    left = Trimmed.of(loaded, kept, scratch)
-    return left.narrowed(module), left.loaded
-
-
-def _stored(module: ModuleRow, mask: ArtifactRow, job: JobRow) -> Stored:
-    spec, resolved = JobSpec.model_validate(job.spec), Resolved.model_validate(job.resolved)
-    return Stored(module, mask, spec, resolved, BaseResult.model_validate(job.base) if job.base else None)
+            stored.append(StoredModule.of(module, masks[0], job))
+    return stored
 
 
 @patient
-def outcome(attempt: Attempt, job_id: str) -> tuple[CombineSpec, Combination]:
+def find_combination(attempt: Attempt, job_id: str) -> tuple[CombineSpec, Combination]:
     """What a combining job of the caller was asked for, and what came of it. Raises NotFound for one that is gone."""
     with attempt.lease.write() as (unit, _):
         job = unit.jobs.find(job_id, attempt.lease.owner)
@@ -132,7 +118,7 @@ def outcome(attempt: Attempt, job_id: str) -> tuple[CombineSpec, Combination]:
         return CombineSpec.model_validate(job.order), Combination.model_validate(job.combination)
 
 
-def applied(base: Base | nn.Module, mask: MaskFile) -> nn.Module:
+def apply_to_base(base: Base | nn.Module, mask: MaskFile) -> nn.Module:
     """The module that the mask makes of its base. Raises SourceUnavailable for a base that is not what it was."""
     try:
         module: nn.Module = apply_mask(base, mask)

@@ -1,4 +1,4 @@
-"""Vocabulary trimming: a job's modules with the tokens that its data uses, and what that costs them.
+"""What a job's modules read with: the base's vocabulary, or the tokens that the job's data uses, and what that costs.
 
 Tokens are counted on the splits that calibrate and validate, never on the split of the report, unless they are one:
 what is measured there is what a text costs that nobody has counted.
@@ -24,126 +24,155 @@ from worker.compute.batches import Checkpoint
 from worker.compute.examples import Examples, TokenExamples
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
-from worker.packaging import vocabulary
-from worker.packaging.trimmed_model import Trimmed, token_ids
-from worker.packaging.verify import PROBE_ROWS
-from worker.packaging.vocabulary import POINTER
+from worker.kinds.measure import probe_of
+from worker.packaging.trimmed_tokenizer import POINTER, add_indispensable, document_of, find_frequent
+from worker.packaging.verify import ArchiveOpening
+from worker.packaging.vocabulary import Vocabulary, token_ids
+from worker.sources.models import LoadedModel
 from worker.sources.open_sources import Sources
 
 
 @dataclass(frozen=True)
-class Trimming:
-    """What is left of the vocabulary, and the job's texts read with it.
+class JobVocabulary:
+    """A job's vocabulary, and the validation split read with it.
 
-    `sources` are the job's with the trimmed model. `probe` are the first of `examples`, and `texts` what they read.
+    `texts` are what the first of `examples` were read from, where a module has a tokenizer of its own. `cost` is None
+    where nothing is trimmed.
     """
 
-    left: Trimmed
-    base_tokens: int
-    guard: float
-    sources: Sources
-    test: TokenExamples
-    examples: TokenExamples
-    texts: list[str]
-    base_unknown: float | None
+    base: LoadedModel
+    vocabulary: Vocabulary
+    examples: Examples
+    texts: Sequence[str] = ()
+    cost: TrimmingCost | None = None
 
     @classmethod
-    def of(cls, spec: JobSpec, sources: Sources, scratch: Path, kept: Sequence[int] | None = None) -> Trimming | None:
-        """As the spec asks, None if it does not; of the tokens `kept` where they were counted before.
+    def of(
+        cls, spec: JobSpec, sources: Sources, validation: Examples, scratch: Path, kept: Sequence[int] | None = None
+    ) -> JobVocabulary:
+        """As the spec asks; of the tokens `kept` where they were counted before. `validation` is as the base reads it.
 
-        Raises UnsupportedModel for what is not known to survive it.
+        Raises UnsupportedModel for a model that is not known to survive a trimming.
         """
         if not spec.export.vocabulary.trim:
-            return None
-        left = Trimmed.of(sources.model, kept or _used(spec, sources), scratch)
-        read = replace(sources, model=left.loaded)
-        test, limit, role = spec.evaluation.split, spec.evaluation.limit, spec.evaluation.validation_split
-        probe = evenly(len(sources.labels(role)), limit)[:PROBE_ROWS]
-        made = cls(
-            left=left,
-            base_tokens=len(sources.model.tokenizer),
-            guard=spec.export.vocabulary.guard,
-            sources=read,
-            test=_encoded(read, test, limit),
-            examples=_encoded(read, role, limit),
-            texts=[cast(str, read.data.split(role)[0][row]) for row in probe],
-            base_unknown=_unknown(_encoded(sources, test, limit), sources.model.tokenizer),
-        )
-        made._check(sources, role, limit)
-        return made
+            return cls(sources.model, Vocabulary(sources.model), validation)
+        vocabulary = Vocabulary.of(sources.model, kept or _find_used(spec, sources), scratch)
+        role, limit = spec.evaluation.validation_split, spec.evaluation.limit
+        examples = _encode(replace(sources, model=vocabulary.loaded), role, limit)
+        _check_reading(cast(TokenExamples, validation), examples, vocabulary)
+        rows = evenly(len(sources.labels(role)), limit)[: len(probe_of(examples))]
+        texts = [cast(str, sources.data.split(role)[0][row]) for row in rows]
+        return cls(sources.model, vocabulary, examples, texts, TrimmingCost.of(spec, sources, vocabulary))
 
     @property
     def probe(self) -> Examples:
         """A few examples to tell by whether two modules are the same."""
-        return self.examples.take(range(len(self.texts)))
+        return probe_of(self.examples)
 
-    def effect(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary:
-        """How the module measures on the evaluation split when it reads with what is left; `module` is whole."""
-        small = self.left.narrowed(module)
-        logits = predict(small, self.test, checkpoint=lambda _: checkpoint(0))
-        found = score(logits, self.test.labels, self.sources.model.labels)
-        return TrimmedVocabulary(
-            tokens=len(self.left.kept),
-            base_tokens=self.base_tokens,
-            guard=self.guard,
-            sha256=hashlib.sha256(np.array(self.left.kept, dtype="<i8").tobytes()).hexdigest(),
-            unknown=_unknown(self.test, self.sources.model.tokenizer),
-            base_unknown=self.base_unknown,
-            own=OwnScore.model_validate(found.classes[concern.id].model_dump()),
-            macro=found.macro,
-            accuracy=found.accuracy,
-            loss=found.loss,
+    @property
+    def opening(self) -> ArchiveOpening:
+        """How a clean process opens modules: with `texts`, their own tokenizer must read them alike."""
+        return ArchiveOpening(base=self.base.folder, texts=self.texts, max_length=self.vocabulary.loaded.max_length)
+
+    def narrow(self, module: nn.Module) -> nn.Module:
+        """A module of the base as it reads with this vocabulary."""
+        return self.vocabulary.narrow(module)
+
+    def measure_cost(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary | None:
+        """What the trimming costs a module of the base; None where nothing is trimmed."""
+        return self.cost.measure(self.narrow(module), concern, checkpoint) if self.cost else None
+
+
+@dataclass(frozen=True)
+class TrimmingCost:
+    """What tells the cost of a trimming: the evaluation split, read with what is left; fractions of unknown tokens."""
+
+    test: TokenExamples
+    labels: Sequence[str]
+    kept: tuple[int, ...]
+    base_tokens: int
+    guard: float
+    unknown: float | None
+    base_unknown: float | None
+
+    @classmethod
+    def of(cls, spec: JobSpec, sources: Sources, vocabulary: Vocabulary) -> TrimmingCost:
+        """Of what the spec asks to measure."""
+        role, limit = spec.evaluation.split, spec.evaluation.limit
+        whole, test = (_encode(read, role, limit) for read in (sources, replace(sources, model=vocabulary.loaded)))
+        return cls(
+            test=test,
+            labels=sources.model.labels,
+            kept=vocabulary.kept or (),
+            base_tokens=len(sources.model.tokenizer),
+            guard=spec.export.vocabulary.guard,
+            unknown=_count_unknown(test, vocabulary.loaded.tokenizer),
+            base_unknown=_count_unknown(whole, sources.model.tokenizer),
         )
 
-    def _check(self, base: Sources, role: str, limit: int | None) -> None:
-        """Raises UnsupportedModel unless texts of kept tokens alone are read as the base reads them."""
-        new = {old: place for place, old in enumerate(self.left.kept)}
-        for before, after in zip(_encoded(base, role, limit).token_ids, self.examples.token_ids, strict=True):
-            if all(token in new for token in before) and [new[token] for token in before] != list(after):
-                raise UnsupportedModel(
-                    "The vocabulary cannot be trimmed: the tokenizer cuts texts otherwise with fewer tokens.",
-                    hint="Leave `export.vocabulary` out.",
-                    pointer=POINTER,
-                )
+    def measure(self, small: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary:
+        """How a module measures that reads with what is left."""
+        logits = predict(small, self.test, checkpoint=lambda _: checkpoint(0))
+        measured = score(logits, self.test.labels, self.labels)
+        return TrimmedVocabulary(
+            tokens=len(self.kept),
+            base_tokens=self.base_tokens,
+            guard=self.guard,
+            sha256=hashlib.sha256(np.array(self.kept, dtype="<i8").tobytes()).hexdigest(),
+            unknown=self.unknown,
+            base_unknown=self.base_unknown,
+            own=OwnScore.model_validate(measured.classes[concern.id].model_dump()),
+            macro=measured.macro,
+            accuracy=measured.accuracy,
+            loss=measured.loss,
+        )
 
 
-def _used(spec: JobSpec, sources: Sources) -> list[int]:
+def _check_reading(before: TokenExamples, after: TokenExamples, vocabulary: Vocabulary) -> None:
+    """Raises UnsupportedModel unless texts of kept tokens alone are read as the base reads them."""
+    new = {old: place for place, old in enumerate(vocabulary.kept or ())}
+    for old_ids, new_ids in zip(before.token_ids, after.token_ids, strict=True):
+        if all(token in new for token in old_ids) and [new[token] for token in old_ids] != list(new_ids):
+            raise UnsupportedModel(
+                "The vocabulary cannot be trimmed: the tokenizer cuts texts otherwise with fewer tokens.",
+                hint="Leave `export.vocabulary` out.",
+                pointer=POINTER,
+            )
+
+
+def _find_used(spec: JobSpec, sources: Sources) -> list[int]:
     """The ids that the counted splits use, and those that nothing may do without."""
-    document, model = vocabulary.document_of(_tokenizer(sources)), sources.model.model
-    rows = int(cast(Any, model).get_input_embeddings().num_embeddings)
-    counts = cast(Rows, sum(_counts(sources, role, rows) for role in counted_splits(spec)))
-    named = {value for value in token_ids(model).values() if 0 <= value < rows}
-    return vocabulary.closed(document, vocabulary.frequent(counts, spec.export.vocabulary.guard) | named)
-
-
-def _tokenizer(sources: Sources) -> Any:
     if sources.model.tokenizer is None:
         raise UnsupportedModel(
             "The vocabulary cannot be trimmed: this model reads no texts.",
             hint="Leave `export.vocabulary` out.",
             pointer=POINTER,
         )
-    return sources.model.tokenizer
+    document, model = document_of(sources.model.tokenizer), cast(Any, sources.model.model)
+    rows = int(model.get_input_embeddings().num_embeddings)
+    counts = cast(Rows, sum(_count_tokens(sources, role, rows) for role in counted_splits(spec)))
+    named = {value for value in token_ids(model).values() if 0 <= value < rows}
+    return add_indispensable(document, find_frequent(counts, spec.export.vocabulary.guard) | named)
 
 
-def _counts(sources: Sources, role: str, rows: int) -> Rows:
+def _count_tokens(sources: Sources, role: str, rows: int) -> Rows:
     """How often each id stands in a whole split [embedding rows]."""
     examples = cast(TokenExamples, sources.encode(role, range(len(sources.labels(role)))))
-    return np.bincount(_flat(examples), minlength=rows)
+    return np.bincount(_flatten(examples), minlength=rows)
 
 
-def _encoded(sources: Sources, role: str, limit: int | None) -> TokenExamples:
+def _count_unknown(examples: TokenExamples, tokenizer: Any) -> float | None:
+    """The fraction of tokens that are the unknown one; None where there is none."""
+    if tokenizer.unk_token_id is None:
+        return None
+    return float((_flatten(examples) == tokenizer.unk_token_id).mean())
+
+
+def _encode(sources: Sources, role: str, limit: int | None) -> TokenExamples:
     """What is measured of a split."""
     return cast(TokenExamples, sources.thinned(role, limit))
 
 
-def _unknown(examples: TokenExamples, tokenizer: Any) -> float | None:
-    """The fraction of tokens that are the unknown one; None where there is none."""
-    if tokenizer.unk_token_id is None:
-        return None
-    return float((_flat(examples) == tokenizer.unk_token_id).mean())
-
-
-def _flat(examples: TokenExamples) -> Rows:
+def _flatten(examples: TokenExamples) -> Rows:
     """The ids of all rows, one after another."""
     return np.fromiter(chain.from_iterable(examples.token_ids), dtype=np.int64)

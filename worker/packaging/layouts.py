@@ -30,7 +30,7 @@ from worker.packaging.decomposition import decomposition, essentials
 from worker.packaging.folder import HISTORY, complete, prepare_inputs, write_json
 from worker.packaging.mask_layout import VOCABULARY, mask_file, save_mask
 from worker.packaging.module_facts import Made, ModuleFacts
-from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, Session, quantise, save_graph
+from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, GraphSession, quantise, save_graph
 from worker.packaging.picture import PICTURE, picture
 from worker.pruning.masks import Mask
 from worker.pruning.narrowing import Narrow, narrow
@@ -40,11 +40,11 @@ AGREEMENT_ROWS = 256
 """Examples that the INT8 graph's agreement with float32 is measured on."""
 
 
-Facts = TypeVar("Facts", bound=Made)
+PackedFacts = TypeVar("PackedFacts", bound=Made)
 
 
 @dataclass
-class Handout(Generic[Facts]):
+class Handout(Generic[PackedFacts]):
     """A module as it is handed out, and what made it: all that a layout is written from.
 
     `vocabulary` are the tokens that its other layouts read with, where a mask is to say so.
@@ -53,7 +53,7 @@ class Handout(Generic[Facts]):
     model: nn.Module
     mask: Mask
     anatomy: Anatomy
-    facts: Facts
+    facts: PackedFacts
     vocabulary: Sequence[int] | None = None
 
     @cached_property
@@ -71,7 +71,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Story:
+class FolderText:
     """What is said in a folder of what it holds: for people, and for programs in the file of this name.
 
     `files` are other texts that belong to the card, by name.
@@ -106,24 +106,24 @@ class Packer:
         """One layout of a module as a zip called NAME.zip; the folder it is made from is gone again."""
         facts = handout.facts
 
-        def told(usage: str) -> Story:
+        def describe(usage: str) -> FolderText:
             card, licences = model_card(facts, usage, layout), [facts.model_licence, facts.dataset_licence]
             if layout == MASK:  # which holds nothing of the data
-                return Story(card, essentials(facts), licences[:1])
-            return Story(card, decomposition(facts), licences, files={PICTURE: picture(facts.sparsity)})
+                return FolderText(card, essentials(facts), licences[:1])
+            return FolderText(card, decomposition(facts), licences, files={PICTURE: picture(facts.sparsity)})
 
-        return self.packed(handout, layout, name, told)
+        return self.packed(handout, layout, name, describe)
 
-    def packed(self, handout: Handout[Any], layout: str, name: str, told: Callable[[str], Story]) -> Package:
-        """The same of whatever a mask makes of the base; `told` hears how it is opened, and says the rest."""
+    def packed(self, handout: Handout[Any], layout: str, name: str, describe: Callable[[str], FolderText]) -> Package:
+        """The same of whatever a mask makes of the base; `describe` hears how it is opened, and says the rest."""
         folder = self.scratch / name
         folder.mkdir()
         written = _WRITERS[layout](self, handout, folder)
-        story = told(written.usage)
-        for file, content in story.files.items():
+        text = describe(written.usage)
+        for file, content in text.files.items():
             (folder / file).write_text(content, encoding="utf-8")
-        licences = [licence and pointed(licence) for licence in story.licences] if layout == MASK else story.licences
-        complete(folder, story.card, story.history, licences, story.name, spaced=layout != MASK)
+        licences = [licence and pointed(licence) for licence in text.licences] if layout == MASK else text.licences
+        complete(folder, text.card, text.history, licences, text.name, spaced=layout != MASK)
         packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == MASK)
         shutil.rmtree(folder)
         return Package(packed, self._compared(layout, written.timings))
@@ -172,11 +172,11 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     graph = packer.graphs.of(handout.narrow.model)
     save_graph(graph, folder / GRAPH)
     prepare_inputs(folder, packer.loaded)
-    session = Session.open(folder / GRAPH)
+    session = GraphSession.open(folder / GRAPH)
     agreement = None
     if packer.int8:
         quantise(graph, folder / QUANTISED)
-        agreement = _agreement(session, Session.open(folder / QUANTISED), packer.examples)
+        agreement = _agreement(session, GraphSession.open(folder / QUANTISED), packer.examples)
     timings: Mapping[int, Timing] = {}
     if packer.stopwatch:
         shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
@@ -197,7 +197,7 @@ def _said(how_to_open: str, handout: Handout[Any], folder: Path, *patterns: str)
     return f"{how_to_open}\n\n{card_usage.sizes(handout.facts, *files)}"
 
 
-def _agreement(full: Session, small: Session, examples: Examples) -> tuple[float, int]:
+def _agreement(full: GraphSession, small: GraphSession, examples: Examples) -> tuple[float, int]:
     """The fraction of the first examples that both give the same class, and how many they are."""
     rows = np.arange(min(AGREEMENT_ROWS, len(examples)))
 

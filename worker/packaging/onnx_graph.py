@@ -99,13 +99,13 @@ def quantise(graph: Any, file: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Session:
+class GraphSession:
     """A graph's file, opened by ONNX Runtime on the CPU."""
 
     running: Any
 
     @classmethod
-    def open(cls, file: Path) -> Session:
+    def open(cls, file: Path) -> GraphSession:
         """Raises what ONNX Runtime raises for a file it cannot run."""
         import onnxruntime
 

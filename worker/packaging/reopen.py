@@ -30,9 +30,9 @@ from transformers import (
     AutoTokenizer,
 )
 
-Inputs = dict[str, torch.Tensor]
-Request = dict[str, Any]
-Rows = list[list[float]]
+Tensors = dict[str, torch.Tensor]
+OpenRequest = dict[str, Any]
+LogitRows = list[list[float]]
 
 _READS_TEXTS: tuple[Any, Any] = (AutoModelForSequenceClassification, AutoTokenizer)
 _READS_IMAGES: tuple[Any, Any] = (AutoModelForImageClassification, AutoImageProcessor)
@@ -90,25 +90,25 @@ def _check_sums(folder: Path) -> None:
             raise ValueError(f"{name} is not what SHA256SUMS says")
 
 
-def _portable(folder: Path, inputs: Inputs, request: Request) -> Rows:
+def _portable(folder: Path, inputs: Tensors, request: OpenRequest) -> LogitRows:
     """Logits [examples, labels] of the module on the CPU in float32. What prepares its inputs must open too."""
     _check_reading(folder, inputs, request)
     return _of_folder(folder, inputs, trust_remote_code=False)
 
 
-def _compact(folder: Path, inputs: Inputs, request: Request) -> Rows:
+def _compact(folder: Path, inputs: Tensors, request: OpenRequest) -> LogitRows:
     """The same with the module's own modelling file."""
     _check_reading(folder, inputs, request)
     return _of_folder(folder, inputs, trust_remote_code=True)
 
 
-def _of_folder(folder: Path, inputs: Inputs, *, trust_remote_code: bool) -> Rows:
+def _of_folder(folder: Path, inputs: Tensors, *, trust_remote_code: bool) -> LogitRows:
     model_class, _ = _READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS
     model = model_class.from_pretrained(folder, dtype=torch.float32, trust_remote_code=trust_remote_code)
     return _answers(model.eval(), inputs)
 
 
-def _check_reading(folder: Path, inputs: Inputs, request: Request) -> None:
+def _check_reading(folder: Path, inputs: Tensors, request: OpenRequest) -> None:
     """What prepares inputs must open, and read the texts, where they are told, as the inputs that came of them."""
     opened = (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
     for row, text in enumerate(request.get("texts", ())):
@@ -117,7 +117,7 @@ def _check_reading(folder: Path, inputs: Inputs, request: Request) -> None:
             raise ValueError(f"the tokenizer reads text {row} otherwise")
 
 
-def _mask(folder: Path, inputs: Inputs, request: Request) -> Rows:
+def _mask(folder: Path, inputs: Tensors, request: OpenRequest) -> LogitRows:
     """Logits of the module that the client makes of the mask and its base; a base is opened once."""
     if request["client"] not in sys.path:
         sys.path.insert(0, request["client"])
@@ -131,7 +131,7 @@ def _mask(folder: Path, inputs: Inputs, request: Request) -> Rows:
     return _answers(apply_mask(base, folder), inputs)
 
 
-def _onnx(folder: Path, inputs: Inputs, request: Request) -> Rows:
+def _onnx(folder: Path, inputs: Tensors, request: OpenRequest) -> LogitRows:
     """Logits of the float32 graph; the INT8 one must answer with numbers in the same shape."""
     import onnxruntime
 
@@ -147,13 +147,13 @@ def _onnx(folder: Path, inputs: Inputs, request: Request) -> Rows:
     for name, other in logits.items():
         if other.shape != full.shape or not bool(torch.from_numpy(other).isfinite().all()):
             raise ValueError(f"{name} answers with no logits")
-    rows: Rows = full.tolist()
+    rows: LogitRows = full.tolist()
     return rows
 
 
 @torch.inference_mode()
-def _answers(model: Any, inputs: Inputs) -> Rows:
-    rows: Rows = model(**inputs).logits.tolist()
+def _answers(model: Any, inputs: Tensors) -> LogitRows:
+    rows: LogitRows = model(**inputs).logits.tolist()
     return rows
 
 

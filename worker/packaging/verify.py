@@ -34,12 +34,12 @@ _CLIENT = Path(microlith.__file__).parents[1]
 _STDERR_BYTES = 2000
 _GRACE_SECONDS = 1
 
-Inputs = Mapping[str, npt.NDArray[Any]]
+ModelInputs = Mapping[str, npt.NDArray[Any]]
 """A model's arguments by name, examples first: `input_ids` and `attention_mask`, or `pixel_values`."""
 
 
 @dataclass(frozen=True)
-class Opening:
+class ArchiveOpening:
     """How an archive is opened: as which layout, within which tolerance, and for a mask over which folder's base."""
 
     layout: str = "portable"
@@ -53,7 +53,7 @@ class Opening:
         return OTHER_RUNTIME if self.layout == "onnx" else TOLERANCE
 
 
-PORTABLE = Opening()
+PORTABLE = ArchiveOpening()
 
 
 class Verifier:
@@ -83,11 +83,11 @@ class Verifier:
 
     def __enter__(self) -> Verifier:
         with contextlib.ExitStack() as resources:
-            self._folder = resources.enter_context(
+            self.folder = resources.enter_context(
                 tempfile.TemporaryDirectory(prefix="microlith-verify-", dir=self._within)
             )
             self._stderr: IO[bytes] = resources.enter_context(tempfile.TemporaryFile())
-            self._child = self._start()
+            self.process = self._start()
             self._resources = resources.pop_all()
         threading.Thread(target=self._listen, daemon=True).start()
         return self
@@ -95,14 +95,18 @@ class Verifier:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.kill()
-        self._child.wait()
+        self.process.kill()
+        self.process.wait()
         with contextlib.suppress(OSError):
             self._stdin.close()
         self._resources.close()
 
     def check(
-        self, archive: Path, inputs: Inputs, expected: npt.NDArray[np.floating[Any]], opening: Opening = PORTABLE
+        self,
+        archive: Path,
+        inputs: ModelInputs,
+        expected: npt.NDArray[np.floating[Any]],
+        opening: ArchiveOpening = PORTABLE,
     ) -> float:
         """The largest deviation of the re-opened module's logits from `expected` [examples, labels].
 
@@ -110,13 +114,11 @@ class Verifier:
         VerificationFailed beyond the layout's tolerance (relative to the largest logit where that is above 1), and when
         the archive does not open.
         """
-        if not self._ready:
-            self._receive()
-            self._ready = True
+        self.wait_until_ready()
         self._send(
             {
                 "archive": str(archive.absolute()),
-                "inputs": self._stored(inputs),
+                "inputs": self._store(inputs),
                 "layout": opening.layout,
                 "base": opening.base and str(opening.base.absolute()),
                 "client": str(_CLIENT),
@@ -127,24 +129,30 @@ class Verifier:
         answer = self._receive()
         if "logits" not in answer:
             raise VerificationFailed(f"{archive.name} does not open: {answer.get('fault', 'no logits came back')}.")
-        found = np.asarray(answer["logits"], dtype=np.float64)
-        return _deviation(found, np.asarray(expected), archive.name, opening.tolerance)
+        logits = np.asarray(answer["logits"], dtype=np.float64)
+        return _measure_deviation(logits, np.asarray(expected), archive.name, opening.tolerance)
+
+    def wait_until_ready(self) -> None:
+        """Until the process has imported what it needs. Raises VerificationFailed where it cannot."""
+        if not self._ready:
+            self._receive()
+            self._ready = True
 
     @property
     def sound(self) -> bool:
         """Whether it can be asked: it lives, and no answer is on its way that nobody waits for any more."""
-        return self._child.poll() is None and not self._asked
+        return self.process.poll() is None and not self._asked
 
-    def _stored(self, inputs: Inputs) -> str:
+    def _store(self, inputs: ModelInputs) -> str:
         """The inputs as a file: images as JSON would be many times their size."""
-        file = Path(self._folder) / "inputs.safetensors"
+        file = Path(self.folder) / "inputs.safetensors"
         save_file({name: np.ascontiguousarray(values) for name, values in inputs.items()}, file)
         return str(file)
 
     @property
     def _stdin(self) -> IO[str]:
-        assert self._child.stdin is not None
-        return self._child.stdin
+        assert self.process.stdin is not None
+        return self.process.stdin
 
     def _start(self) -> subprocess.Popen[str]:
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
@@ -157,21 +165,21 @@ class Verifier:
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
-            cwd=self._folder,
+            cwd=self.folder,
             env={
                 **kept,
                 **threads,
                 **alone,
-                "HOME": self._folder,
-                "TMPDIR": self._folder,
+                "HOME": self.folder,
+                "TMPDIR": self.folder,
                 "OMP_WAIT_POLICY": "passive",
             },
         )
 
     def _listen(self) -> None:
         """Passes lines on; None says that the process has closed its output."""
-        assert self._child.stdout is not None
-        with self._child.stdout as answers:
+        assert self.process.stdout is not None
+        with self.process.stdout as answers:
             for line in answers:
                 self._lines.put(line)
         self._lines.put(None)
@@ -188,7 +196,7 @@ class Verifier:
         try:
             line = self._lines.get(timeout=self._timeout)
         except queue.Empty:
-            self._child.kill()
+            self.process.kill()
             raise self._broken(f"gave no answer within {self._timeout:g} s") from None
         if line is None:
             raise self._broken("ended without an answer")
@@ -204,10 +212,10 @@ class Verifier:
     def _broken(self, what: str) -> VerificationFailed:
         """The error for a process that failed us, with the end of what it complained of."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(timeout=_GRACE_SECONDS)
-        code = self._child.poll()
+            self.process.wait(timeout=_GRACE_SECONDS)
+        code = self.process.poll()
         state = "still running" if code is None else f"exit status {code}"
-        self._child.kill()
+        self.process.kill()
         length = os.fstat(self._stderr.fileno()).st_size
         said = os.pread(self._stderr.fileno(), _STDERR_BYTES, max(0, length - _STDERR_BYTES))
         complaint = said.decode(errors="replace").strip()
@@ -216,11 +224,13 @@ class Verifier:
         )
 
 
-def _deviation(found: npt.NDArray[np.float64], expected: npt.NDArray[Any], name: str, tolerance: float) -> float:
-    if found.shape != expected.shape:
-        raise VerificationFailed(f"{name} gives logits of shape {found.shape}, not {expected.shape}.")
+def _measure_deviation(
+    logits: npt.NDArray[np.float64], expected: npt.NDArray[Any], name: str, tolerance: float
+) -> float:
+    if logits.shape != expected.shape:
+        raise VerificationFailed(f"{name} gives logits of shape {logits.shape}, not {expected.shape}.")
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
-    largest = float(np.abs(found - expected).max(initial=0.0))
+    largest = float(np.abs(logits - expected).max(initial=0.0))
     if not largest <= tolerance * scale:  # NaN is a failure too
         raise VerificationFailed(
             f"{name} does not compute what the module in memory did: logits differ by {largest:.3g}, "

@@ -1,150 +1,85 @@
-"""A tokenizer with fewer tokens: the rest of its vocabulary is gone, and what is left reads on as before.
+"""The vocabulary that modules read with: all of their base's, or what is left of it.
 
-Works on the document that the tokenizers library keeps (tokenizer.json), in three kinds of models. A text whose tokens
-are all kept is cut as before: WordPiece takes the longest piece at every place and none is added; BPE keeps every merge
-that led to a kept token; the best path of Unigram is still the best. Other texts are cut into pieces that are left, or
-become unknown. Ids are given anew, in the old order.
+What is left is a tokenizer of fewer tokens (`trimmed_tokenizer`) and an embedding of fewer rows.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
+import torch
+from torch import nn
+from transformers import AutoTokenizer
+from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.errors import UnsupportedModel
-from worker.compute.arrays import Rows
+from worker.compute.model_edits import sharing_copy
+from worker.packaging.trimmed_tokenizer import POINTER, document_of, trim, write
+from worker.sources.models import LoadedModel
 
-POINTER = "/export/vocabulary"
-CONFIG, TOKENIZER, NAMES = "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"
-_BYTE = "<0x"  # a byte, where a tokenizer falls back to them
-
-Document = dict[str, Any]
+FOLDER = "vocabulary"
 
 
-def document_of(tokenizer: Any) -> Document:
-    """The tokenizer as the tokenizers library keeps it. Raises UnsupportedModel for one that is no part of it."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise _unsupported(f"{type(tokenizer).__name__} is not of the tokenizers library")
-    document: Document = json.loads(backend.to_str())
-    if document["model"].get("type") not in _TRIMMED:
-        raise _unsupported(f"a tokenizer of kind {document['model'].get('type')} is not known to be trimmed safely")
-    return document | {"truncation": None, "padding": None}  # those are of its last call
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that modules of a base read with; `loaded` is the base as it reads with them."""
+
+    loaded: LoadedModel
+    kept: tuple[int, ...] | None = None
+    """Ids of the base, ascending; a token's new id is its place. None where nothing is trimmed."""
+
+    @classmethod
+    def of(cls, base: LoadedModel, kept: Sequence[int] | None, scratch: Path) -> Vocabulary:
+        """The tokens `kept` of a base alone, or all of them. A trimmed tokenizer is written below `scratch`.
+
+        Raises UnsupportedModel for what is not known to survive it.
+        """
+        if kept is None:
+            return cls(base)
+        new = {old: place for place, old in enumerate(kept)}
+        _check_pads(base.model, new)
+        folder = scratch / FOLDER
+        folder.mkdir()
+        write(folder, base.folder, trim(document_of(base.tokenizer), kept), new)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        small = _narrow(base.model, kept)
+        return cls(replace(base, model=small, tokenizer=tokenizer, folder=folder), tuple(kept))
+
+    def narrow(self, module: nn.Module) -> nn.Module:
+        """A module of the base as it reads with these tokens; it shares all tensors but its embedding with it."""
+        return module if self.kept is None else _narrow(module, self.kept)
 
 
-def frequent(counts: Rows, guard: float) -> set[int]:
-    """The ids that make up more than `guard` of all tokens; `counts` are by id."""
-    total = max(1, int(counts.sum()))
-    return set(np.flatnonzero(counts / total > guard).tolist())
+def token_ids(model: Any) -> dict[str, int]:
+    """The ids that a config names."""
+    values = model.config.to_dict()
+    return {name: value for name, value in values.items() if name.endswith("_token_id") and isinstance(value, int)}
 
 
-def closed(document: Document, ids: Iterable[int]) -> list[int]:
-    """`ids`, and all that may not go: added tokens, the unknown one, and what others are made of. Ascending."""
-    model = document["model"]
-    tokens = _tokens(model)
-    kept = set(ids) | {added["id"] for added in document["added_tokens"]}
-    if model["type"] == "Unigram":
-        kept |= {model["unk_id"]} if model.get("unk_id") is not None else set()
-    elif model.get("unk_token") in tokens:
-        kept.add(tokens[model["unk_token"]])
-    kept |= {place for token, place in tokens.items() if token.startswith(_BYTE)}
-    if model["type"] == "BPE":
-        kept |= _spelled(model, kept)
-    return sorted(kept)
-
-
-def trimmed(document: Document, kept: Sequence[int]) -> Document:
-    """The tokenizer of the tokens `kept` alone, under new ids."""
+def _narrow(model: nn.Module, kept: Sequence[int]) -> nn.Module:
+    """A copy of the model with these rows of its embedding, whose config names the new ids."""
+    small = sharing_copy(model)
     new = {old: place for place, old in enumerate(kept)}
-    made = copy.deepcopy(document)
-    _TRIMMED[made["model"]["type"]](made["model"], new)
-    for added in made["added_tokens"]:
-        added["id"] = new[added["id"]]
-    if made["post_processor"]:
-        _renumber(made["post_processor"], new)
-    return made
+    whole, config = small.get_input_embeddings(), small.config
+    rows = torch.tensor(kept, device=whole.weight.device)
+    padding = None if whole.padding_idx is None else new[whole.padding_idx]
+    weights = whole.weight.detach()[rows]
+    small.set_input_embeddings(nn.Embedding.from_pretrained(weights, padding_idx=padding))  # type: ignore[no-untyped-call]
+    for name, old in token_ids(model).items():
+        setattr(config, name, new[old])
+    config.vocab_size = len(kept)
+    return cast("nn.Module", small)
 
 
-def write(folder: Path, base: Path, document: Document, new: Mapping[int, int]) -> None:
-    """The tokenizer's files into `folder`: plain `from_pretrained` opens it by the document, as the base's class."""
-    (folder / TOKENIZER).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if (base / NAMES).is_file():
-        shutil.copyfile(base / NAMES, folder / NAMES)
-    if (base / CONFIG).is_file():
-        settings = json.loads((base / CONFIG).read_text(encoding="utf-8"))
-        decoder = settings.get("added_tokens_decoder")
-        if decoder:
-            settings["added_tokens_decoder"] = {
-                str(new[int(old)]): added for old, added in decoder.items() if int(old) in new
-            }
-        (folder / CONFIG).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _tokens(model: Document) -> dict[str, int]:
-    if model["type"] == "Unigram":
-        return {token: place for place, (token, _) in enumerate(model["vocab"])}
-    vocabulary: dict[str, int] = model["vocab"]
-    return vocabulary
-
-
-def _spelled(model: Document, kept: set[int]) -> set[int]:
-    """The alphabet, and every token on the way to a kept one."""
-    tokens, pairs = model["vocab"], [_pair(merge) for merge in model["merges"]]
-    makers: dict[str, list[tuple[str, str]]] = {}
-    for one, other in pairs:
-        makers.setdefault(one + other, []).append((one, other))
-    names = {place: token for token, place in tokens.items()}
-    found, waiting = set[str](), [names[place] for place in kept if place in names]
-    while waiting:
-        token = waiting.pop()
-        if token not in found:
-            found.add(token)
-            waiting += [part for pair in makers.get(token, []) for part in pair]
-    return {place for token, place in tokens.items() if token in found or token not in makers}
-
-
-def _pair(merge: Any) -> tuple[str, str]:
-    one, other = merge.split(" ") if isinstance(merge, str) else merge
-    return one, other
-
-
-def _word_pieces(model: Document, new: Mapping[int, int]) -> None:
-    model["vocab"] = {token: new[old] for token, old in model["vocab"].items() if old in new}
-
-
-def _byte_pairs(model: Document, new: Mapping[int, int]) -> None:
-    _word_pieces(model, new)
-    left = model["vocab"]
-    pairs = ((merge, _pair(merge)) for merge in model["merges"])
-    model["merges"] = [merge for merge, (one, other) in pairs if one in left and other in left and one + other in left]
-
-
-def _unigram(model: Document, new: Mapping[int, int]) -> None:
-    model["vocab"] = [piece for old, piece in enumerate(model["vocab"]) if old in new]
-    model["unk_id"] = new.get(model["unk_id"]) if model.get("unk_id") is not None else None
-
-
-_TRIMMED = {"WordPiece": _word_pieces, "BPE": _byte_pairs, "Unigram": _unigram}
-
-
-def _renumber(processor: Document, new: Mapping[int, int]) -> None:
-    """The ids that what adds special tokens has noted."""
-    for part in processor.get("processors", ()):
-        _renumber(part, new)
-    for special in processor.get("special_tokens", {}).values():
-        special["ids"] = [new[old] for old in special["ids"]]
-    for side in ("cls", "sep"):
-        if isinstance(processor.get(side), list):
-            processor[side][1] = new[processor[side][1]]
-
-
-def _unsupported(why: str) -> UnsupportedModel:
-    return UnsupportedModel(
-        f"The vocabulary cannot be trimmed: {why}.", hint="Leave `export.vocabulary` out.", pointer=POINTER
-    )
+def _check_pads(model: Any, new: dict[int, int]) -> None:
+    """Encoders of RoBERTa's kind count positions from the pad's id, which must not move."""
+    pad = getattr(model.config, "pad_token_id", None)
+    if pad is not None and new[pad] != pad and not isinstance(model, GenericForSequenceClassification):
+        raise UnsupportedModel(
+            "The vocabulary cannot be trimmed: the id of this model's pads would change.",
+            hint="Leave `export.vocabulary` out.",
+            pointer=POINTER,
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from app import confined
@@ -23,7 +24,6 @@ from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
-from worker.compute.arrays import Labels
 from worker.sources import confined_reading
 from worker.sources.hub import fetch
 from worker.sources.hub_file_names import role_files
@@ -37,7 +37,8 @@ _LIMITS = confined.Limits(
 )
 """For the largest data that is read."""
 
-Inputs = list[str] | Images
+ClassIds = npt.NDArray[np.int64]
+DatasetInputs = list[str] | Images
 """Texts, or images as they are stored."""
 
 
@@ -47,9 +48,9 @@ class LoadedDataset:
 
     facts: DatasetFacts
     licence: Licence | None
-    rows: dict[str, tuple[Inputs, Labels]]
+    rows: dict[str, tuple[DatasetInputs, ClassIds]]
 
-    def split(self, role: str) -> tuple[Inputs, Labels]:
+    def split(self, role: str) -> tuple[DatasetInputs, ClassIds]:
         """Inputs and class ids [rows] of the split that plays `role`."""
         return self.rows[role]
 
@@ -125,7 +126,7 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 def _read(
     found: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[Inputs, list[str]]], list[str] | None]:
+) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], list[str] | None]:
     """Inputs and label strings by role, before the labels have met the model, and the names of the label's ids."""
     files = list(dict.fromkeys(file for shards in found.files.values() for file in shards))
     if not files:
@@ -172,7 +173,7 @@ class _Reading:
         return stored_images(batch, self.columns.input, self.model.image_shape or [], self.folder)
 
 
-def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[Inputs, list[str]]:
+def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[DatasetInputs, list[str]]:
     """All inputs and labels; DatasetInvalid for a split without rows or with gaps."""
     columns = reading.columns
     texts: list[str] = []

@@ -40,8 +40,8 @@ _MODEL_FILES = (
     *("vocab.txt", "vocab.json", "merges.txt", "*.model"),
 )
 
-Kind = Literal["model", "dataset"]
-Choice = Callable[[Sequence[str]], Iterable[str]]
+RepositoryKind = Literal["model", "dataset"]
+FileChoice = Callable[[Sequence[str]], Iterable[str]]
 """Which of a repository's files to fetch; what it raises is raised."""
 
 
@@ -55,7 +55,7 @@ class Snapshot:
     """By their names in the repository."""
 
 
-def fetch(ref: Reference, kind: Kind, choose: Choice) -> Snapshot:
+def fetch(ref: Reference, kind: RepositoryKind, choose: FileChoice) -> Snapshot:
     """The files of a `hub:` reference that are chosen, and its notices; a revision is pinned before anything is read.
 
     Without a connection the copy in the local cache serves. Raises SourceUnavailable, within seconds, when there is
@@ -85,7 +85,7 @@ def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _commit(ref: Reference, kind: Kind) -> str | None:
+def _commit(ref: Reference, kind: RepositoryKind) -> str | None:
     """The sha that the revision is now; None when the hub cannot be reached."""
     try:
         return HfApi().repo_info(ref.name, repo_type=kind, revision=ref.revision, timeout=PATIENCE_SECONDS).sha
@@ -95,7 +95,7 @@ def _commit(ref: Reference, kind: Kind) -> str | None:
         return None
 
 
-def _listed(ref: Reference, kind: Kind, commit: str) -> dict[str, int]:
+def _listed(ref: Reference, kind: RepositoryKind, commit: str) -> dict[str, int]:
     """Names and sizes in bytes of all files of the commit, as the hub tells them."""
     entries = HfApi().list_repo_tree(ref.name, recursive=True, revision=commit, repo_type=kind)
     first = list(itertools.islice(entries, MAX_LISTED + 1))
@@ -104,7 +104,7 @@ def _listed(ref: Reference, kind: Kind, commit: str) -> dict[str, int]:
     return {entry.path: entry.size for entry in first if isinstance(entry, RepoFile)}
 
 
-def _kept(ref: Reference, kind: Kind) -> dict[str, int]:
+def _kept(ref: Reference, kind: RepositoryKind) -> dict[str, int]:
     """The same of the commit in the local cache: as it was listed then, or else the files that are there."""
     folder = Path(_download(ref, kind, None, []))
     try:
@@ -115,7 +115,7 @@ def _kept(ref: Reference, kind: Kind) -> dict[str, int]:
     return {entry.path: entry.size for entry in listed}
 
 
-def _download(ref: Reference, kind: Kind, commit: str | None, names: Iterable[str]) -> str:
+def _download(ref: Reference, kind: RepositoryKind, commit: str | None, names: Iterable[str]) -> str:
     return snapshot_download(
         ref.name,
         repo_type=kind,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
@@ -23,13 +24,13 @@ from app.domain.errors import DatasetInvalid, ResourceLimit, UnsupportedModel
 from app.sources.columns import check_pixels, is_pixels
 from app.sources.images import PREPROCESSOR
 from app.sources.splits import POINTER
-from worker.compute.arrays import Floats
 from worker.sources.library_errors import foreign
 
+Pixels = npt.NDArray[np.float32]
 Shape = Sequence[int]
 """[channels, height, width]."""
 
-Images = Floats | list[bytes | Path]
+Images = Pixels | list[bytes | Path]
 """Images of a split as they are stored: pixels [rows, channels, height, width], or the files, not yet decoded."""
 
 WHITES = (1, 16, 255, 65535)
@@ -98,7 +99,7 @@ def white_level(splits: Iterable[Images]) -> int | None:
     return next((white for white in WHITES if brightest <= white), None)
 
 
-def prepare(images: Images, rows: Sequence[int], processor: Any, shape: Shape) -> Floats:
+def prepare(images: Images, rows: Sequence[int], processor: Any, shape: Shape) -> Pixels:
     """Pixel values [len(images), channels, height, width] of `rows`; what is not asked for is neither decoded nor set.
 
     Lists of numbers keep their size, files are resized as the processor says. Raises DatasetInvalid for a file that is
@@ -123,17 +124,17 @@ def prepare(images: Images, rows: Sequence[int], processor: Any, shape: Shape) -
     return prepared
 
 
-def _processed(processor: Any, images: list[Any], **options: Any) -> Floats:
+def _processed(processor: Any, images: list[Any], **options: Any) -> Pixels:
     with foreign("The model's image processor cannot serve"):
-        values: Floats = processor(images=images, return_tensors="np", **options)["pixel_values"]
+        values: Pixels = processor(images=images, return_tensors="np", **options)["pixel_values"]
     return values
 
 
-def _numbers(batch: pa.Array, column: str) -> Floats:
+def _numbers(batch: pa.Array, column: str) -> Pixels:
     numbers = pc.list_flatten(batch)
     if numbers.null_count:
         raise DatasetInvalid(f"Lists in column {column} have {numbers.null_count} gaps.", pointer=POINTER)
-    found: Floats = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+    found: Pixels = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
     if not np.isfinite(found).all():
         raise DatasetInvalid(f"Column {column} has numbers that are not finite.", pointer=POINTER)
     return found

@@ -18,11 +18,10 @@ from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.compute import device
-from worker.compute.arrays import Labels
 from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
-from worker.sources.datasets import LoadedDataset, load_dataset
+from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.token_cache import kept_token_ids
@@ -41,7 +40,7 @@ class Sources:
     cache: Cache | None = None
     _tokenised: dict[str, list[list[int]]] = field(default_factory=dict, init=False)  # whole splits, by role
 
-    def labels(self, role: str) -> Labels:
+    def labels(self, role: str) -> ClassIds:
         """Class ids [rows] of a split."""
         return self.data.split(role)[1]
 
@@ -58,7 +57,7 @@ class Sources:
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, texts: list[str], labels: Labels, wanted: list[int]) -> TokenExamples:
+    def _texts(self, role: str, texts: list[str], labels: ClassIds, wanted: list[int]) -> TokenExamples:
         """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
         model = self.model
         if len(wanted) == len(texts) and role not in self._tokenised:
@@ -72,7 +71,7 @@ class Sources:
             tokens[row] = made
         return replace(encoded, token_ids=tokens, labels=labels)
 
-    def _pixels(self, images: Images, labels: Labels, wanted: list[int]) -> PixelExamples:
+    def _pixels(self, images: Images, labels: ClassIds, wanted: list[int]) -> PixelExamples:
         pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
         return PixelExamples(pixels, labels, patch_of(self.model))
 
@@ -116,7 +115,7 @@ def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callabl
     return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
 
 
-def encode_for(model: LoadedModel, texts: Sequence[str], labels: Labels) -> TokenExamples:
+def encode_for(model: LoadedModel, texts: Sequence[str], labels: ClassIds) -> TokenExamples:
     """Texts as this model reads them, pads included."""
     encoded = encode(texts, labels, model.tokenizer, model.max_length)
     pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it

@@ -11,7 +11,7 @@ from app.api.dependencies import CallersJobs, CallersModules, CallersOrders
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import NotFound
 from app.services.jobs import Jobs
-from app.services.modules import Modules
+from app.services.modules import ReadyModules
 from app.web.dependencies import CallersGallery, FormPairs
 from app.web.downloads import attached
 from app.web.rendering import page
@@ -63,7 +63,7 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
     return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
 
 
-def _shown(module_id: str, modules: Modules, jobs: Jobs) -> ModulePage:
+def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
     found = modules.get(module_id)
     results = modules.results(found.job_id)
     siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]

@@ -15,7 +15,7 @@ from microlith.display import numbers
 
 
 @dataclass(frozen=True)
-class Matrix:
+class MatrixChart:
     """A heat map and what it comes to."""
 
     heat: Heat
@@ -97,7 +97,7 @@ class Costs:
         return Sheet(columns, [[r.layout, r.batch, r.bytes, r.ms, r.base_ms, r.device] for r in self.rows])
 
 
-def layers(modules: Sequence[Module]) -> Matrix | None:
+def layers(modules: Sequence[Module]) -> MatrixChart | None:
     """Sparsity, layer by concern; layers that no module was pruned in are counted in the sentence only."""
     names = [name for name, _ in in_order({name: share for m in modules for name, share in m.sparsity.layers.items()})]
     touched = [name for name in names if any(module.sparsity.layers.get(name) for module in modules)]
@@ -108,14 +108,14 @@ def layers(modules: Sequence[Module]) -> Matrix | None:
     overall = fmean(module.sparsity.overall for module in modules)
     untouched = len(names) - len(touched)
     rest = f" Not pruned: {phrases.count(untouched, 'layer')}." if untouched else ""
-    return Matrix(
+    return MatrixChart(
         heat,
         f"Percent of each layer's weights and biases that are zero or removed. Of all linear layers together "
         f"it is {phrases.percent(overall)} on average.{rest}",
     )
 
 
-def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> Matrix | None:
+def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> MatrixChart | None:
     """How much of what two modules keep is the same, be they measured already or not; None for a single module."""
     if found is None or len(found.concerns) < 2:
         return None
@@ -126,7 +126,7 @@ def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> Matrix | No
     reach = (high - low) or 1.0
     rows = list(zip(labels, [list[float | None](row) for row in found.jaccard], strict=True))
     heat = fractions("concern", labels, rows, lambda value: (value - low) / reach * 0.8 + 0.1 if value < 1 else 1.0)
-    return Matrix(
+    return MatrixChart(
         heat,
         f"Jaccard index of the units two modules keep, in percent: {100 * low:.0f} to {100 * high:.0f}, "
         f"{100 * fmean(pairs):.0f} on average. Every module keeps {phrases.percent(found.core)} of all units.",

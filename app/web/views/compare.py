@@ -29,7 +29,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModule:
     """A chosen module and the job it is of."""
 
     module: Module
@@ -42,7 +42,7 @@ class ComparePage:
     """What is offered, and what was chosen; `table` has its lines in the order of `chosen`."""
 
     offers: list[Offer]
-    chosen: list[Compared]
+    chosen: list[ComparedModule]
     table: ResultsTable | None
     curves: Curves | None
 
@@ -65,13 +65,13 @@ def compare_page(found: Sequence[tuple[Job, Sequence[Module]]], ids: Sequence[st
         for job, modules in found
         if modules
     ]
-    known = {module.id: Compared(module, job, phrases.title(job)) for job, modules in found for module in modules}
+    known = {module.id: ComparedModule(module, job, phrases.title(job)) for job, modules in found for module in modules}
     chosen = [known[module_id] for module_id in wanted if module_id in known]
     table = results_table([one.module for one in chosen]) if chosen else None
     return ComparePage(offers, chosen, table, _curves(chosen))
 
 
-def _curves(chosen: Sequence[Compared]) -> Curves | None:
+def _curves(chosen: Sequence[ComparedModule]) -> Curves | None:
     """A curve for each concern, method and job that comes at several ratios."""
     ratios = sorted({one.module.ratio.requested for one in chosen})
     if len(ratios) < 2:

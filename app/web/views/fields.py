@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["choice", "choices", "flag", "number", "numbers", "text", "list", "json"]
-Schema = Mapping[str, Any]
+FieldKind = Literal["choice", "choices", "flag", "number", "numbers", "text", "list", "json"]
+JsonSchema = Mapping[str, Any]
 MISSING = object()
 
 
 @dataclass(frozen=True)
-class Choice:
+class FieldChoice:
     """One of the values a control offers, with what is to be said of it."""
 
     value: str
@@ -27,11 +27,11 @@ class Field:
 
     pointer: str
     label: str
-    kind: Kind
+    kind: FieldKind
     says: str = ""
     values: tuple[str, ...] = ()
     default: str = ""
-    choices: Sequence[Choice] = ()
+    choices: Sequence[FieldChoice] = ()
     faults: tuple[str, ...] = field(default=())
 
     @property
@@ -48,10 +48,10 @@ class Field:
         return bool(self.values) and self.value != self.default
 
 
-def fields_of(schema: Schema, pointer: str, says: str, default: Any, spec: Mapping[str, Any]) -> Iterator[Field]:
+def fields_of(schema: JsonSchema, pointer: str, says: str, default: Any, spec: Mapping[str, Any]) -> Iterator[Field]:
     """The controls of one option: one, or one for each property of an object, as deep as it goes."""
     definitions = schema.get("$defs", {})
-    yield from _fields(_Part(schema, pointer, says, default), definitions, spec)
+    yield from _fields(_SpecPart(schema, pointer, says, default), definitions, spec)
 
 
 def look_up(spec: Any, pointer: str) -> Any:
@@ -77,26 +77,26 @@ def texts(value: Any) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Part:
-    schema: Schema
+class _SpecPart:
+    schema: JsonSchema
     pointer: str
     says: str
     default: Any
 
 
-def _fields(part: _Part, definitions: Schema, spec: Mapping[str, Any]) -> Iterator[Field]:
+def _fields(part: _SpecPart, definitions: JsonSchema, spec: Mapping[str, Any]) -> Iterator[Field]:
     schema = _plain(part.schema, definitions)
     if schema.get("properties"):
         for name, inner in schema["properties"].items():
             default = part.default.get(name) if isinstance(part.default, Mapping) else inner.get("default")
             says = inner.get("description") or _plain(inner, definitions).get("description", "")
             if "const" not in inner:
-                yield from _fields(_Part(inner, f"{part.pointer}/{name}", says, default), definitions, spec)
+                yield from _fields(_SpecPart(inner, f"{part.pointer}/{name}", says, default), definitions, spec)
         return
     yield _filled(_control(schema, part), spec)
 
 
-def _plain(schema: Schema, definitions: Schema) -> Schema:
+def _plain(schema: JsonSchema, definitions: JsonSchema) -> JsonSchema:
     """References followed; of a value or null, the value; of one or many, the many."""
     if "$ref" in schema:
         return _plain(definitions[schema["$ref"].rpartition("/")[2]], definitions)
@@ -106,10 +106,10 @@ def _plain(schema: Schema, definitions: Schema) -> Schema:
     return schema
 
 
-def _control(schema: Schema, part: _Part) -> Field:
+def _control(schema: JsonSchema, part: _SpecPart) -> Field:
     kind, offered = _kind(schema)
     label = name_of(part.pointer)
-    choices = [Choice(value, value) for value in offered]
+    choices = [FieldChoice(value, value) for value in offered]
     return Field(part.pointer, label, kind, part.says, default=", ".join(texts(part.default)), choices=choices)
 
 
@@ -118,7 +118,7 @@ def name_of(pointer: str) -> str:
     return pointer.rpartition("/")[2].replace("_", " ").capitalize()
 
 
-def _kind(schema: Schema) -> tuple[Kind, list[str]]:
+def _kind(schema: JsonSchema) -> tuple[FieldKind, list[str]]:
     items = schema.get("items", {})
     if "enum" in schema:
         return "choice", schema["enum"]
@@ -126,7 +126,7 @@ def _kind(schema: Schema) -> tuple[Kind, list[str]]:
         return "choices", items["enum"]
     if schema.get("type") == "array" and (items.get("type") in ("string", "number") or "anyOf" in items):
         return "numbers" if items.get("type") == "number" else "list", []
-    kinds: dict[str, Kind] = {"boolean": "flag", "integer": "number", "number": "number", "string": "text"}
+    kinds: dict[str, FieldKind] = {"boolean": "flag", "integer": "number", "number": "number", "string": "text"}
     return kinds.get(schema.get("type", ""), "json"), []
 
 

@@ -28,7 +28,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpeningLines:
     """How the unpacked folder of a layout is opened: lines to copy."""
 
     layout: str
@@ -43,13 +43,13 @@ def files_of(modules: Iterable[Module], job: Job) -> list[File]:
     return [File(module.concern.label, artifact, module.ratio.requested) for module, artifact in parts] + own
 
 
-def openings(files: Sequence[File], job: Job) -> list[Opening]:
+def openings(files: Sequence[File], job: Job) -> list[OpeningLines]:
     """One for each form there is."""
     auto = AUTO[task_of(job.resolved.model.architecture if job.resolved.model else None)]
     return [_opening(form, auto) for form in dict.fromkeys(file.form for file in files)]
 
 
-def _opening(form: str, auto: str) -> Opening:
+def _opening(form: str, auto: str) -> OpeningLines:
     load = f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained"
     session = 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("module/model.onnx")'
     known = {
@@ -59,4 +59,4 @@ def _opening(form: str, auto: str) -> Opening:
         "onnx": ("Python", session),
         "runner": ("shell", f"cd module && python {RUNNER}"),
     }
-    return Opening(form, *known[form])
+    return OpeningLines(form, *known[form])

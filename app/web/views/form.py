@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.web.views.fields import MISSING, Choice, Field, fields_of, look_up, name_of, texts
+from app.web.views.fields import MISSING, Field, FieldChoice, fields_of, look_up, name_of, texts
 from app.web.views.plan import PlanView
 from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
@@ -25,7 +25,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourcesOffered:
     """What there is to choose from; `model` is the chosen one, where anything is known of it."""
 
     models: Sequence[ModelInfo]
@@ -83,7 +83,7 @@ class FormPage:
         return any(layer.chosen for layer in self.layers) or any(f.changed or f.faults for f in self.patterns)
 
 
-def form_page(methods: Methods, sources: Sources, spec: Mapping[str, Any]) -> FormPage:
+def form_page(methods: Methods, sources: SourcesOffered, spec: Mapping[str, Any]) -> FormPage:
     """The form that says `spec`, without faults and plan yet."""
     options = {option.name: option for option in methods.options}
     names = [*FIRST, "layers", *(name for group in GROUPS.values() for name in group)]
@@ -156,7 +156,7 @@ def _source(
     pointer: str, label: str, known: Sequence[ModelInfo] | Sequence[DatasetInfo], spec: Mapping[str, Any]
 ) -> Field:
     """The reference as a text, with those that are known to choose from and what people call the one that it is."""
-    choices = [Choice(source.id, source.id, source.name or "") for source in known]
+    choices = [FieldChoice(source.id, source.id, source.name or "") for source in known]
     name = pointer.split("/")[1]
     held = spec.get(name)
     values = texts(held if isinstance(held, str) else look_up(spec, pointer))
@@ -175,13 +175,13 @@ def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Fi
     values = () if held == "all" else texts(held)
     if model is None or not 0 < len(model.labels) <= BOXES:
         return Field("/concerns", "Concerns", "list", says, values)
-    choices = [Choice(label, label) for label in model.labels]
+    choices = [FieldChoice(label, label) for label in model.labels]
     names = tuple(model.labels[int(v)] if v.isdecimal() and int(v) < len(model.labels) else v for v in values)
     return Field("/concerns", "Concerns", "choices", "If you choose none, all are used.", names, choices=choices)
 
 
 def _method(methods: Methods, spec: Mapping[str, Any]) -> Field:
-    choices = [Choice(m.name, f"{m.name}: {m.title}", m.description) for m in methods.methods]
+    choices = [FieldChoice(m.name, f"{m.name}: {m.title}", m.description) for m in methods.methods]
     held = look_up(spec, "/method/name")
     fallback: MethodInfo = methods.methods[-1] if spec.get("structure") == "heads" else methods.methods[0]
     values = (fallback.name,) if held is MISSING else texts(held)

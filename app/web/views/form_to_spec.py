@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.web.views.fields import Field
 
-Pairs = Iterable[tuple[str, str]]
+Pairs = Sequence[tuple[str, str]]
+"""The fields of a form, in order, as browsers send them."""
 
 
 def spec_of(pairs: Pairs, fields: Iterable[Field]) -> dict[str, Any]:

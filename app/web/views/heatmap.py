@@ -11,7 +11,7 @@ STEPS = 10
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatCell:
     """`shade` is 0 to 10 of its hue; `off` marks the other hue of a matrix that has two."""
 
     text: str
@@ -26,7 +26,7 @@ class Heat:
 
     corner: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Cell]]]
+    rows: Sequence[tuple[str, Sequence[HeatCell]]]
     sheet: Sheet
 
 
@@ -41,7 +41,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Heat:
     for row, given in enumerate(counts):
         whole = sum(given) or 1
         cells = [
-            Cell(
+            HeatCell(
                 str(count) if count else "",
                 _error_shade(count / whole) if row != column else shade(count / whole),
                 off=row != column,
@@ -67,7 +67,7 @@ def fractions(
 ) -> Heat:
     """Fractions as whole percents, shaded by `depth` of each; None is an empty cell."""
     shown = [
-        (name, [Cell("", 0) if v is None else Cell(f"{100 * v:.0f}", shade(depth(v))) for v in values])
+        (name, [HeatCell("", 0) if v is None else HeatCell(f"{100 * v:.0f}", shade(depth(v))) for v in values])
         for name, values in rows
     ]
     return Heat(corner, columns, shown, Sheet([corner, *columns], [[name, *values] for name, values in rows]))

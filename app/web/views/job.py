@@ -11,8 +11,8 @@ from typing import Any, get_args
 from app.domain.states import TRANSITIONS, Action
 from app.web.views import phrases
 from app.web.views.combination import CombinationTable, combination_table
-from app.web.views.files import File, Opening, files_of, openings
-from app.web.views.report import Report, View, report
+from app.web.views.files import File, OpeningLines, files_of, openings
+from app.web.views.report import ReportView, View, report
 from microlith.contract import CombineSpec, DatasetFacts, Event, Job, ModelFacts, Module, Phase, Results
 from microlith.display import numbers
 
@@ -21,7 +21,7 @@ PHASES: tuple[str, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
-class Step:
+class PhaseStep:
     """A phase: `done`, `now` or `todo`, and how long it took so far."""
 
     name: str
@@ -45,7 +45,7 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A line of the log."""
 
     seq: int
@@ -63,15 +63,15 @@ class JobPage:
     mark: str
     took: str | None
     actions: list[Action]
-    steps: list[Step]
+    steps: list[PhaseStep]
     chips: list[Chip]
-    log: list[Line]
+    log: list[LogLine]
     facts: list[tuple[str, str]]
     spec: str
-    report: Report | None
+    report: ReportView | None
     combination: CombinationTable | None
     files: list[File]
-    openings: list[Opening]
+    openings: list[OpeningLines]
     others: int
     origin: tuple[str, str] | None
 
@@ -103,7 +103,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         actions=[action for action in ACTIONS if (job.state, action) in TRANSITIONS],
         steps=_steps(job),
         chips=_chips(job, results.modules),
-        log=[Line(event.seq, event.created_at, _told(event)) for event in events],
+        log=[LogLine(event.seq, event.created_at, _told(event)) for event in events],
         facts=_facts(job),
         spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
         report=found,
@@ -115,13 +115,13 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
     )
 
 
-def _steps(job: Job) -> list[Step]:
+def _steps(job: Job) -> list[PhaseStep]:
     """Phases that a finished job never came to stay to do."""
     now = PHASES.index(job.phase) if job.phase and not job.finished else None
     steps = []
     for number, name in enumerate(PHASES):
         done = name in job.timings if now is None else number < now
-        steps.append(Step(name, "now" if number == now else "done" if done else "todo", job.timings.get(name)))
+        steps.append(PhaseStep(name, "now" if number == now else "done" if done else "todo", job.timings.get(name)))
     return steps
 
 

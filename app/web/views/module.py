@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.web.views import phrases
 from app.web.views.chart_csv import Sheet
 from app.web.views.charts import Costs, costs, in_order
-from app.web.views.files import File, Opening, files_of, openings
+from app.web.views.files import File, OpeningLines, files_of, openings
 from app.web.views.scales import Scale
 from microlith.contract import Job, Module, Report
 
@@ -74,7 +74,7 @@ class ModulePage:
     layers: list[LayerLine]
     costs: Costs
     files: list[File]
-    openings: list[Opening]
+    openings: list[OpeningLines]
     others: int
     missing: list[str]
     siblings: list[Module]

@@ -34,7 +34,7 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportView:
     """The table and the charts; a chart is None where nothing was measured for it."""
 
     ratio: float
@@ -44,9 +44,9 @@ class Report:
     base_macro_f1: float | None
     base_accuracy: float | None
     table: ResultsTable
-    layers: charts.Matrix | None
+    layers: charts.MatrixChart | None
     sides: Sides | None
-    overlap: charts.Matrix | None
+    overlap: charts.MatrixChart | None
     confusions: charts.Confusions | None
     curves: charts.Curves | None
     costs: charts.Costs
@@ -104,7 +104,7 @@ def sheet_of(results: Results, view: View, name: str) -> Sheet | None:
     return found.sheet(name) if found else None
 
 
-def report(results: Results, view: View) -> Report | None:
+def report(results: Results, view: View) -> ReportView | None:
     """None until the first module is ready."""
     modules = at_ratio(results, view.ratio)
     if not modules:
@@ -113,7 +113,7 @@ def report(results: Results, view: View) -> Report | None:
     ratio = modules[0].ratio.requested
     overlap = next((found for found in results.overlap if found.ratio == ratio), None)
     chosen = next((module for module in modules if module.id == view.module), modules[0])
-    return Report(
+    return ReportView(
         ratio=ratio,
         ratios=ratios_of(results),
         modules=modules,

@@ -12,11 +12,11 @@ from app.web.views.scales import Scale
 from microlith.contract import Module, OwnScore, Results
 from microlith.display import numbers
 
-Order = Callable[["Line"], tuple[bool, float | str]]
+SortKey = Callable[["ResultsLine"], tuple[bool, float | str]]
 
 
 @dataclass(frozen=True)
-class Interval:
+class Strip:
     """Where an F1 and its 95 % interval lie on the strip, in percent of its width; the interval where it is known."""
 
     at: float
@@ -29,14 +29,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultsLine:
     """A module beside the base. A change is `beyond` chance where the base's F1 lies outside the module's interval."""
 
     module: Module
     change: float
     tone: str
     beyond: bool
-    strip: Interval
+    strip: Strip
     base_at: float
     bar_at: float
     bar_width: float
@@ -55,7 +55,7 @@ class Line:
 class ResultsTable:
     """Sorted lines with the scales of their strips."""
 
-    lines: list[Line]
+    lines: list[ResultsLine]
     scale: Scale
     changes: Scale
     sort: str
@@ -69,21 +69,21 @@ class ResultsTable:
         return self.mean_own - self.mean_base
 
 
-def _label(line: Line) -> tuple[bool, float | str]:
+def _label(line: ResultsLine) -> tuple[bool, float | str]:
     return False, line.module.concern.label
 
 
-def _by(measure: Callable[[Line], float | None]) -> Order:
+def _by(measure: Callable[[ResultsLine], float | None]) -> SortKey:
     """In order of a measure; what was not measured comes last."""
 
-    def order(line: Line) -> tuple[bool, float | str]:
+    def order(line: ResultsLine) -> tuple[bool, float | str]:
         value = measure(line)
         return value is None, value or 0.0
 
     return order
 
 
-ORDERS: dict[str, Order] = {
+ORDERS: dict[str, SortKey] = {
     "concern": _label,
     "f1": _by(lambda line: line.module.own.f1),
     "change": _by(lambda line: line.change),
@@ -151,16 +151,16 @@ def _reach(module: Module) -> list[float]:
     return [module.own.f1, module.base_own.f1, *(module.own.f1_interval or ())]
 
 
-def _line(module: Module, scale: Scale, changes: Scale) -> Line:
+def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:
     change = module.own.f1 - module.base_own.f1
     low, high = module.own.f1_interval or (None, None)
     zero, end = changes.at(0.0), changes.at(change)
-    return Line(
+    return ResultsLine(
         module=module,
         change=change,
         tone=phrases.tone(change),
         beyond=low is not None and high is not None and not low <= module.base_own.f1 <= high,
-        strip=Interval(
+        strip=Strip(
             scale.at(module.own.f1),
             None if low is None else scale.at(low),
             None if high is None else scale.at(high),

@@ -25,7 +25,7 @@ class Likely:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClassifierAnswer:
     """What one classifier says of one text, the likeliest labels first."""
 
     who: str
@@ -38,8 +38,8 @@ class Tried:
     """A text and both answers to it."""
 
     text: str
-    base: Answer
-    module: Answer
+    base: ClassifierAnswer
+    module: ClassifierAnswer
 
     @property
     def says(self) -> str:
@@ -86,6 +86,6 @@ def _tried(one: PredictedInput, labels: tuple[Sequence[str], Sequence[str]], con
     )
 
 
-def _answer(who: str, said: ClassProbabilities, labels: Sequence[str], concern: str) -> Answer:
+def _answer(who: str, said: ClassProbabilities, labels: Sequence[str], concern: str) -> ClassifierAnswer:
     likely = sorted(zip(labels, said.probabilities, strict=True), key=lambda pair: -pair[1])[:SHOWN]
-    return Answer(who, said.label, [Likely(label, value, label == concern) for label, value in likely])
+    return ClassifierAnswer(who, said.label, [Likely(label, value, label == concern) for label, value in likely])

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from microlith.contract import Concern
 from microlith.contract.combine import CombineSpec
 from tests.builders import MAX_LENGTH, VOCABULARY
-from worker.combining.parts import Origin, Part, Rows, text_encoder
+from worker.combining.parts import LabelledRows, ModulePart, Origin, text_encoder
 from worker.pruning.masks import Bits, Mask
 
 LABELS = ["act", "body", "food", "plant"]
@@ -43,16 +43,16 @@ def origin(model: nn.Module, labels: Sequence[str] = LABELS, *, shift: int = 0, 
     return Origin(ref, model, list(labels), text_encoder(tokenizer, MAX_LENGTH), tokenizer, MAX_LENGTH)
 
 
-def part(of: Origin, label: str, mask: Mask | None = None) -> Part:
+def part(of: Origin, label: str, mask: Mask | None = None) -> ModulePart:
     """The part of an origin for one of its labels."""
-    return Part(of, Concern(id=list(of.labels).index(label), label=label), mask)
+    return ModulePart(of, Concern(id=list(of.labels).index(label), label=label), mask)
 
 
-def rows(count: int = 40, labels: Sequence[str] = LABELS, *, seed: int = 0) -> Rows:
+def rows(count: int = 40, labels: Sequence[str] = LABELS, *, seed: int = 0) -> LabelledRows:
     """Texts of one to nine words, fewer than any model truncates; labels go round."""
     rng = np.random.default_rng(seed)
     texts = [" ".join(f"w{n}" for n in rng.integers(VOCABULARY - 2, size=rng.integers(1, 10))) for _ in range(count)]
-    return Rows(texts, [labels[row % len(labels)] for row in range(count)])
+    return LabelledRows(texts, [labels[row % len(labels)] for row in range(count)])
 
 
 def weight_mask(of: Origin, *, kept: float = 0.5, seed: int = 0) -> Mask:

@@ -16,7 +16,7 @@ from tests.builders import tiny_bert, tiny_model
 from worker.combining import recomposed_folder
 from worker.combining.combined_classifier import Data, combine
 from worker.combining.graph_inputs import Feeds
-from worker.combining.parts import Origin, Rows, image_encoder
+from worker.combining.parts import LabelledRows, Origin, image_encoder
 from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.runner import predict
 from worker.packaging.onnx_graph import Graphs
@@ -36,7 +36,7 @@ def pixels(count=40, *, seed=0):
     """Images as lists of numbers from 0 to 16; labels go round."""
     rng = np.random.default_rng(seed)
     images = rng.integers(17, size=(count, *SHAPE)).astype(np.float32)
-    return Rows(list(images), [LABELS[row % 4] for row in range(count)])
+    return LabelledRows(list(images), [LABELS[row % 4] for row in range(count)])
 
 
 def pictures(count=8):

@@ -7,7 +7,7 @@ from combining_builders import LABELS, origin, part, rows, spec, weight_mask
 from app.domain.errors import NotEnoughSamples
 from tests.builders import tiny_bert, tiny_distilbert
 from worker.combining.combined_classifier import Data, combine, restricted_answers, rows_to_run
-from worker.combining.parts import Part, Rows
+from worker.combining.parts import LabelledRows, ModulePart
 from worker.combining.recomposition import recompose
 from worker.combining.scores import log_odds, scores_of, voices
 from worker.evaluation.binary import BinaryHead, with_binary_head
@@ -33,7 +33,7 @@ def test_a_module_of_a_binary_head_speaks_by_its_two_logits():
     base, texts = origin(tiny_bert()), rows().inputs
     binary = with_binary_head(base.model, BinaryHead("classifier", 1, "body"), threshold=0.25)
     own = part(base, "body")
-    scores = scores_of([Part(base, own.concern, module=binary, answer=1)], texts)[:, 0]
+    scores = scores_of([ModulePart(base, own.concern, module=binary, answer=1)], texts)[:, 0]
     logits = predict(base.model, base.encoder(texts)).astype(float)
     margin = logits[:, 1] - logits[:, [0, 2, 3]].mean(axis=1)
     np.testing.assert_allclose(scores, margin - 0.25, atol=1e-5)
@@ -81,7 +81,7 @@ def test_under_thresholds_every_concern_decides_alone():
 
 def test_a_label_without_validation_examples_cannot_be_calibrated():
     base = origin(tiny_bert())
-    few = Rows(["w1", "w2"], ["act", "act"])
+    few = LabelledRows(["w1", "w2"], ["act", "act"])
     with pytest.raises(NotEnoughSamples, match="no example of 'food'"):
         recompose([part(base, "act"), part(base, "food")], few, "platt", "argmax")
 

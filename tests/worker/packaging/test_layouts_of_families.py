@@ -17,7 +17,7 @@ from tests.builders import KINDS, examples_for
 from worker.evaluation.runner import predict
 from worker.packaging.layouts import Handout
 from worker.packaging.onnx_graph import Graphs
-from worker.packaging.verify import Opening
+from worker.packaging.verify import ArchiveOpening
 from worker.pruning.surgery import realised
 
 ROOT = Path(__file__).parents[3]
@@ -72,20 +72,20 @@ def cells(*layouts):
 @cells(*FOLDERS)
 def test_a_stranger_opens_every_folder_and_it_answers_as_the_module(loaded, verifier, tmp_path, family, structure):
     for archive, inputs, logits in in_layouts(FOLDERS, loaded, family, tmp_path, structure):
-        verifier.check(archive.path, inputs, logits, Opening(archive.layout, tmp_path / "base"))
+        verifier.check(archive.path, inputs, logits, ArchiveOpening(archive.layout, tmp_path / "base"))
 
 
 @cells("onnx")
 def test_onnx_runtime_answers_as_the_module(loaded, verifier, exported, tmp_path, family, structure):
     archive, inputs, logits = packed(loaded, family, tmp_path, "onnx", structure, graphs=exported[family], blocks=1)
-    verifier.check(archive.path, inputs, logits, Opening("onnx"))
+    verifier.check(archive.path, inputs, logits, ArchiveOpening("onnx"))
 
 
 def test_what_answers_otherwise_is_no_module_in_any_layout(loaded, verifier, graphs, tmp_path):
     layouts = [*FOLDERS, "onnx"]
     for archive, inputs, logits in in_layouts(layouts, loaded, "bert", tmp_path, "weights", graphs=graphs, blocks=1):
         with pytest.raises(VerificationFailed, match="does not compute"):
-            verifier.check(archive.path, inputs, logits + 0.01, Opening(archive.layout, tmp_path / "base"))
+            verifier.check(archive.path, inputs, logits + 0.01, ArchiveOpening(archive.layout, tmp_path / "base"))
 
 
 def test_the_documentation_tells_what_is_tested_here():
@@ -107,7 +107,7 @@ def test_a_mask_over_another_base_is_no_module(loaded, verifier, tmp_path):
     packer.loaded.model.classifier.bias.data += 1.0
     packer.loaded.model.save_pretrained(tmp_path / "b" / "base")
     with pytest.raises(VerificationFailed, match="WrongBase"):
-        verifier.check(archive.path, inputs, logits, Opening("mask", tmp_path / "b" / "base"))
+        verifier.check(archive.path, inputs, logits, ArchiveOpening("mask", tmp_path / "b" / "base"))
 
 
 def test_equal_modules_have_equal_bytes_in_every_layout_but_the_exporters(loaded, tmp_path):
@@ -118,7 +118,7 @@ def test_equal_modules_have_equal_bytes_in_every_layout_but_the_exporters(loaded
 
 def test_the_quantised_graph_comes_along_and_its_agreement_is_told(loaded, verifier, graphs, tmp_path):
     archive, inputs, logits = packed(loaded, "bert", tmp_path, "onnx", "weights", graphs=graphs, blocks=1, int8=True)
-    verifier.check(archive.path, inputs, logits, Opening("onnx"))
+    verifier.check(archive.path, inputs, logits, ArchiveOpening("onnx"))
     with zipfile.ZipFile(archive.path) as zipped:
         full, small = (zipped.getinfo(name).file_size for name in ("model.onnx", "model.int8.onnx"))
         card = zipped.read("README.md").decode()

@@ -134,14 +134,14 @@ def test_a_process_that_hangs_is_given_up_and_killed(packed, logits):
     with fake("import time; time.sleep(600)", timeout_seconds=0.2) as verifier:
         with pytest.raises(VerificationFailed, match=r"no answer within 0\.2 s"):
             verifier.check(packed.path, INPUTS, logits)
-        assert verifier._child.poll() is not None
+        assert verifier.process.poll() is not None
 
 
 def test_leaving_ends_the_process_and_its_folder():
     with Verifier() as verifier:
-        child, folder = verifier._child, verifier._folder
+        process, folder = verifier.process, verifier.folder
         assert Path(folder).is_dir()
-    assert child.poll() is not None
+    assert process.poll() is not None
     assert not Path(folder).exists()
 
 
@@ -149,8 +149,8 @@ def test_a_killed_parent_leaves_no_orphan():
     code = (
         "import os, sys, time\nfrom worker.packaging.verify import Verifier\n"
         "with Verifier() as verifier:\n"
-        "    verifier._receive()\n"
-        "    print(verifier._child.pid, flush=True)\n"
+        "    verifier.wait_until_ready()\n"
+        "    print(verifier.process.pid, flush=True)\n"
         "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import UnsupportedModel
-from worker.packaging.vocabulary import closed, document_of, frequent, trimmed
+from worker.packaging.trimmed_tokenizer import add_indispensable, document_of, find_frequent, trim
 
 READ = ["the old tree by the river", "a river of old trees"]
 TEXTS = [*READ, "lower and lower, the lowest tree", "thick wood by rivers"] * 3
@@ -59,8 +59,8 @@ def halved(kind: str) -> tuple[Tokenizer, Tokenizer, list[int]]:
     whole = KINDS[kind]()
     document = document_of(PreTrainedTokenizerFast(tokenizer_object=whole))
     counts = np.bincount([place for text in READ for place in whole.encode(text).ids], minlength=whole.get_vocab_size())
-    kept = closed(document, frequent(counts, 0.0))
-    return whole, Tokenizer.from_str(json.dumps(trimmed(document, kept))), kept
+    kept = add_indispensable(document, find_frequent(counts, 0.0))
+    return whole, Tokenizer.from_str(json.dumps(trim(document, kept))), kept
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,10 +98,10 @@ def test_special_tokens_keep_their_names_and_places(kind: str) -> None:
 
 def test_the_guard_drops_what_is_rare() -> None:
     counts = np.array([0, 1, 9, 90])
-    assert frequent(counts, 0.0) == {1, 2, 3}
-    assert frequent(counts, 0.01) == {2, 3}
-    assert frequent(counts, 0.5) == {3}
-    assert frequent(np.zeros(4, np.int64), 0.0) == set()
+    assert find_frequent(counts, 0.0) == {1, 2, 3}
+    assert find_frequent(counts, 0.01) == {2, 3}
+    assert find_frequent(counts, 0.5) == {3}
+    assert find_frequent(np.zeros(4, np.int64), 0.0) == set()
 
 
 def test_what_is_not_known_to_survive_is_refused_with_the_reason() -> None:

@@ -24,10 +24,11 @@ from worker.attempt.retrying import patient
 from worker.attempt.workspace import workroom
 from worker.families.anatomy import anatomy
 from worker.kinds.draw_samples import Drawn
-from worker.kinds.hand_out import Exporter
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
-from worker.kinds.share_concerns import fetched, finish, take
+from worker.kinds.pack_modules import Exporter
+from worker.kinds.share_concerns import fetch_shard, finish_shard, take_shard
+from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.sources.open_sources import Sources, open_for
 
 log = structlog.get_logger()
@@ -61,14 +62,15 @@ def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             return
         parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
         bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))
-        exporter = Exporter(spec, sources, base, parts, drawn, bench.probe, bench.validation, folder)
+        vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
+        exporter = Exporter(spec, sources, base, parts, drawn, vocabulary, folder)
         maker = Maker(sources.model.model, parts, bench, exporter, verifier, attempt)
-        while (concern := take(attempt, settings.lease_seconds)) is not None:
-            shard = fetched(attempt, concern, folder)
+        while (concern := take_shard(attempt, settings.lease_seconds)) is not None:
+            shard = fetch_shard(attempt, concern, folder)
             exporter.drawn = Drawn({concern: shard.samples}, drawn.pool, shard.boundary)
             for ratio, mask in shard.masks.items():
                 maker.make(concerns[concern], ratio, mask)
-            finish(attempt, concern)
+            finish_shard(attempt, concern)
 
 
 @dataclass
