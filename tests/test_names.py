@@ -6,7 +6,6 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,73 +15,7 @@ PACKAGES = ("microlith", "app", "worker")
 CAMEL_CASE = re.compile(r"_{0,2}[A-Z]\w*[a-z]\w*")
 TYPE_MAKERS = frozenset({"NewType", "TypedDict", "NamedTuple", "namedtuple"})
 
-ALLOWED: dict[str, tuple[str, ...]] = {
-    "Answer": ("app/web/views/tries.py", "microlith/contract/base.py"),
-    "Answers": ("worker/combining/comparison.py", "worker/evaluation/numerics.py"),
-    "Calibration": ("microlith/contract/options.py", "worker/combining/calibration.py"),
-    "Cell": ("app/web/views/heatmap.py", "microlith/display/csv_cells.py"),
-    "Choice": ("app/web/views/fields.py", "worker/sources/hub.py"),
-    "Combined": ("microlith/combined/runner.py", "worker/combining/combined_classifier.py"),
-    "Compared": ("app/web/views/compare.py", "microlith/contract/combine.py"),
-    "Feed": ("app/services/feed.py", "worker/combining/graph_inputs.py"),
-    "Floats": ("worker/compute/examples.py", "worker/evaluation/similarity.py", "worker/sources/images.py"),
-    "Inputs": ("worker/packaging/reopen.py", "worker/packaging/verify.py", "worker/sources/datasets.py"),
-    "Interval": ("app/web/views/results.py", "microlith/contract/combine.py"),
-    "Kept": ("worker/evaluation/overlap.py", "worker/evaluation/tensor_storage.py", "worker/pruning/masks.py"),
-    "Kind": (
-        "app/services/registry.py",
-        "app/sources/references.py",
-        "app/web/views/fields.py",
-        "microlith/contract/job.py",
-        "worker/sources/hub.py",
-    ),
-    "Labels": (
-        "worker/combining/calibration.py",
-        "worker/combining/comparison.py",
-        "worker/evaluation/report.py",
-        "worker/sampling/concern.py",
-        "worker/sampling/confusers.py",
-        "worker/sources/datasets.py",
-    ),
-    "Line": (
-        "app/services/waiting_lines.py",
-        "app/web/views/job.py",
-        "app/web/views/results.py",
-        "worker/combining/calibration.py",
-    ),
-    "Listed": ("app/api/pagination.py", "app/db/sources.py"),
-    "Logits": ("worker/evaluation/shared_batches.py", "worker/sampling/embedding_classifier.py"),
-    "Matrix": ("app/web/views/charts.py", "worker/evaluation/measures.py", "worker/evaluation/similarity.py"),
-    "Modules": ("app/services/modules.py", "microlith/client/handles.py"),
-    "Opening": ("app/web/views/files.py", "worker/packaging/verify.py"),
-    "Order": ("app/web/views/results.py", "worker/compute/batches.py"),
-    "Pairs": ("app/web/drafting.py", "app/web/views/form_to_spec.py"),
-    "Part": ("app/domain/methods.py", "worker/combining/parts.py"),
-    "Report": ("app/web/views/report.py", "microlith/contract/module.py"),
-    "Request": ("microlith/contract/base.py", "worker/packaging/reopen.py"),
-    "Rows": (
-        "worker/combining/parts.py",
-        "worker/compute/examples.py",
-        "worker/families/anatomy.py",
-        "worker/packaging/reopen.py",
-    ),
-    "Schema": ("app/sources/tables.py", "app/web/views/fields.py"),
-    "Scores": ("worker/combining/scores.py", "worker/evaluation/binary.py", "worker/pruning/selection.py"),
-    "Session": ("app/api/sessions.py", "worker/packaging/onnx_graph.py"),
-    "Sources": ("app/web/views/form.py", "worker/sources/open_sources.py"),
-    "Step": ("app/web/views/job.py", "worker/pruning/calibration_batches.py"),
-    "Story": ("worker/attempt/run.py", "worker/packaging/layouts.py"),
-    "Watch": ("worker/pruning/backward.py", "worker/pruning/layer_inputs.py"),
-    "Work": ("app/services/estimating.py", "worker/pruning/calibration_batches.py"),
-    "_Kept": ("worker/attempt/workspace.py", "worker/pruning/paired_statistics.py"),
-    "_Part": ("app/services/readiness.py", "app/web/views/fields.py"),
-    "_Record": ("app/api/wrong_keys.py", "app/sources/csv_and_json.py"),
-    "_Step": ("app/confined/seccomp.py", "worker/pruning/paired_statistics.py"),
-}
-"""Names that several modules define, each with those modules; one that stays has its reason beside it."""
 
-
-@cache
 def modules_by_type_name() -> dict[str, set[str]]:
     """The modules that define each name, as paths below the root."""
     modules: dict[str, set[str]] = defaultdict(set)
@@ -146,10 +79,4 @@ def test_classes_and_aliases_are_type_names_and_nothing_else_is() -> None:
 
 
 def test_every_type_name_is_defined_in_one_module() -> None:
-    several = {name: modules for name, modules in modules_by_type_name().items() if len(modules) > 1}
-    assert {name: modules for name, modules in several.items() if not modules <= set(ALLOWED.get(name, ()))} == {}
-
-
-def test_no_exception_is_stale() -> None:
-    modules = modules_by_type_name()
-    assert {name for name, allowed in ALLOWED.items() if not set(allowed) <= modules.get(name, set())} == set()
+    assert {name: modules for name, modules in modules_by_type_name().items() if len(modules) > 1} == {}

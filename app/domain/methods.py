@@ -21,13 +21,13 @@ from typing import Literal
 from app.domain.errors import InvalidInput
 from microlith.contract import JobSpec
 
-Part = Literal["weights", "neurons", "heads"]
+UnitKind = Literal["weights", "neurons", "heads"]
 """What one step of a structure removes; a chain has two, `heads` first."""
 
 
-def parts_of(structure: str) -> tuple[Part, ...]:
+def parts_of(structure: str) -> tuple[UnitKind, ...]:
     """What is removed, first part first."""
-    known: tuple[Part, ...] = ("heads", "neurons", "weights")
+    known: tuple[UnitKind, ...] = ("heads", "neurons", "weights")
     return tuple(part for part in known if part in structure.split("+"))
 
 
@@ -39,7 +39,7 @@ def pattern_of(scope: str | None) -> tuple[int, int] | None:
     return int(removed), int(group)
 
 
-def scope_of(spec: JobSpec, part: Part) -> str:
+def scope_of(spec: JobSpec, part: UnitKind) -> str:
     """The scope among which the lowest units of a part are found.
 
     By default weights are compared within an output row (magnitude: within a matrix), neurons within a block, heads
@@ -52,7 +52,7 @@ def scope_of(spec: JobSpec, part: Part) -> str:
     return "global" if part == "heads" else "layer"
 
 
-def rule_for(spec: JobSpec, part: Part, layers: Collection[str]) -> int | None:
+def rule_for(spec: JobSpec, part: UnitKind, layers: Collection[str]) -> int | None:
     """The place of the first ratio rule that fits a unit of `part` whose layers have these names; None for none."""
     for place, rule in enumerate(spec.ratio_rules):
         named = rule.layers is None or any(rule.layers in layer for layer in layers)
@@ -61,7 +61,7 @@ def rule_for(spec: JobSpec, part: Part, layers: Collection[str]) -> int | None:
     return None
 
 
-def ratios_for(spec: JobSpec, part: Part, layers: Collection[str]) -> list[float]:
+def ratios_for(spec: JobSpec, part: UnitKind, layers: Collection[str]) -> list[float]:
     """The fraction removed at each ratio of the sweep: that ratio, or the same of the first rule that fits."""
     place = rule_for(spec, part, layers)
     return spec.ratios if place is None else [spec.ratio_rules[place].ratio] * len(spec.ratios)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from worker.combining.parts import ModulePart
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
-from worker.evaluation.runner import Logits, predict
+from worker.evaluation.runner import predict
 
 ConcernScores = npt.NDArray[np.float64]
 

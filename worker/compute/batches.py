@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,10 @@ from transformers.modeling_layers import GenericForSequenceClassification
 
 from app.domain.budgets import DEVICE_TOKEN_BUDGET, TOKEN_BUDGET
 from app.domain.errors import UnsupportedModel
+from worker.compute.arrays import Rows
 from worker.compute.attention import over_real_keys
-from worker.compute.examples import Examples, Rows
-from worker.compute.memory import in_parts
-
-Found = TypeVar("Found")
+from worker.compute.examples import Examples
+from worker.compute.memory import Result, in_parts
 
 Checkpoint = Callable[[int], None]
 """Hears how many rows are done after each batch, and may raise to stop the work."""
@@ -80,14 +79,14 @@ class Order:
 
 
 def run_batches(
-    work: Callable[[Batch], Found],
+    work: Callable[[Batch], Result],
     examples: Examples,
     rows: Sequence[int] | Rows | None = None,
     *,
     token_budget: int | None = None,
     pad_to: int | None = None,
     device: torch.device | str = "cpu",
-) -> Iterator[tuple[Batch, Found]]:
+) -> Iterator[tuple[Batch, Result]]:
     """`rows` (None: all) in batches, each with what `work` returns for it.
 
     A batch has at most `token_budget` positions (None: as many as suit the device), or is one example that is longer
@@ -97,7 +96,7 @@ def run_batches(
     """
     order = Order.of(examples, rows, pad_to)
 
-    def run(start: int, stop: int) -> tuple[Batch, Found]:
+    def run(start: int, stop: int) -> tuple[Batch, Result]:
         batch = order.batch(start, stop, device)
         return batch, work(batch)
 

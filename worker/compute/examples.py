@@ -9,10 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from worker.compute.arrays import Floats, Rows
 from worker.sources.library_errors import foreign
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 TOGETHER, CHARACTERS_TOGETHER = 1000, 4_000_000
 """Texts that are tokenised at a time: all that a tokenizer says of a text takes a hundred times as much as its ids."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 _TELLTALES = ("out of memory", "not enough memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """What torch says where it has no error of its own for it: its CPU allocator, the CUDA driver and cuBLAS."""
@@ -25,8 +25,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def in_parts(
-    work: Callable[[int, int], Found], count: int, end: Callable[[int, int], int], budget: int
-) -> Iterator[Found]:
+    work: Callable[[int, int], Result], count: int, end: Callable[[int, int], int], budget: int
+) -> Iterator[Result]:
     """What `work(start, stop)` returns for part after part of `count` items.
 
     `end(start, budget)` says where the part from `start` on stops: one item on at least, and further the larger the

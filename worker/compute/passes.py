@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from worker.compute.batches import Checkpoint, unwatched
+from worker.compute.memory import Result
 
-Outcome = TypeVar("Outcome")
-Outcome_co = TypeVar("Outcome_co", covariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Pass(Protocol[Outcome_co]):
+class Pass(Protocol[Result_co]):
     """Rows that are to run through a model."""
 
     @property
     def rows(self) -> int:
         """How many they are: what the checkpoint of `run` counts up to."""
 
-    def run(self, checkpoint: Checkpoint = unwatched) -> Outcome_co:
+    def run(self, checkpoint: Checkpoint = unwatched) -> Result_co:
         """What comes of them. `checkpoint` hears the rows done after each batch and may raise."""
 
 
@@ -29,7 +29,7 @@ class Meter:
     checkpoint: Checkpoint
     done: int = 0
 
-    def run(self, next_pass: Pass[Outcome]) -> Outcome:
+    def run(self, next_pass: Pass[Result]) -> Result:
         """What comes of the pass, whose rows are counted on from those before it."""
         before, self.done = self.done, self.done + next_pass.rows
         return next_pass.run(lambda rows: self.checkpoint(before + rows))

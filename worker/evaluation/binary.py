@@ -20,7 +20,7 @@ from microlith.contract import BinaryScore
 from worker.compute.model_edits import with_head
 from worker.families.layers import linear
 
-Scores = npt.NDArray[np.float64]
+MemberScores = npt.NDArray[np.float64]
 Members = npt.NDArray[np.bool_]
 
 CONCERN = 1
@@ -36,15 +36,15 @@ class BinaryHead:
     label: str
 
 
-def margins(logits: npt.NDArray[np.floating], concern: int) -> Scores:
+def margins(logits: npt.NDArray[np.floating], concern: int) -> MemberScores:
     """The concern's logit less the mean of the others' [rows]: what the two-row head answers by."""
     values = logits.astype(np.float64)
     rest = (values.sum(axis=1) - values[:, concern]) / (values.shape[1] - 1)
-    margin: Scores = values[:, concern] - rest
+    margin: MemberScores = values[:, concern] - rest
     return margin
 
 
-def best_threshold(scores: Scores, members: Members) -> float:
+def best_threshold(scores: MemberScores, members: Members) -> float:
     """The threshold with the highest F1 of `score >= threshold`; 0 where one side has no example.
 
     It lies half-way to the next lower score, so that rounding does not decide.
@@ -59,7 +59,7 @@ def best_threshold(scores: Scores, members: Members) -> float:
     return chosen if not below.size else (chosen + float(below.max())) / 2
 
 
-def measure(scores: Scores, members: Members, threshold: float) -> BinaryScore:
+def measure(scores: MemberScores, members: Members, threshold: float) -> BinaryScore:
     """Precision, recall and F1 of `score >= threshold`, 0 where undefined; AUROC is 0.5 where one side is empty."""
     precision, recall, f1, _ = precision_recall_fscore_support(
         members, scores >= threshold, average="binary", zero_division=0

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from torch import nn
 
 from microlith.contract import EarlyScore
+from worker.compute.arrays import Rows
 from worker.compute.batches import Checkpoint, unwatched
-from worker.compute.examples import Examples, Rows
+from worker.compute.examples import Examples
 from worker.evaluation.runner import evenly
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from microlith.contract import Numerics
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
 from worker.evaluation.runner import evenly
-from worker.evaluation.shared_batches import Course, Logits
+from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 
 AGREEMENT = 0.999
@@ -25,7 +26,7 @@ CHECKED_ROWS = 2048
 
 
 @dataclass(frozen=True)
-class Answers:
+class SplitLogits:
     """A model's logits on both splits; `numerics` where that was a question."""
 
     test: Logits
@@ -55,7 +56,7 @@ class Questions:
         """Examples of both splits."""
         return len(self.test) + len(self.validation)
 
-    def ask(self, model: nn.Module, checkpoint: Checkpoint = unwatched) -> Answers:
+    def ask(self, model: nn.Module, checkpoint: Checkpoint = unwatched) -> SplitLogits:
         """The model's answers to everything. `checkpoint` hears the rows done, up to `rows`, and may raise."""
         answers = self._all(model, self._courses, checkpoint)
         if not self.reduced:
@@ -68,7 +69,7 @@ class Questions:
             answers = self._all(model, tuple(plain), lambda _: checkpoint(self.rows))
         return replace(answers, numerics=Numerics(dtype=dtype, agreement=agreement, examples=len(self._rows)))
 
-    def _all(self, model: nn.Module, courses: tuple[Course, ...], checkpoint: Checkpoint) -> Answers:
+    def _all(self, model: nn.Module, courses: tuple[Course, ...], checkpoint: Checkpoint) -> SplitLogits:
         test, validation = courses
         answered = test.predict(model, checkpoint)
-        return Answers(answered, validation.predict(model, lambda rows: checkpoint(len(self.test) + rows)))
+        return SplitLogits(answered, validation.predict(model, lambda rows: checkpoint(len(self.test) + rows)))

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microlith.contract import Overlap
-from worker.pruning.masks import Bits, Mask
-
-Kept = npt.NDArray[np.bool_]
+from worker.pruning.masks import Bits, Kept, Mask
 
 
 def overlaps(masks: Iterable[tuple[int, float, Mask]]) -> list[Overlap]:

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
-from worker.evaluation.shared_batches import Course, Logits
-
-__all__ = ["Logits", "evenly", "predict"]
+from worker.evaluation.shared_batches import Course
 
 
 def predict(

@@ -6,22 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
+from worker.compute.arrays import Logits, Rows
 from worker.compute.batches import Batch, Checkpoint, Order, budget_on, device_of, forward, unwatched
-from worker.compute.examples import Examples, Rows
-from worker.compute.memory import in_parts, out_of_memory
+from worker.compute.examples import Examples
+from worker.compute.memory import Result, in_parts, out_of_memory
 from worker.evaluation.shortcuts import Outputs, Shortcuts
-from worker.evaluation.tensor_storage import Kept, Room, room_on
-
-Found = TypeVar("Found")
-Logits = npt.NDArray[np.float32]
+from worker.evaluation.tensor_storage import Room, StoredOutputs, room_on
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,8 @@ class _Known:
     """A batch that was run before: what it is, and what is kept of it."""
 
     batch: Batch
-    inputs: Kept
-    outputs: Kept
+    inputs: StoredOutputs
+    outputs: StoredOutputs
 
 
 @dataclass
@@ -78,11 +75,11 @@ class Course:
             raise UnsupportedModel("The model answers with numbers that are not finite.")
         return logits
 
-    def run(self, model: nn.Module, look: Callable[[Batch], Found]) -> Iterator[tuple[Batch, Found]]:
+    def run(self, model: nn.Module, look: Callable[[Batch], Result]) -> Iterator[tuple[Batch, Result]]:
         """Each batch with what `look` makes of it, which runs `model` once and leaves nothing behind when it raises."""
         model.eval()
 
-        def ask(start: int, stop: int) -> tuple[Batch, Found]:
+        def ask(start: int, stop: int) -> tuple[Batch, Result]:
             try:
                 with torch.inference_mode(), self._precision(model):
                     return self._look(model, look, start, stop)
@@ -94,7 +91,7 @@ class Course:
         budget = self.token_budget or budget_on(device_of(model))
         yield from in_parts(ask, len(self._order.rows), self._order.end, budget)
 
-    def _look(self, model: nn.Module, look: Callable[[Batch], Found], start: int, stop: int) -> tuple[Batch, Found]:
+    def _look(self, model: nn.Module, look: Callable[[Batch], Result], start: int, stop: int) -> tuple[Batch, Result]:
         if (start, stop) in self._kept:
             known = self._kept[start, stop]
             batch, outputs = replace(known.batch, inputs=known.inputs()), known.outputs()

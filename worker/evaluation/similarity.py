@@ -13,16 +13,17 @@ from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_softmax
 from torch import nn
 
 from app.domain.budgets import KEPT_BYTES
 from microlith.contract import SideSimilarity, Similarity, SimilarityValues
 from microlith.contract.module import LegacySimilarity
+from worker.compute.arrays import Floats
 from worker.compute.batches import Batch, forward, mean_over_positions
 from worker.compute.examples import Examples
 from worker.evaluation.measures import (
+    RealMatrix,
     cca_of,
     debiased_kernel_cka,
     debiased_linear_cka,
@@ -34,9 +35,6 @@ from worker.evaluation.measures import (
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 from worker.sampling.concern import ConcernSamples
-
-Matrix = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ class StatesWanted:
 class States:
     """A model's states and answers on some samples; float64, but for the tokens."""
 
-    pooled: list[Matrix]  # per layer, the last one last: [samples, hidden]
+    pooled: list[RealMatrix]  # per layer, the last one last: [samples, hidden]
     tokens: Floats | None  # [samples, positions, hidden] of the last layer, pads in; only where pads are included
-    logits: Matrix  # [samples, classes]
+    logits: RealMatrix  # [samples, classes]
 
     @cached_property
-    def directions(self) -> list[Matrix]:
+    def directions(self) -> list[RealMatrix]:
         """The principal directions of each layer's pooled states."""
         return [principal(states) for states in self.pooled]
 
@@ -171,12 +169,12 @@ def compare(base: HiddenStates, module: HiddenStates) -> Similarity:
     return Similarity(concern=_side(base.concern, module.concern), rest=_side(base.rest, module.rest), legacy=legacy)
 
 
-def agreement(base: Matrix, module: Matrix) -> float:
+def agreement(base: RealMatrix, module: RealMatrix) -> float:
     """The fraction of samples that logits [samples, classes] give the same class."""
     return float((base.argmax(axis=1) == module.argmax(axis=1)).mean())
 
 
-def divergence(base: Matrix, module: Matrix) -> float:
+def divergence(base: RealMatrix, module: RealMatrix) -> float:
     """Mean KL(base ‖ module) of the softmax of logits [samples, classes], in nats; 0 is the same."""
     p, q = log_softmax(base, axis=1), log_softmax(module, axis=1)
     return max(0.0, float((np.exp(p) * (p - q)).sum(axis=1).mean()))

@@ -28,7 +28,7 @@ FREE_SHARE = 0.25
 ALIGNED = 64
 """Bytes; where a tensor in a block may begin."""
 
-Kept = Callable[[], Outputs]
+StoredOutputs = Callable[[], Outputs]
 """Gives what was taken in, as often as it is asked for."""
 
 
@@ -39,7 +39,7 @@ class Room(Protocol):
     def used(self) -> int:
         """Bytes taken in."""
 
-    def take(self, outputs: Outputs) -> Kept | None:
+    def take(self, outputs: Outputs) -> StoredOutputs | None:
         """The outputs, kept; None where there is no room for all of them."""
 
 
@@ -68,7 +68,7 @@ class FileRoom:
     used: int = 0
     _file: int | None = None
 
-    def take(self, outputs: Outputs) -> Kept | None:
+    def take(self, outputs: Outputs) -> StoredOutputs | None:
         """See Room."""
         if self.used + bytes_of(outputs) > self.size:
             return None
@@ -107,7 +107,7 @@ class BlockRoom:
     used: int = 0
     _block: Tensor | None = None
 
-    def take(self, outputs: Outputs) -> Kept | None:
+    def take(self, outputs: Outputs) -> StoredOutputs | None:
         """See Room."""
         if self.used + bytes_of(outputs, ALIGNED) > self.size:
             return None

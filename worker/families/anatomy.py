@@ -10,7 +10,7 @@ from torch import nn
 from app.domain.families import Attention, Family, FeedForward
 from worker.families.layers import family_of_model, linear_layers
 
-Rows = list[tuple[str, slice]]
+LayerRows = list[tuple[str, slice]]
 """Rows of linear layers, by name."""
 
 
@@ -49,7 +49,7 @@ class Anatomy:
         """How many heads it has of key and value: as many, or fewer that query heads share in turn."""
         return self.heads(part) if part.fused else self.shapes[part.key][0] // self._head_width(part)
 
-    def head_rows(self, part: Attention, *heads: int) -> Rows:
+    def head_rows(self, part: Attention, *heads: int) -> LayerRows:
         """The rows that go with `heads`: of the query, and of key and value where a whole group is among `heads`.
 
         With grouped heads (llama, qwen2) key and value serve several query heads, so name all removed heads at once.

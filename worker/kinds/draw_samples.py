@@ -14,9 +14,10 @@ from microlith.contract import JobSpec
 from worker.attempt.attempt import Attempt
 from worker.attempt.module_rows import keep_samples
 from worker.attempt.retrying import patient
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint
 from worker.compute.examples import Examples
-from worker.evaluation.runner import Logits, predict
+from worker.evaluation.runner import predict
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.boundary_plan import BoundaryPlan, identity

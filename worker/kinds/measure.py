@@ -13,7 +13,7 @@ from worker.compute.examples import Examples
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.first_estimate import Estimator
-from worker.evaluation.numerics import Answers, Questions
+from worker.evaluation.numerics import Questions, SplitLogits
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
@@ -114,11 +114,11 @@ class Bench:
             numerics=answers.numerics,
         )
 
-    def _report(self, answers: Answers) -> Report:
+    def _report(self, answers: SplitLogits) -> Report:
         measured = score(answers.test, self.questions.test.labels, self.labels)
         return report(measured, exp_loss(answers.validation, self.validation.labels))
 
-    def _binary(self, answers: Answers, concern: int) -> BinaryScore:
+    def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
         """The threshold is chosen on the validation split, the score taken on the evaluation split."""
         threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
         return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from app.domain.errors import InvalidInput
 from app.settings import Settings
@@ -17,8 +18,8 @@ from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Pred
 from microlith.masks import Base, MaskFile
 from worker.attempt.attempt import Attempt
 from worker.attempt.scratch import scratch
+from worker.compute.arrays import Logits
 from worker.compute.examples import TokenExamples
-from worker.evaluation.runner import Logits
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import apply_to_base, find_modules
 from worker.packaging.mask_layout import tokens_of
@@ -85,6 +86,5 @@ def compare_answers(
 
 def _to_probabilities(logits: Logits, labels: Sequence[str]) -> list[ClassProbabilities]:
     """Each row's softmax, in float64, and the label of its highest."""
-    values = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    rows = values / values.sum(axis=1, keepdims=True)
+    rows = softmax(logits.astype(np.float64), axis=1)
     return [ClassProbabilities(label=labels[int(row.argmax())], probabilities=row.tolist()) for row in rows]

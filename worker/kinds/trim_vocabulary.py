@@ -19,8 +19,9 @@ from torch import nn
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import counted_splits
 from microlith.contract import Concern, JobSpec, OwnScore, TrimmedVocabulary
+from worker.compute.arrays import Rows
 from worker.compute.batches import Checkpoint
-from worker.compute.examples import Examples, Rows, TokenExamples
+from worker.compute.examples import Examples, TokenExamples
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
 from worker.kinds.measure import probe_of

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from app.domain.errors import UnsupportedModel
-from worker.compute.examples import Rows
+from worker.compute.arrays import Rows
 
 POINTER = "/export/vocabulary"
 CONFIG, TOKENIZER, NAMES = "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"

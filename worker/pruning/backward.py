@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from worker.compute.batches import Batch, forward
 
 
-class Watch(Protocol):
+class GradientWatch(Protocol):
     """Sees one forward pass through hooks, and keeps tensors that the loss hangs on."""
 
     @property
@@ -28,7 +28,7 @@ Gradients = Sequence[Tensor | None]
 """Of the tensors of a watch, in their order; None of those the loss does not hang on."""
 
 
-def run_backward(model: nn.Module, batch: Batch, watches: Sequence[Watch]) -> list[Gradients]:
+def run_backward(model: nn.Module, batch: Batch, watches: Sequence[GradientWatch]) -> list[Gradients]:
     """The gradients of the batch's cross-entropy, summed over its rows, for each watch; the model is in eval mode.
 
     Rows do not see each other, so a row's gradients are its own in any batch. Parameters need no gradients and get

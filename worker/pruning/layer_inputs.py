@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal
 
 import torch
 from torch import Tensor, nn
 
 from app.domain.errors import UnsupportedModel
 from worker.compute.batches import Batch, forward
+from worker.compute.memory import Result
 from worker.families.layers import family_of_model
 
-Found = TypeVar("Found")
 Pads = Literal["exclude", "include"]
-Look = Callable[[str, Tensor, Tensor], Found]
+Look = Callable[[str, Tensor, Tensor], Result]
 """What is made of a layer's name, of its inputs [b, t, in], and of which positions count [b, t] (float64)."""
 
 
@@ -26,17 +26,17 @@ class _AllSeenError(Exception):
 
 
 @dataclass
-class Watch(Generic[Found]):
+class InputWatch(Generic[Result]):
     """Layers of one model under observation; a run that fails is forgotten with all that was seen of it."""
 
     model: nn.Module
     pads: Pads
     _calls: int | None = None  # of watched layers in a run, where that is known to be the same each time
-    _seen: list[tuple[str, Found]] = field(default_factory=list)
+    _seen: list[tuple[str, Result]] = field(default_factory=list)
 
     @classmethod
     @contextmanager
-    def over(cls, model: nn.Module, layers: Sequence[str], pads: Pads) -> Iterator[Watch[Found]]:
+    def over(cls, model: nn.Module, layers: Sequence[str], pads: Pads) -> Iterator[InputWatch[Result]]:
         """Watches `layers` while the block runs."""
         watch = cls(model, pads)
         with ExitStack() as hooks:
@@ -45,7 +45,7 @@ class Watch(Generic[Found]):
                 hooks.callback(hook.remove)
             yield watch
 
-    def run(self, batch: Batch, look: Look[Found]) -> list[tuple[str, Found]]:
+    def run(self, batch: Batch, look: Look[Result]) -> list[tuple[str, Result]]:
         """What `look` makes of every call of a layer, in the order of the calls.
 
         The blocks of a known family run the same whatever they are shown: there, what follows the last call that was

@@ -20,7 +20,7 @@ from worker.compute.batches import pad
 from worker.compute.examples import Examples
 from worker.compute.memory import in_parts, out_of_memory
 from worker.pruning.calibration_batches import Device
-from worker.pruning.layer_inputs import Watch
+from worker.pruning.layer_inputs import InputWatch
 from worker.sampling.concern import ConcernSamples
 
 PAIRED_TOKENS = 16_384
@@ -70,7 +70,7 @@ class Window:
 
 
 def run_paired(
-    watch: Watch[Any],
+    watch: InputWatch[Any],
     pooled: Collection[str],
     examples: Examples,
     samples: Mapping[int, ConcernSamples],
@@ -84,7 +84,7 @@ def run_paired(
     drawn = list(samples.values())
     ends = np.cumsum([len(of.positive) for of in drawn])  # of the pairs of each concern
     lengths = [_padded_length(examples, [*of.positive, *of.negative], calibration) for of in drawn]
-    kept = _Kept(Counter(row for of in drawn for row in (*of.positive, *of.negative)), KEPT_BYTES)
+    kept = _KeptRows(Counter(row for of in drawn for row in (*of.positive, *of.negative)), KEPT_BYTES)
 
     def place_of(start: int) -> int:
         return int(np.searchsorted(ends, start, side="right"))
@@ -93,11 +93,11 @@ def run_paired(
         place = place_of(start)
         return min(int(ends[place]), start + max(1, budget // (2 * lengths[place])))
 
-    def run(start: int, stop: int) -> _Step:
+    def run(start: int, stop: int) -> _WindowStep:
         place = place_of(start)
         before = ends[place] - len(drawn[place].positive)
         pairs = slice(start - before, stop - before)
-        step = _Step(Window(place, drawn[place].positive[pairs], drawn[place].negative[pairs]), kept, pooled)
+        step = _WindowStep(Window(place, drawn[place].positive[pairs], drawn[place].negative[pairs]), kept, pooled)
         try:
             step.run(watch, examples, _padded_length(examples, step.window.rows, calibration), on)
         except Exception as error:
@@ -112,7 +112,7 @@ def run_paired(
 
 
 @dataclass
-class _Kept:
+class _KeptRows:
     """Rows that later pairs need again, as many as there is room for; `left` says how many pairs."""
 
     left: Counter[int]
@@ -136,17 +136,17 @@ class _Kept:
         self.room = 0
 
 
-class _Step:
+class _WindowStep:
     """One window on its way through the model; whatever it finds is its own until the caller takes it."""
 
-    def __init__(self, window: Window, kept: _Kept, pooled: Collection[str]) -> None:
+    def __init__(self, window: Window, kept: _KeptRows, pooled: Collection[str]) -> None:
         self.window, self.sums = window, list[PairSums]()
         self._pooled, self._known, self._room = pooled, kept.rows, kept.room
         self._new = [row for row in dict.fromkeys(window.rows) if row not in kept.rows]
         again = Counter(window.rows)
         self.fresh: dict[int, list[Read]] = {row: [] for row in self._new if kept.left[row] > again[row]}
 
-    def run(self, watch: Watch[Any], examples: Examples, length: int, on: Device) -> None:
+    def run(self, watch: InputWatch[Any], examples: Examples, length: int, on: Device) -> None:
         """Runs the rows that are new, and sums over them and those that are known."""
         if self._new:
             watch.run(pad(examples, np.array(self._new), length, on), self._look)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.families import Attention, FeedForward
 from app.domain.layers import select_attentions, select_feed_forwards
-from app.domain.methods import Part, check_method, check_widths, parts_of
+from app.domain.methods import UnitKind, check_method, check_widths, parts_of
 from microlith.contract import JobSpec
 from worker.families.anatomy import Anatomy
 from worker.pruning.selection import Units
@@ -21,7 +21,7 @@ class Targets:
     neurons: tuple[FeedForward, ...] = ()
     heads: tuple[Attention, ...] = ()
 
-    def units(self, part: Part) -> Units:
+    def units(self, part: UnitKind) -> Units:
         """The names to select by, with those that ratio rules look at."""
         if part == "weights":
             return Units.of_layers(self.weights)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from app.domain.errors import InvalidInput
-from app.domain.methods import Part, pattern_of, ratios_for, rule_for, scope_of
+from app.domain.methods import UnitKind, pattern_of, ratios_for, rule_for, scope_of
 from microlith.contract import JobSpec
 from worker.pruning.masks import Bits, Kept
 
-Scores = npt.NDArray[np.floating[Any]]
+UnitScores = npt.NDArray[np.floating[Any]]
 Scorer = Callable[[str], Tensor]
 """The scores of a layer's or block's units, by its name: [out, in] of weights, [units] of neurons and heads."""
 
@@ -31,7 +31,7 @@ EXCHANGED = 0.2
 class Units:
     """What a part of a structure may remove: names of layers or blocks, with the names that ratio rules look at."""
 
-    part: Part
+    part: UnitKind
     known_as: Mapping[str, Collection[str]]
 
     @classmethod
@@ -61,7 +61,7 @@ def select(spec: JobSpec, units: Units, scorer: Scorer, restorer: Scorer | None 
     return kept
 
 
-def lowest(scores: Scores, counts: Sequence[int]) -> list[Kept]:
+def lowest(scores: UnitScores, counts: Sequence[int]) -> list[Kept]:
     """For each count: what is kept [rows, in] when every row loses its `count` lowest scores, ties by lower index.
 
     The same as a stable ascending sort of every row. One sort of the values serves all counts, ten times faster than
@@ -71,7 +71,7 @@ def lowest(scores: Scores, counts: Sequence[int]) -> list[Kept]:
     return [_above(scores, ascending[:, count - 1 : count], count) for count in counts]
 
 
-def _above(scores: Scores, threshold: Scores, count: int) -> Kept:
+def _above(scores: UnitScores, threshold: UnitScores, count: int) -> Kept:
     if count == 0:
         return np.ones_like(scores, dtype=bool)
     kept = scores > threshold  # [rows, in]
@@ -82,7 +82,7 @@ def _above(scores: Scores, threshold: Scores, count: int) -> Kept:
     return kept
 
 
-def _exchanged(scores: Scores, restoring: Scores, counts: Sequence[int]) -> list[Kept]:
+def _exchanged(scores: UnitScores, restoring: UnitScores, counts: Sequence[int]) -> list[Kept]:
     """As `lowest`, but the last of those to go are chosen by `restoring`: its highest come back for others."""
     width = scores.shape[1]
     more = [count + int(min(count, width - count) * EXCHANGED) for count in counts]
@@ -103,7 +103,7 @@ def _pools(spec: JobSpec, units: Units) -> Iterator[list[str]]:
     yield from pools.values()
 
 
-def _table(scores: Sequence[Scores], scope: str) -> Scores:
+def _table(scores: Sequence[UnitScores], scope: str) -> UnitScores:
     if scope == "row":
         return scores[0]
     if pattern := pattern_of(scope):
@@ -114,7 +114,7 @@ def _table(scores: Sequence[Scores], scope: str) -> Scores:
     return np.concatenate([layer.reshape(1, -1) for layer in scores], axis=1)
 
 
-def _split(names: Sequence[str], scores: Sequence[Scores], kept: Kept) -> Iterator[tuple[str, Bits]]:
+def _split(names: Sequence[str], scores: Sequence[UnitScores], kept: Kept) -> Iterator[tuple[str, Bits]]:
     """A pool's choice as the bits of its layers again."""
     ends = np.cumsum([layer.size for layer in scores])[:-1]
     for name, layer, part in zip(names, scores, np.split(kept.reshape(-1), ends), strict=True):
@@ -126,6 +126,6 @@ def _slack(spec: JobSpec) -> float:
     return 1e-6 if pattern_of(spec.scope) else 0.0
 
 
-def _array(scores: Tensor) -> Scores:
-    array: Scores = scores.detach().cpu().numpy()
+def _array(scores: Tensor) -> UnitScores:
+    array: UnitScores = scores.detach().cpu().numpy()
     return array

@@ -19,8 +19,8 @@ from microlith.contract import Calibration
 from worker.compute.batches import Checkpoint, device_of, unwatched
 from worker.compute.examples import Examples
 from worker.families.layers import linear
-from worker.pruning.calibration_batches import Step, run_union
-from worker.pruning.layer_inputs import Watch
+from worker.pruning.calibration_batches import CalibrationStep, run_union
+from worker.pruning.layer_inputs import InputWatch
 from worker.pruning.paired_statistics import PairSums, run_paired
 from worker.sampling.concern import ConcernSamples, rows_of
 
@@ -93,7 +93,7 @@ class CalibrationPass:
             for name in self.layers
         }
         over, done = (_over_pairs if self._paired else _over_union), 0
-        watched: AbstractContextManager[Watch[Any]] = Watch.over(model, self.layers, self.calibration.pads)
+        watched: AbstractContextManager[InputWatch[Any]] = InputWatch.over(model, self.layers, self.calibration.pads)
         with torch.inference_mode(), watched as watch:
             for rows in over(watch, sums, self.examples, self.samples, self.calibration, device):
                 done += rows
@@ -101,7 +101,7 @@ class CalibrationPass:
         return Statistics(tuple(self.samples), {name: summed.statistics(name) for name, summed in sums.items()})
 
 
-def _over_pairs(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
+def _over_pairs(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
     """Adds every pair, and says how many rows that were."""
     pooled = {name for name, found in sums.items() if found.moments is not None}
     for window, seen in run_paired(watch, pooled, *asked):
@@ -110,10 +110,10 @@ def _over_pairs(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> It
         yield len(window.rows)
 
 
-def _over_union(watch: Watch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
+def _over_union(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
     """Adds every batch, and says how many rows that were."""
 
-    def look(step: Step) -> list[tuple[str, _Seen]]:
+    def look(step: CalibrationStep) -> list[tuple[str, _Seen]]:
         return watch.run(
             step.batch, lambda name, *given: _seen(step.membership, sums[name].moments is not None, *given)
         )

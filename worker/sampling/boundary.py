@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from app.domain.errors import DatasetInvalid, NotEnoughSamples
 from microlith.contract import Sampling
+from worker.compute.arrays import Floats, Logits, Rows
 from worker.compute.batches import Checkpoint, unwatched
-from worker.compute.examples import EmbeddedExamples, Examples, Floats, Rows, TokenExamples
+from worker.compute.examples import EmbeddedExamples, Examples, TokenExamples
 from worker.sampling.boundary_crossings import Crossing, Start, crossings
 from worker.sampling.boundary_draws import Draw, even_draws
 from worker.sampling.boundary_plan import BoundaryPlan
 from worker.sampling.concern import ConcernSamples, draw_available
-from worker.sampling.embedding_classifier import EmbeddedModel, Logits, Mode, tokens_of
+from worker.sampling.embedding_classifier import EmbeddedModel, Mode, tokens_of
 from worker.sampling.seed_draws import seed_draws
 
 

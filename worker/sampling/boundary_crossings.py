@@ -10,7 +10,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from microlith.contract import Boundary
-from worker.sampling.embedding_classifier import EmbeddedModel, EmbeddedText, Logits
+from worker.compute.arrays import Logits
+from worker.sampling.embedding_classifier import EmbeddedModel, EmbeddedText
 
 Margins = npt.NDArray[np.float32]
 Margin = Callable[[Logits], Margins]

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
+from worker.compute.arrays import Labels
 from worker.sampling.class_shares import proportional, spread
 from worker.sampling.confusers import Confusion, confusers
-
-Labels = npt.NDArray[np.int64]
 
 SCAN = 16
 """Rows looked at together: within such a window samples are taken class by class, as the seed system does."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int64]
+from worker.compute.arrays import Labels
+
 Confusion = npt.NDArray[np.int64]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.domain.errors import UnsupportedModel
+from worker.compute.arrays import Logits
 from worker.compute.batches import budget_on, device_of, forward, pad
 from worker.compute.examples import Examples, TokenExamples
 from worker.compute.memory import in_parts
@@ -22,7 +23,6 @@ Mode = Literal["inputs", "seed"]
 """`inputs`: embeddings as the model takes them. `seed`: the output of the embedding layer, padded and fed through that
 layer once more, which only reproduces the seed system."""
 
-Logits = npt.NDArray[np.float32]
 Epsilons = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-3
