@@ -79,7 +79,7 @@ def check_sums(folder: Path) -> None:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except ValueError as error:
-        raise UnsafeArchive(f"{SUMS} is no text.") from error
+        raise UnsafeArchive(f"{SUMS} is not a text.") from error
     promised = {line[66:]: line[:64] for line in lines}  # as sha256sum writes them: digest, space, mode, name
     present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if set(present) - {SUMS} != set(promised):
