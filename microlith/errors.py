@@ -240,7 +240,7 @@ class InvalidMask(MicrolithClientError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"{name} is no mask that can be applied: {reason}.\n"
+            f"{name} is not a mask that can be applied: {reason}.\n"
             "Download it again: `microlith modules download MODULE FOLDER --layout mask`."
         )
         self.name = name
@@ -271,7 +271,7 @@ class InvalidCombination(MicrolithClientError):
     """`name` is not a recomposed classifier that can be opened; `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} is no recomposed classifier that can be opened: {reason}.\nDownload it again.")
+        super().__init__(f"{name} is not a recomposed classifier that can be opened: {reason}.\nDownload it again.")
         self.name = name
         self.reason = reason
 

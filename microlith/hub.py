@@ -65,7 +65,7 @@ def _push(api: HfApi, folder: Path, repo_id: str, private: bool) -> Pushed:
 
     repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     if private and not api.repo_info(repo).private:
-        raise HubRefused(repo, "it exists and is public, and a private one was asked for", "Take another name.")
+        raise HubRefused(repo, "it exists and is public, but you requested a private one", "Take another name.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
     commit = api.create_commit(repo, files, commit_message=f"A module, as its {SUMS} says")

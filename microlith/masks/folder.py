@@ -28,7 +28,9 @@ def apply_to_folder(base: str | Path, mask: str | Path, out: str | Path) -> Path
     if target.exists():
         raise TargetOccupied(target)
     if not source.is_dir():
-        raise NotABase(f"{source} is no folder; a base is what save_pretrained wrote, or a downloaded repository.")
+        raise NotABase(
+            f"{source} is not a folder. A base is a folder from save_pretrained, or a downloaded repository."
+        )
     module = apply_mask(source, read)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".applying-", dir=target.parent) as scratch:

@@ -115,7 +115,9 @@ def _replace_tensor(model: Any, name: str, tensor: Tensor, mask: str) -> None:
 
 def _reads_images(folder: Path) -> bool:
     if not folder.is_dir():
-        raise NotABase(f"{folder} is no folder; a base is what save_pretrained wrote, or a downloaded repository.")
+        raise NotABase(
+            f"{folder} is not a folder. A base is a folder from save_pretrained, or a downloaded repository."
+        )
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return str((config.get("architectures") or [""])[0]).endswith("ForImageClassification")
