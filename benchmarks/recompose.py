@@ -26,7 +26,7 @@ import torch
 from microlith.contract import JobSpec
 from microlith.contract.combine import Combination, CombineSpec
 from worker.combining.card import table
-from worker.combining.combined_classifier import CombinedClassifier, Data, combine
+from worker.combining.combined_classifier import CombinationPass, CombinedClassifier, Data
 from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.combining.recomposed_folder import deliver, verify
 from worker.evaluation.report import score
@@ -118,7 +118,7 @@ def delivered(
 ) -> tuple[CombinedClassifier, dict[str, Any]]:
     """The recomposition; its folder, opened in a clean process; sizes, times, and how far both are apart."""
     began = time.monotonic()
-    combined = combine(SPEC, parts, data, reference=reference)
+    combined = CombinationPass(SPEC, parts, data, reference=reference).run()
     measured = time.monotonic()
     assert combined.recomposition is not None
     with tempfile.TemporaryDirectory() as scratch:

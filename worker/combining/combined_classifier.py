@@ -1,6 +1,6 @@
 """The story of a combination: parts become one classifier, which is measured beside the original.
 
-combined = combine(spec, parts, Data(validation, test))
+combined = CombinationPass(spec, parts, Data(validation, test)).run()
 combined.class_set.model       an ordinary model, for the layouts of modules
 deliver(combined, folder)      a recomposed classifier as a folder: `worker.combining.recomposed_folder`
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,30 +50,36 @@ class CombinedClassifier:
     recomposition: Recomposition | None = None
 
 
-def combine(
-    spec: CombineSpec,
-    parts: Sequence[ModulePart],
-    data: Data,
-    *,
-    reference: Origin | None = None,
-    checkpoint: Checkpoint = unwatched,
-) -> CombinedClassifier:
+@dataclass(frozen=True)
+class CombinationPass:
     """The classifier that `spec.mode` makes of the parts, compared with `reference`: the model that most parts are of.
 
-    `spec.modules` and `spec.dataset` are not looked at: `parts` and `data` are what they stand for. The origins are
-    whole again when this returns. `checkpoint` hears rows done, up to `rows_to_run`, and may raise. Raises
-    InvalidInput and its kinds for parts that do not go together.
+    `spec.modules` and `spec.dataset` are not looked at: `parts` and `data` are what they stand for. Raises InvalidInput
+    and its kinds for parts that do not go together.
     """
-    task = _Task(spec, parts, _usable(spec, parts, data), reference or _original(parts), checkpoint)
-    return task.class_set() if spec.mode == "class_set" else task.recomposition()
 
+    spec: CombineSpec
+    parts: Sequence[ModulePart]
+    data: Data
+    reference: Origin | None = None
 
-def rows_to_run(spec: CombineSpec, parts: Sequence[ModulePart], data: Data) -> int:
-    """How many examples pass through a model, over all: what the checkpoint counts up to."""
-    data = _usable(spec, parts, data)
-    if spec.mode == "class_set":
-        return rows_to_mend(spec, data.validation, labels_of(parts)) + 2 * len(data.test)
-    return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
+    @property
+    def rows(self) -> int:
+        """How many examples pass through a model, over all: what the checkpoint of `run` counts up to."""
+        data, parts = self._usable, self.parts
+        if self.spec.mode == "class_set":
+            return rows_to_mend(self.spec, data.validation, labels_of(parts)) + 2 * len(data.test)
+        return voices(parts) * (len(data.validation) + len(data.test)) + len(data.test)
+
+    def run(self, checkpoint: Checkpoint = unwatched) -> CombinedClassifier:
+        """The classifier; the origins are whole again. `checkpoint` hears the rows done and may raise."""
+        reference = self.reference or _original(self.parts)
+        task = _Task(self.spec, self.parts, self._usable, reference, checkpoint)
+        return task.class_set() if self.spec.mode == "class_set" else task.recomposition()
+
+    @cached_property
+    def _usable(self) -> Data:
+        return _usable(self.spec, self.parts, self.data)
 
 
 def rows_to_mend(spec: CombineSpec, validation: LabelledRows, labels: Sequence[str]) -> int:
@@ -88,7 +95,7 @@ def remake(
     *,
     checkpoint: Checkpoint = unwatched,
 ) -> CombinedClassifier:
-    """The class set that `combine` made of the same, with what was told of it; nothing is measured anew."""
+    """The class set that `CombinationPass` made of the same, with what was told of it; nothing is measured anew."""
     validation = _usable(spec, parts, data).validation
     return CombinedClassifier(
         combination, class_set=class_set(parts, combination.recovery, validation, checkpoint=checkpoint)

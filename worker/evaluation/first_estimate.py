@@ -84,5 +84,5 @@ def _f1(share: npt.NDArray[np.float64], sizes: Counts, concern: int) -> npt.NDAr
     given = share @ sizes
     right = share[:, concern] * sizes[concern]
     both: npt.NDArray[np.float64] = given + sizes[concern]
-    found: npt.NDArray[np.float64] = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
-    return found
+    f1: npt.NDArray[np.float64] = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
+    return f1

@@ -58,17 +58,17 @@ class Stopwatch:
                 self._kept[key] = {size: self._median(run, size, torch.device(device)) for size in BATCHES}
         return self._kept[key]
 
-    def compare(self, layout: str, base: Mapping[int, Timing], found: Mapping[int, Timing]) -> list[Latency]:
+    def compare(self, layout: str, base: Mapping[int, Timing], module: Mapping[int, Timing]) -> list[Latency]:
         """One line for each batch size."""
         return [
             Latency(
                 layout=layout,
                 device=self.device,
                 batch=size,
-                milliseconds=round(found[size].milliseconds, 3),
+                milliseconds=round(module[size].milliseconds, 3),
                 base_milliseconds=round(base[size].milliseconds, 3),
                 positions=self._length(size),
-                runs=found[size].runs,
+                runs=module[size].runs,
             )
             for size in BATCHES
         ]

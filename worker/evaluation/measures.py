@@ -58,12 +58,12 @@ def cca(x: RealMatrix, y: RealMatrix) -> float | None:
 
 def cca_of(joint: RealMatrix, width: int) -> float | None:
     """The same from the covariance [a + b, a + b] of both sides' columns, of which `width` are X's."""
-    found = _correlations(joint, width, CCA_EPSILON)
-    if not found.sum() > 0:
+    correlations = _correlations(joint, width, CCA_EPSILON)
+    if not correlations.sum() > 0:
         return None
-    shares = np.concatenate([[0.0], np.cumsum(found) / found.sum()])
+    shares = np.concatenate([[0.0], np.cumsum(correlations) / correlations.sum()])
     leading = int(np.argmax(shares >= COEFFICIENTS_SUM))
-    return float(found[:leading].mean())
+    return float(correlations[:leading].mean())
 
 
 def canonical_correlations(x: RealMatrix, y: RealMatrix, *, epsilon: float = CCA_EPSILON) -> RealMatrix:

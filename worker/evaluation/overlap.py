@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microlith.contract import Overlap
-from worker.pruning.masks import Bits, Kept, Mask
+from worker.pruning.masks import Bits, Mask
 
 
 def overlaps(masks: Iterable[tuple[int, float, Mask]]) -> list[Overlap]:
@@ -32,7 +32,8 @@ def overlap(masks: Mapping[int, Mask], ratio: float) -> Overlap:
         kept = np.stack(
             [_parts(masks[concern])[name].unpack().reshape(-1) for concern in concerns]
         )  # [concerns, units]
-        both += _shared(kept)
+        counted = kept.astype(np.float32)
+        both += counted @ counted.T  # units that each pair keeps [concerns, concerns]
         in_all = int(kept.all(axis=0).sum())
         shares[name] = in_all / kept.shape[1]
         core, size = core + in_all, size + kept.shape[1]
@@ -42,12 +43,6 @@ def overlap(masks: Mapping[int, Mask], ratio: float) -> Overlap:
 def _parts(mask: Mask) -> Mapping[str, Bits]:
     """Every packed part of a mask by name; names of layers and blocks do not meet."""
     return {**mask.weights, **mask.neurons, **{f"{block}.heads": bits for block, bits in mask.heads.items()}}
-
-
-def _shared(kept: Kept) -> npt.NDArray[np.float64]:
-    """How many units each pair keeps [concerns, concerns]."""
-    counted = kept.astype(np.float32)
-    return (counted @ counted.T).astype(np.float64)
 
 
 def _jaccard(both: npt.NDArray[np.float64]) -> list[list[float]]:

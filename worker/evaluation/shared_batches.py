@@ -101,9 +101,9 @@ class Course:
         if self.room == 0:
             return batch, look(batch)
         with self.shortcuts.recorded(model) as outputs:
-            found = look(batch)
+            seen = look(batch)
         self._keep((start, stop), batch, outputs)
-        return batch, found
+        return batch, seen
 
     def _precision(self, model: nn.Module) -> AbstractContextManager[Any]:
         return nullcontext() if self.dtype is None else torch.autocast(device_of(model).type, self.dtype)

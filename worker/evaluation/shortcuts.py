@@ -42,18 +42,18 @@ class Shortcuts:
         """Those that hold for modules of `model` whose layers `pruned` may differ from it, tried on `batch`."""
         with torch.inference_mode():
             plain = forward(model, batch).logits
-            found = cls(upstream=_upstream(model, pruned, batch))
+            replaying = cls(upstream=_upstream(model, pruned, batch))
             narrow = cls(tail=_tail(model, anatomy))
-            with found.recorded(model) as outputs:
+            with replaying.recorded(model) as outputs:
                 forward(model, batch)
             tail = narrow.tail if _answers(narrow, model, batch, plain) else None
-            if not found._replays(model, batch, outputs, plain):
+            if not replaying._replays(model, batch, outputs, plain):
                 return cls(tail=tail)
-            for name in found.upstream:
-                with_one = replace(found, unread=found.unread | {name})
+            for name in replaying.upstream:
+                with_one = replace(replaying, unread=replaying.unread | {name})
                 if with_one._replays(model, batch, outputs, plain):
-                    found = with_one
-            return replace(found, tail=tail)
+                    replaying = with_one
+            return replace(replaying, tail=tail)
 
     @contextmanager
     def recorded(self, model: nn.Module) -> Iterator[dict[str, Any]]:

@@ -154,9 +154,9 @@ def states_along(model: nn.Module, course: Course, samples: ConcernSamples, want
 def states_of(model: nn.Module, course: Course, wanted: StatesWanted) -> States:
     """A model's states on the rows of a course, in the order it was given them."""
     rows: Sequence[int] = [] if course.rows is None else list(course.rows)
-    found = list(course.run(model, partial(_look, model, wanted)))
-    back = _places([row for batch, _ in found for row in batch.rows.tolist()], rows)
-    return States.joined([states for _, states in found]).take(back)
+    looks = list(course.run(model, partial(_look, model, wanted)))
+    back = _places([row for batch, _ in looks for row in batch.rows.tolist()], rows)
+    return States.joined([states for _, states in looks]).take(back)
 
 
 def compare(base: HiddenStates, module: HiddenStates) -> Similarity:

@@ -119,7 +119,7 @@ class BlockRoom:
         if self._block is None:
             self._block = torch.empty(self.size, dtype=torch.uint8, device=tensor.device)
         place = self._block[self.used : self.used + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
-        self.used += _aligned(tensor)
+        self.used += -(-tensor.nbytes // ALIGNED) * ALIGNED
         return place.copy_(tensor)
 
 
@@ -127,10 +127,6 @@ def _nameless_file() -> int:
     file, name = tempfile.mkstemp(prefix="microlith-")
     os.unlink(name)  # noqa: PTH108, a string is what it has
     return file
-
-
-def _aligned(tensor: Tensor) -> int:
-    return -(-tensor.nbytes // ALIGNED) * ALIGNED
 
 
 def _expanded(tensor: Tensor) -> bool:

@@ -11,8 +11,7 @@ from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolv
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.combining.class_set_layouts import facts_of, pack_class_set
-from worker.combining.combined_classifier import CombinedClassifier, remake, rows_to_run
-from worker.combining.combined_classifier import combine as put_together
+from worker.combining.combined_classifier import CombinationPass, CombinedClassifier, remake
 from worker.combining.parts import ModulePart
 from worker.combining.recomposed_folder import deliver
 from worker.combining.recomposed_folder import verify as verify_delivery
@@ -40,10 +39,11 @@ def combine(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             modules = find_modules(attempt, order.modules)
             opened, parts = _open(order, spec, modules, attempt, settings, folder, held)
             order = order.model_copy(update={"recovery": recovery_of(order, modules)})
-            attempt.progress.expect(rows_to_run(order, parts, opened.data))
+            combination_pass = CombinationPass(order, parts, opened.data)
+            attempt.progress.expect(combination_pass.rows)
 
         with attempt.progress.phase("evaluating"):
-            combined = put_together(order, parts, opened.data, checkpoint=attempt.progress.follow())
+            combined = combination_pass.run(attempt.progress.follow())
 
         with attempt.progress.phase("exporting"):
             packages = _pack(combined, opened, order, folder)

@@ -53,14 +53,15 @@ class Bench:
     @classmethod
     def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
-        wanted = spec.evaluation
-        test, validation = sources.thinned(wanted.split, wanted.limit), validation_of(spec, sources)
-        shortcuts = _shortcuts(sources, anatomy, test)
+        evaluation = spec.evaluation
+        test, validation = sources.thinned(evaluation.split, evaluation.limit), validation_of(spec, sources)
+        shortcuts, on_gpu = _shortcuts(sources, anatomy, test), device_of(sources.model.model).type == "cuda"
+        reduced = evaluation.dtype == "bfloat16" or (evaluation.dtype == "auto" and on_gpu)
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
-            similarity=SimilarityBench.of(spec, sources, shortcuts) if wanted.similarity else None,
+            questions=Questions(test, validation, shortcuts, reduced=reduced),
+            similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
         )
 
@@ -175,12 +176,6 @@ def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortc
     model, order = sources.model.model, Order.of(examples)
     few = order.batch(0, min(TRIED_ROWS, len(order.rows)), device_of(model))
     return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
-
-
-def _reduced(spec: JobSpec, sources: Sources) -> bool:
-    """Whether bfloat16 is to be tried."""
-    wanted = spec.evaluation.dtype
-    return wanted == "bfloat16" or (wanted == "auto" and device_of(sources.model.model).type == "cuda")
 
 
 def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:

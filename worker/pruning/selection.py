@@ -46,11 +46,12 @@ def select(spec: JobSpec, units: Units, scorer: Scorer, restorer: Scorer | None 
     With a `restorer` (recovery `ti`) that many more are removed as are then restored: those it scores highest.
     """
     kept: list[dict[str, Bits]] = [{} for _ in spec.ratios]
+    slack = 1e-6 if pattern_of(spec.scope) else 0.0  # M · (N / M) may fall short of N by rounding
     for names in _pools(spec, units):
         ratios = ratios_for(spec, units.part, units.known_as[names[0]])
         scores = [_array(scorer(name)) for name in names]
         table = _table(scores, scope_of(spec, units.part))
-        counts = [int(table.shape[1] * ratio + _slack(spec)) for ratio in ratios]
+        counts = [int(table.shape[1] * ratio + slack) for ratio in ratios]
         if restorer is None:
             chosen = lowest(table, counts)
         else:
@@ -119,11 +120,6 @@ def _split(names: Sequence[str], scores: Sequence[UnitScores], kept: Kept) -> It
     ends = np.cumsum([layer.size for layer in scores])[:-1]
     for name, layer, part in zip(names, scores, np.split(kept.reshape(-1), ends), strict=True):
         yield name, Bits.pack(part.reshape(layer.shape))
-
-
-def _slack(spec: JobSpec) -> float:
-    """What a ratio N/M may fall short of N by rounding: M · (N / M) is not always N."""
-    return 1e-6 if pattern_of(spec.scope) else 0.0
 
 
 def _array(scores: Tensor) -> UnitScores:

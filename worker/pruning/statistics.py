@@ -103,10 +103,10 @@ class CalibrationPass:
 
 def _over_pairs(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
     """Adds every pair, and says how many rows that were."""
-    pooled = {name for name, found in sums.items() if found.moments is not None}
+    pooled = {name for name, summed in sums.items() if summed.moments is not None}
     for window, seen in run_paired(watch, pooled, *asked):
-        for found in seen:
-            sums[found.layer].add_pairs(window.place, found)
+        for added in seen:
+            sums[added.layer].add_pairs(window.place, added)
         yield len(window.rows)
 
 
@@ -119,8 +119,8 @@ def _over_union(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) 
         )
 
     for batch, seen in run_union(look, *asked):
-        for name, found in seen:
-            sums[name].add(found)
+        for name, added in seen:
+            sums[name].add(added)
         yield len(batch)
 
 

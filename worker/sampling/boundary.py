@@ -61,11 +61,11 @@ def generate(
     models that cannot take embeddings.
     """
     embedded, classes = EmbeddedModel(model.eval(), token_budget), logits.shape[1]
-    found = []
+    scanned = []
     for crossing in find_crossings(embedded, tokens_of(model, examples), logits, plan):
-        found.append(crossing)
-        checkpoint(len(found))
-    drawn = (even_draws if plan.mode == "inputs" else seed_draws)(found, classes, plan)
+        scanned.append(crossing)
+        checkpoint(len(scanned))
+    drawn = (even_draws if plan.mode == "inputs" else seed_draws)(scanned, classes, plan)
     return _made(embedded, drawn, classes, plan)
 
 
@@ -172,8 +172,8 @@ def _moved(
     epsilons = np.array([draw.epsilon for draw in draws])
     moved = start.text.moved(ways, epsilons)
     if plan.mode == "inputs":
-        wanted = [start.source if draw.positive else draw.crossing.target for draw in draws]
-        strayed = model.answers(moved, start.text.attention_mask).argmax(axis=1) != wanted
+        answers = [start.source if draw.positive else draw.crossing.target for draw in draws]
+        strayed = model.answers(moved, start.text.attention_mask).argmax(axis=1) != answers
         scanned = np.array([draw.scanned(plan.boundary) for draw in draws])
         epsilons = np.where(strayed, scanned, epsilons)
         moved = start.text.moved(ways, epsilons)

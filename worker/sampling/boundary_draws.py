@@ -35,10 +35,10 @@ def serves(crossing: Crossing, *, positive: bool) -> bool:
 
 def earliest(crossing: Crossing, *, positive: bool) -> int:
     """The step that the ε of samples begin at, one step wide: [left − 2, left − 1] or [reached, reached + 1]."""
-    found = crossing.left if positive else crossing.reached
-    if found is None:
+    step = crossing.left if positive else crossing.reached
+    if step is None:
         raise ValueError("nothing can be drawn from a crossing that was not found")
-    return found - 2 if positive else found
+    return step - 2 if positive else step
 
 
 def even_draws(crossings: Sequence[Crossing], classes: int, plan: BoundaryPlan) -> list[Draw]:
@@ -51,12 +51,9 @@ def even_draws(crossings: Sequence[Crossing], classes: int, plan: BoundaryPlan) 
     drawn = []
     for positive in (True, False):
         for label in range(classes):
-            able = [c for c in crossings if label == _label(c, positive) and serves(c, positive=positive)]
+            own = [c for c in crossings if label == (c.start.source if positive else c.target)]
+            able = [crossing for crossing in own if serves(crossing, positive=positive)]
             for crossing in islice(cycle(able), plan.per_class):
                 begin = epsilon(earliest(crossing, positive=positive), plan.boundary)
                 drawn.append(Draw(crossing, positive, begin + step * rng.random()))
     return drawn
-
-
-def _label(crossing: Crossing, positive: bool) -> int:
-    return crossing.start.source if positive else crossing.target

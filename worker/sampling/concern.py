@@ -9,7 +9,7 @@ import numpy as np
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
-from worker.compute.arrays import Labels
+from worker.compute.arrays import Labels, Rows
 from worker.sampling.class_shares import proportional, spread
 from worker.sampling.confusers import Confusion, confusers
 
@@ -48,10 +48,10 @@ def draw_samples(
     if concern is not None and sampling.negatives == "confusers" and confusion is None:
         raise ValueError("negatives `confusers` are drawn from the base's confusion matrix, and there is none")
     drawn = draw_available(labels, concern, classes, sampling, confusion=confusion, scan=scan)
-    wanted = sampling.per_concern
-    if concern is not None and len(drawn.positive) < wanted:
+    needed = sampling.per_concern
+    if concern is not None and len(drawn.positive) < needed:
         raise _not_enough(f"class {concern}", len(drawn.positive), sampling)
-    if len(drawn.negative) < wanted:
+    if len(drawn.negative) < needed:
         raise _not_enough("the rest" if concern is not None else "all classes", len(drawn.negative), sampling)
     return drawn
 
@@ -69,15 +69,18 @@ def draw_available(
 
     Without a confusion matrix the rest is spread evenly.
     """
-    found = np.bincount(labels, minlength=classes)
-    rest = {label: int(found[label]) for label in range(classes) if label != concern}
+    available = np.bincount(labels, minlength=classes)
+    rest = {label: int(available[label]) for label in range(classes) if label != concern}
     if concern is not None and sampling.negatives == "confusers" and confusion is not None:
-        wanted = proportional(sampling.per_concern, rest, confusers(confusion, concern))
+        quotas = proportional(sampling.per_concern, rest, confusers(confusion, concern))
     else:
-        wanted = spread(sampling.per_concern, rest)
+        quotas = spread(sampling.per_concern, rest)
     if concern is not None:
-        wanted[concern] = sampling.per_concern
-    return _take(labels, concern, wanted, _order(len(labels), sampling), scan)
+        quotas[concern] = sampling.per_concern
+    order = np.arange(len(labels))
+    if sampling.order == "random":
+        order = np.random.default_rng(sampling.seed).permutation(len(labels))
+    return _take(labels, concern, quotas, order, scan)
 
 
 def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
@@ -85,23 +88,17 @@ def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
     return {row for drawn in samples.values() for row in (*drawn.positive, *drawn.negative)}
 
 
-def _order(rows: int, sampling: Sampling) -> Labels:
-    if sampling.order == "random":
-        return np.random.default_rng(sampling.seed).permutation(rows)
-    return np.arange(rows)
-
-
-def _take(labels: Labels, concern: int | None, wanted: Mapping[int, int], order: Labels, scan: int) -> ConcernSamples:
+def _take(labels: Labels, concern: int | None, quotas: Mapping[int, int], order: Rows, scan: int) -> ConcernSamples:
     seen = labels[order]
-    places = {label: np.flatnonzero(seen == label)[:quota] for label, quota in wanted.items()}
+    places = {label: np.flatnonzero(seen == label)[:quota] for label, quota in quotas.items()}
     positive = () if concern is None else tuple(order[places.pop(concern)].tolist())
-    found = sorted((place // scan, label, place) for label, taken in places.items() for place in taken.tolist())
-    return ConcernSamples(positive, tuple(int(order[place]) for _, _, place in found))
+    ranked = sorted((place // scan, label, place) for label, taken in places.items() for place in taken.tolist())
+    return ConcernSamples(positive, tuple(int(order[place]) for _, _, place in ranked))
 
 
-def _not_enough(whose: str, found: int, sampling: Sampling) -> NotEnoughSamples:
+def _not_enough(whose: str, available: int, sampling: Sampling) -> NotEnoughSamples:
     return NotEnoughSamples(
-        f"Too few examples in split `{sampling.split}`: {found} of {whose}, {sampling.per_concern} are needed.",
+        f"Too few examples in split `{sampling.split}`: {available} of {whose}, {sampling.per_concern} are needed.",
         hint="Ask for fewer samples with `sampling.per_concern`, or draw them from a larger split.",
         pointer="/sampling/per_concern",
     )

@@ -76,11 +76,11 @@ class EmbeddedModel:
         Goodfellow et al. 2015: a step against it makes the target likelier. Zero on pads.
         """
         copies = text.embeddings.expand(len(targets), -1, -1)
-        wanted = torch.tensor(targets, dtype=torch.int64, device=copies.device)
+        labels = torch.tensor(targets, dtype=torch.int64, device=copies.device)
 
         def sign(start: int, stop: int) -> Tensor:
             given = copies[start:stop].clone().requires_grad_(True)
-            loss = F.cross_entropy(self._logits(given, text.attention_mask), wanted[start:stop], reduction="sum")
+            loss = F.cross_entropy(self._logits(given, text.attention_mask), labels[start:stop], reduction="sum")
             return torch.autograd.grad(loss, given)[0].sign()
 
         signs = self._in_parts(sign, *copies.shape[:2])
@@ -91,8 +91,8 @@ class EmbeddedModel:
 
         So it is where a model scales or changes what its embedding layer gives, outside of that layer.
         """
-        found = self.answers(text.embeddings.unsqueeze(0), text.attention_mask)[0]
-        if np.abs(found - expected).max() > TOLERANCE * (1.0 + np.abs(expected).max()):
+        answer = self.answers(text.embeddings.unsqueeze(0), text.attention_mask)[0]
+        if np.abs(answer - expected).max() > TOLERANCE * (1.0 + np.abs(expected).max()):
             raise UnsupportedModel("This model does not answer embeddings as it answers their tokens.", hint=INSTEAD)
 
     def _in_parts(self, work: Callable[[int, int], Tensor], count: int, length: int) -> list[Tensor]:

@@ -20,13 +20,13 @@ def seed_draws(crossings: Sequence[Crossing], classes: int, plan: BoundaryPlan) 
     rng = random.Random(plan.seed)
     ranks = plan.boundary.top + plan.boundary.bottom
     positives, negatives = (_Side.of(crossings, ranks, positive=positive) for positive in (True, False))
-    wanted = plan.per_class * classes
+    needed = plan.per_class * classes
     for rank in range(ranks):
         for side in (positives, negatives):
-            side.share(rank, round(wanted / ranks), plan, rng)
+            side.share(rank, round(needed / ranks), plan, rng)
     for side in (positives, negatives):
-        side.trim(wanted, rng)
-        side.fill(wanted, plan, rng)
+        side.trim(needed, rng)
+        side.fill(needed, plan, rng)
     return positives.drawn + negatives.drawn
 
 
@@ -52,18 +52,18 @@ class _Side:
             for _ in range(each):
                 self._draw(crossing, earliest(crossing, positive=self.positive), plan, rng)
 
-    def trim(self, wanted: int, rng: random.Random) -> None:
+    def trim(self, needed: int, rng: random.Random) -> None:
         """Removes by lot what is too much."""
-        while len(self.drawn) > wanted:
+        while len(self.drawn) > needed:
             self.drawn.pop(rng.randint(0, len(self.drawn) - 1))
 
-    def fill(self, wanted: int, plan: BoundaryPlan, rng: random.Random) -> None:
+    def fill(self, needed: int, plan: BoundaryPlan, rng: random.Random) -> None:
         """Draws what is missing by lot; a lot that falls on a rank without crossings draws nothing."""
-        for _ in range(wanted - len(self.drawn)):
+        for _ in range(needed - len(self.drawn)):
             if table := self.tables[rng.randint(0, len(self.tables) - 1)]:
                 crossing = rng.choice(table)
-                found = crossing.left if self.positive else crossing.reached
-                self._draw(crossing, (found or 0) - 2, plan, rng)
+                step = crossing.left if self.positive else crossing.reached
+                self._draw(crossing, (step or 0) - 2, plan, rng)
 
     def _draw(self, crossing: Crossing, begin: int, plan: BoundaryPlan, rng: random.Random) -> None:
         step = plan.boundary.step

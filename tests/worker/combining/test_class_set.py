@@ -14,7 +14,7 @@ from app.domain.errors import InvalidInput
 from tests.builders import tiny_bert, tiny_distilbert, tiny_model
 from worker.combining.class_set import class_set
 from worker.combining.class_set_recovery import PER_CLASS
-from worker.combining.combined_classifier import Data, combine, rows_to_run
+from worker.combining.combined_classifier import CombinationPass, Data
 from worker.combining.mask_union import union
 from worker.combining.recomposed_folder import deliver
 from worker.evaluation.runner import predict
@@ -69,9 +69,9 @@ def test_recovery_is_counted_in_the_rows_and_told(tmp_path):
     base, heard, data = origin(tiny_bert()), [], Data(rows(300), rows(40, seed=1))
     parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "food"))]
     asked = spec("class_set", recovery="bias")
-    told = combine(asked, parts, data, checkpoint=heard.append).combination
+    told = CombinationPass(asked, parts, data).run(heard.append).combination
     assert told.recovery == "bias"
-    assert heard[-1] == max(heard) == rows_to_run(asked, parts, data) == 2 * PER_CLASS + 2 * 20
+    assert heard[-1] == max(heard) == CombinationPass(asked, parts, data).rows == 2 * PER_CLASS + 2 * 20
 
 
 def test_a_binary_heads_threshold_does_not_carry_over_and_that_is_told():
@@ -117,7 +117,7 @@ def test_the_base_is_whole_after_it_and_shares_no_changed_tensor():
     base = origin(tiny_bert())
     before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
     parts = [part(base, label, weight_mask(base, seed=3)) for label in LABELS[:2]]
-    combine(spec("class_set"), parts, Data(rows(), rows(seed=1)))
+    CombinationPass(spec("class_set"), parts, Data(rows(), rows(seed=1))).run()
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.model.state_dict().items())
 
 
@@ -143,7 +143,7 @@ def test_it_is_measured_on_its_classes_beside_the_base_restricted_to_them():
     base, test = origin(tiny_bert()), rows(40, seed=1)
     nothing_removed = weight_mask(base, kept=1.1)
     parts, data, heard = [part(base, label, nothing_removed) for label in ("food", "act")], Data(rows(), test), []
-    combined = combine(spec("class_set"), parts, data, checkpoint=heard.append)
+    combined = CombinationPass(spec("class_set"), parts, data).run(heard.append)
     measured = combined.combination.comparison
     assert combined.combination.labels == ["act", "food"]
     assert measured.rows == 20
@@ -151,11 +151,11 @@ def test_it_is_measured_on_its_classes_beside_the_base_restricted_to_them():
     chosen = test.among(["act", "food"])
     logits = predict(base.model, base.encoder(chosen.inputs))[:, [0, 2]]
     assert measured.accuracy.reference.value == pytest.approx((logits.argmax(1) == chosen.ids(["act", "food"])).mean())
-    assert heard[-1] == max(heard) == rows_to_run(spec("class_set"), parts, data)
+    assert heard[-1] == max(heard) == CombinationPass(spec("class_set"), parts, data).rows
 
 
 def test_a_class_set_has_layouts_of_its_own_and_no_graph_of_parts(tmp_path):
     base, data = origin(tiny_bert()), Data(rows(), rows(seed=1))
     parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "body"))]
     with pytest.raises(InvalidInput, match="ordinary model"):
-        deliver(combine(spec("class_set"), parts, data), tmp_path)
+        deliver(CombinationPass(spec("class_set"), parts, data).run(), tmp_path)

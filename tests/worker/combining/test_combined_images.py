@@ -14,7 +14,7 @@ from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.combined import load
 from tests.builders import tiny_bert, tiny_model
 from worker.combining import recomposed_folder
-from worker.combining.combined_classifier import Data, combine
+from worker.combining.combined_classifier import CombinationPass, Data
 from worker.combining.graph_inputs import Feeds
 from worker.combining.parts import LabelledRows, Origin, image_encoder
 from worker.combining.recomposed_folder import deliver, verify
@@ -59,7 +59,7 @@ def delivered(tmp_path_factory):
         part(one, "body", weight_mask(one, seed=2)),
         part(other, "plant", weight_mask(other, seed=3)),
     ]
-    combined = combine(spec(), parts, Data(pixels(), pixels(seed=1)))
+    combined = CombinationPass(spec(), parts, Data(pixels(), pixels(seed=1))).run()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(recomposed_folder, "Graphs", lambda _sample: kept)
         return combined, deliver(combined, tmp_path_factory.mktemp("images") / "combined")
@@ -68,7 +68,7 @@ def delivered(tmp_path_factory):
 def test_a_class_set_of_images_is_cut_to_its_classes():
     base = vit()
     parts = [part(base, label, weight_mask(base, seed=seed)) for seed, label in enumerate(("act", "body", "plant"))]
-    combined = combine(spec("class_set"), parts, Data(pixels(24), pixels(24)))
+    combined = CombinationPass(spec("class_set"), parts, Data(pixels(24), pixels(24))).run()
     assert combined.combination.comparison.rows == 18
     assert combined.class_set.model.config.id2label == {0: "act", 1: "body", 2: "plant"}
 
@@ -123,11 +123,13 @@ def test_texts_and_images_do_not_mix():
     text, image = origin(tiny_bert()), vit()
     parts = [part(text, "act"), part(image, "body")]
     with pytest.raises(InvalidInput, match="'act' read texts, those of 'body' read images"):
-        combine(spec(), parts, Data(pixels(), pixels()))
+        CombinationPass(spec(), parts, Data(pixels(), pixels())).run()
 
 
 def test_unpruned_modules_without_calibration_answer_as_their_base_does():
     base, images = vit(), pixels(30).inputs
-    made = combine(spec(calibration="none"), [part(base, label) for label in LABELS], Data(pixels(), pixels()))
+    made = CombinationPass(
+        spec(calibration="none"), [part(base, label) for label in LABELS], Data(pixels(), pixels())
+    ).run()
     places = made.recomposition.answers(made.recomposition.scores(images)).argmax(axis=1)
     np.testing.assert_array_equal(places, predict(base.model, base.encoder(images)).argmax(axis=1))

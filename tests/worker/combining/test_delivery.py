@@ -18,7 +18,7 @@ from microlith.errors import InvalidCombination
 from tests.builders import tiny_bert, tiny_distilbert
 from worker.combining import graph as graph_module
 from worker.combining import recomposed_folder
-from worker.combining.combined_classifier import Data, combine
+from worker.combining.combined_classifier import CombinationPass, Data
 from worker.combining.graph import Merger
 from worker.combining.recomposed_folder import Feeds, deliver, merged, verify
 from worker.packaging.folder import write_sums
@@ -50,7 +50,7 @@ def combined_of(bases, **more):
         part(one, "food"),
         part(other, "plant", weight_mask(other, seed=3)),
     ]
-    return combine(spec(**more), parts, Data(rows(), rows(seed=1)))
+    return CombinationPass(spec(**more), parts, Data(rows(), rows(seed=1))).run()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from combining_builders import LABELS, origin, part, rows, spec, weight_mask
 
 from app.domain.errors import NotEnoughSamples
 from tests.builders import tiny_bert, tiny_distilbert
-from worker.combining.combined_classifier import Data, combine, restricted_answers, rows_to_run
+from worker.combining.combined_classifier import CombinationPass, Data, restricted_answers
 from worker.combining.parts import LabelledRows, ModulePart
 from worker.combining.recomposition import recompose
 from worker.combining.scores import log_odds, scores_of, voices
@@ -52,12 +52,12 @@ def test_a_replacement_is_measured_beside_the_model_that_most_parts_are_of():
     tiny, other = origin(tiny_bert(), ref="demo:a"), origin(tiny_distilbert(), shift=5, ref="demo:b")
     parts = [*(part(tiny, label) for label in LABELS[:3]), part(other, "plant", weight_mask(other))]
     data, heard = Data(rows(), rows(30, seed=1)), []
-    told = combine(spec(), parts, data, checkpoint=heard.append).combination
+    told = CombinationPass(spec(), parts, data).run(heard.append).combination
     assert told.comparison.reference == "demo:a"
     assert [concern.model for concern in told.comparison.concerns] == ["demo:a"] * 3 + ["demo:b"]
     own = restricted_answers(tiny, data.test.inputs, LABELS).argmax(axis=1)
     assert told.comparison.accuracy.reference.value == pytest.approx((own == data.test.ids(LABELS)).mean())
-    assert heard[-1] == max(heard) == rows_to_run(spec(), parts, data)
+    assert heard[-1] == max(heard) == CombinationPass(spec(), parts, data).rows
     assert set(told.cross_validated) == {"joint", "platt", "temperature", "none"}
 
 
@@ -65,7 +65,7 @@ def test_rows_of_other_labels_are_left_out_and_a_reference_that_lacks_a_label_is
     one, other = origin(tiny_bert()), origin(tiny_distilbert(), ["stone", "air", "fire", "sea"], ref="demo:b")
     data = Data(rows(60, [*LABELS, "stone"]), rows(50, [*LABELS, "stone"], seed=1))
     parts = [part(one, "act"), part(one, "food"), part(other, "stone")]
-    told = combine(spec(), parts, data).combination
+    told = CombinationPass(spec(), parts, data).run().combination
     assert told.comparison.rows == 30
     assert told.comparison.concerns[2].f1.reference.value == 0
     assert told.notes == ["demo:tiny, which this is compared with, does not know stone: its F1 there is 0."]
@@ -90,4 +90,4 @@ def test_data_without_any_of_the_concerns_is_refused():
     base = origin(tiny_bert())
     foreign = rows(10, ["stone", "sea"])
     with pytest.raises(NotEnoughSamples, match="has no example of the modules' concerns"):
-        combine(spec(), [part(base, "act"), part(base, "food")], Data(foreign, foreign))
+        CombinationPass(spec(), [part(base, "act"), part(base, "food")], Data(foreign, foreign)).run()

@@ -107,13 +107,13 @@ def _joined(features: Contrast, cos: Tensor, sin: Tensor, form: Form) -> Tensor:
     p, n = features.concern_norm, features.rest_norm
     if form == "sine":
         quarters = p / 4, n / 4  # exact, and keeps huge norms from overflowing
-        found = p + sin * _ratio(quarters[0] + quarters[1], torch.hypot(*quarters))
+        joined = p + sin * _ratio(quarters[0] + quarters[1], torch.hypot(*quarters))
     else:
         gap = cos - sin
         gap = torch.where(gap.abs() < POLE, torch.where(gap < 0, -POLE, POLE), gap)
-        found = p + cos * sin / gap * n
-    largest = torch.finfo(found.dtype).max
-    return found.clamp(-largest, largest)
+        joined = p + cos * sin / gap * n
+    largest = torch.finfo(joined.dtype).max
+    return joined.clamp(-largest, largest)
 
 
 def weight_scores(weight: Tensor, coefficients: Tensor) -> Tensor:
