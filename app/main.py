@@ -15,7 +15,7 @@ from app.api.guards import Guards
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.readiness import Readiness
-from app.services.reaper import reaping
+from app.services.reaper import run_reaper
 from app.services.signing_out import SignedOut
 from app.settings import Settings
 from app.web import failures, pages
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.backend = backend.for_requests()
         app.state.readiness = Readiness.of(backend)
         app.state.signed_out = SignedOut(app.state.backend.database)
-        async with backend.feed.listening(), reaping(backend):
+        async with backend.feed.listen(), run_reaper(backend):
             yield
         await asyncio.gather(app.state.readiness.rest(), app.state.signed_out.rest(), app.state.backend.lanes.rest())
         app.state.backend.close()

@@ -21,7 +21,7 @@ DIGITS = 18
 """A length with more is a larger file than there are disks."""
 
 
-def limited(receive: Receive, headers: Headers, most: int) -> Receive:
+def limit_body(receive: Receive, headers: Headers, most: int) -> Receive:
     """`receive`, refusing a body over `most` bytes by its announced length, or as soon as it has grown past it.
 
     One that stops coming is refused as well. Raises PayloadTooLarge, and InvalidInput for a length that is no number.

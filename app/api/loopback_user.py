@@ -42,13 +42,13 @@ def owner(local: End, remote: End) -> int | None:
     What was closed already is nobody's: the kernel would say it is root's.
     """
     with suppress(OSError, ValueError, struct.error):
-        return _asked(local, remote)
+        return owner_by_netlink(local, remote)
     with suppress(OSError, ValueError):
-        return _listed(local, remote)
+        return owner_in_proc(local, remote)
     return None
 
 
-def _asked(local: End, remote: End) -> int | None:
+def owner_by_netlink(local: End, remote: End) -> int | None:
     """By netlink. OSError where that is not served."""
     ends = [ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])]
     family = socket.AF_INET if ends[0].version == 4 else socket.AF_INET6
@@ -66,7 +66,7 @@ def _asked(local: End, remote: End) -> int | None:
     return int(user) if inode else None
 
 
-def _listed(local: End, remote: End) -> int | None:
+def owner_in_proc(local: End, remote: End) -> int | None:
     """From the list of all connections."""
     wanted = f"{_in_hex(local)} {_in_hex(remote)}"
     table = "tcp" if ipaddress.ip_address(local[0]).version == 4 else "tcp6"

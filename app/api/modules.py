@@ -7,21 +7,21 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from app.api.conditional import as_json, wait_preference
-from app.api.content import content, head
+from app.api.conditional import send_json, wait_preference
+from app.api.content import send_content, send_head
 from app.api.dependencies import AnyBackend, CallersArtifacts, CallersOrders, CallersTries, CallersWatching
-from app.api.problems import documented
+from app.api.problems import document
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import Conflict, NotFound, UnsupportedModel
 from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module, PredictionRequest
 
-router = APIRouter(prefix="/v1", responses=documented(NotFound), route_class=Visit)
+router = APIRouter(prefix="/v1", responses=document(NotFound), route_class=Visit)
 
 
 @router.get("/modules/{module_id}", response_model=Module, tags=["modules"])
 async def get_module(module_id: str, watching: CallersWatching) -> Response:
     """A module with its measures beside the base's."""
-    return as_json(await watching.modules(("module", module_id), lambda modules: modules.get(module_id)))
+    return send_json(await watching.modules(("module", module_id), lambda modules: modules.get(module_id)))
 
 
 @router.post(
@@ -29,7 +29,7 @@ async def get_module(module_id: str, watching: CallersWatching) -> Response:
     status_code=202,
     response_model=Job,
     tags=["modules"],
-    responses=documented(NotFound, Conflict, UnsupportedModel),
+    responses=document(NotFound, Conflict, UnsupportedModel),
 )
 def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
     """One more layout of a module: the job that makes it, or the one that has made it already.
@@ -45,7 +45,7 @@ def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -
     status_code=202,
     response_model=Job,
     tags=["modules"],
-    responses=documented(NotFound, Conflict, UnsupportedModel) | {200: {"model": Job}},
+    responses=document(NotFound, Conflict, UnsupportedModel) | {200: {"model": Job}},
 )
 async def try_module(
     module_id: str,
@@ -60,7 +60,7 @@ async def try_module(
     return JSONResponse(job.model_dump(mode="json"), 200 if job.finished else 202, {"Location": job.urls.self})
 
 
-@router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=documented())
+@router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=document())
 def combine_modules(wanted: CombineSpec, orders: CallersOrders) -> Response:
     """One classifier of several modules: a class set of one base, or recomposed across bases; it is a job too."""
     job = orders.combine(wanted)
@@ -82,10 +82,10 @@ def get_content(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The bytes, with `Range`; or 307 to where the object store serves them."""
-    return content(artifacts.row(artifact_id), backend.objects, if_none_match)
+    return send_content(artifacts.row(artifact_id), backend.objects, if_none_match)
 
 
 @router.head("/artifacts/{artifact_id}/content", tags=["artifacts"], include_in_schema=False)
 def head_content(artifact_id: str, artifacts: CallersArtifacts) -> Response:
     """What GET would send, without sending it; a presigned link cannot be asked this way."""
-    return head(artifacts.row(artifact_id))
+    return send_head(artifacts.row(artifact_id))

@@ -60,7 +60,7 @@ def headers_of(error: MicrolithError) -> dict[str, str]:
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 
-def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
+def document(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
     return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable, StorageUnavailable, Overloaded)
 

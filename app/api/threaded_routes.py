@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api.conditional import written
+from app.api.conditional import write_json
 from app.api.dependencies import AnyBackend, RequestUnit
 from app.services.lanes import Lane, LaneName
 
@@ -82,7 +82,7 @@ def _answer(found: Any, status: int) -> Response:
     """What a route returns, as it travels."""
     if isinstance(found, Response):
         return found
-    return written(found, status) if isinstance(found, BaseModel) else Response(status_code=status)
+    return write_json(found, status) if isinstance(found, BaseModel) else Response(status_code=status)
 
 
 def _copied(shared: Response) -> Response:

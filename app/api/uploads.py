@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import CallersUploads, PageCursor
-from app.api.problems import documented
+from app.api.problems import document
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import Conflict, DatasetInvalid, InvalidInput, NotFound, PayloadTooLarge
 from microlith.contract import BeginUpload, CompleteUpload, Page, Upload
@@ -17,20 +17,20 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=Visit)
 ANY_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
-@router.post("", status_code=201, response_model=Upload, responses=documented(PayloadTooLarge))
+@router.post("", status_code=201, response_model=Upload, responses=document(PayloadTooLarge))
 def begin_upload(wanted: BeginUpload, uploads: CallersUploads) -> Response:
     """Announce a file. The answer says where to PUT it, whole; one that you sent before is answered as complete."""
     upload = uploads.begin(wanted)
     return JSONResponse(upload.model_dump(mode="json"), 201, {"Location": upload.urls.self})
 
 
-@router.get("", responses=documented())
+@router.get("", responses=document())
 def list_uploads(uploads: CallersUploads, cursor: PageCursor) -> Page[Upload]:
     """Your uploads, newest first."""
     return cursor.page(uploads.page(cursor.before, cursor.limit))
 
 
-@router.get("/{upload_id}", responses=documented(NotFound))
+@router.get("/{upload_id}", responses=document(NotFound))
 def get_upload(upload_id: str, uploads: CallersUploads) -> Upload:
     """An upload; while it is open, with a fresh link to PUT it to."""
     return uploads.get(upload_id)
@@ -38,7 +38,7 @@ def get_upload(upload_id: str, uploads: CallersUploads) -> Upload:
 
 @router.put(
     "/{upload_id}/content",
-    responses=documented(NotFound, Conflict, PayloadTooLarge),
+    responses=document(NotFound, Conflict, PayloadTooLarge),
     openapi_extra={"requestBody": {"content": ANY_BYTES, "required": True}},
 )
 async def put_content(upload_id: str, request: Request, uploads: CallersUploads) -> Upload:
@@ -49,14 +49,14 @@ async def put_content(upload_id: str, request: Request, uploads: CallersUploads)
         raise InvalidInput("The connection ended before the file did.", hint="PUT the whole file again.") from error
 
 
-@router.post("/{upload_id}/complete", responses=documented(NotFound, Conflict, DatasetInvalid))
+@router.post("/{upload_id}/complete", responses=document(NotFound, Conflict, DatasetInvalid))
 @lane("files")
 def complete_upload(upload_id: str, sent: CompleteUpload, uploads: CallersUploads) -> Upload:
     """Have size and sha256 checked. A mismatch is refused, and the upload stays open."""
     return uploads.complete(upload_id, sent.sha256)
 
 
-@router.delete("/{upload_id}", status_code=204, response_class=Response, responses=documented(NotFound, Conflict))
+@router.delete("/{upload_id}", status_code=204, response_class=Response, responses=document(NotFound, Conflict))
 def delete_upload(upload_id: str, uploads: CallersUploads) -> None:
     """Remove an upload that no registered model or dataset comes from."""
     uploads.delete(upload_id)

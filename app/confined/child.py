@@ -34,10 +34,10 @@ def main() -> None:
     writes = [Path(place) for place in asked["writes"]]
     fence([*_libraries(), *(Path(place) for place in asked["reads"])], [*writes, Path("/dev/null")])
     refuse_the_outside()
-    json.dump(_told(module, asked["question"], limits), sys.stdout)
+    json.dump(_answer(module, asked["question"], limits), sys.stdout)
 
 
-def _told(module: Any, question: Any, limits: Limits) -> dict[str, Any]:
+def _answer(module: Any, question: Any, limits: Limits) -> dict[str, Any]:
     try:
         return {"answer": module.answer(question)}
     except MemoryError:

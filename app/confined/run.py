@@ -89,7 +89,7 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
         complained.seek(0)
         if code == 0:
             return _answer(said.read(MOST_ANSWER_BYTES + 1), reading)
-        raise _explained(code, complained.read()[-2000:].decode(errors="replace"), reading)
+        raise explain_failure(code, complained.read()[-2000:].decode(errors="replace"), reading)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _answer(said: bytes, reading: Reading) -> Any:
     return told["answer"]
 
 
-def _explained(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
+def explain_failure(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
     """What a process that gave no answer means for who sent the files, unless our own disk has ended it."""
     log.warning("reader_failed", module=reading.module, code=code, said=complaint)
     limits = reading.limits

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 def discard(backend: Backend, keys: Iterable[str]) -> None:
     """Delete the objects that nothing names. A store that is away is no error: the sweep comes by again."""
     for key in unnamed(backend, keys):
-        with backend.database.alone(key) as free:
+        with backend.database.try_lock(key) as free:
             if free and unnamed(backend, [key]):
                 _delete(backend, key)
 

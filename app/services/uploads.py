@@ -91,8 +91,8 @@ class Uploads:
             self._check_promise(row, sha256)
             sealed = f"{UPLOADS}/sha256/{sha256[:2]}/{sha256}-{new_id('blob')}"
             with self.backend.database.shielded([sealed]):  # until a row names it
-                self._seal(row, sealed, sha256)
-                row = self._keep(upload_id, sealed, sha256)
+                self.seal(row, sealed, sha256)
+                row = self.keep(upload_id, sealed, sha256)
         if row.sha256 != sha256:
             raise Conflict("The upload is complete, with another sha256.", hint="Begin another upload.")
         return self.show(row)
@@ -172,7 +172,7 @@ class Uploads:
                 f"{arrived:,} bytes arrived of {row.size_bytes:,}.", hint="PUT the whole file again.", pointer=""
             )
 
-    def _seal(self, row: UploadRow, sealed: str, sha256: str) -> None:
+    def seal(self, row: UploadRow, sealed: str, sha256: str) -> None:
         """Move the file to `sealed`. Raises InvalidInput, and keeps nothing, for other bytes than promised."""
         objects = self.backend.objects
         try:
@@ -199,7 +199,7 @@ class Uploads:
             self.backend.objects.delete(key)
             raise
 
-    def _keep(self, upload_id: str, sealed: str, sha256: str) -> UploadRow:
+    def keep(self, upload_id: str, sealed: str, sha256: str) -> UploadRow:
         """The row with its file; where another request has completed or deleted it meanwhile, this one's file goes."""
         with self.backend.database.unit() as unit:
             row = unit.uploads.lock(upload_id, self.owner)

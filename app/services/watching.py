@@ -99,9 +99,9 @@ class Watching:
         return await self._shared(about, lambda unit: question(Jobs(unit, self.owner, self.backend)), lane)
 
     async def _shared(self, about: tuple[Hashable, ...], question: Callable[[Unit], Answer], lane: Lane) -> Answer:
-        return await lane.share((self.owner, *about), lambda: self._ask(question))
+        return await lane.share((self.owner, *about), lambda: self.ask(question))
 
-    def _ask(self, question: Callable[[Unit], Answer]) -> Answer:
+    def ask(self, question: Callable[[Unit], Answer]) -> Answer:
         try:
             with trusting():
                 return self._look(question)

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.domain.errors import InvalidInput
 from app.storage.folder import FolderStore
-from app.storage.keys import checked_prefix
+from app.storage.keys import check_prefix
 from app.storage.s3 import S3ObjectStore, S3Place
 from app.storage.store import ObjectStore
 
@@ -32,7 +32,7 @@ def open_store(
     if parts.scheme == "s3" and parts.netloc:
         place = S3Place(
             parts.netloc,
-            checked_prefix(parts.path.strip("/")),
+            check_prefix(parts.path.strip("/")),
             region,
             endpoint,
             access_key,

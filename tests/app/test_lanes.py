@@ -136,7 +136,7 @@ def test_two_hundred_followers_of_a_job_cost_one_read_for_each_event(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    ask = Watching._ask
+    ask = Watching.ask
 
     def counted(self: Watching, question: object) -> object:
         nonlocal reads
@@ -150,7 +150,7 @@ def test_two_hundred_followers_of_a_job_cost_one_read_for_each_event(
 
     async def story() -> list[list[int]]:
         job_id = submit(backend)
-        async with backend.feed.listening():
+        async with backend.feed.listen():
             followers = [asyncio.create_task(follow(Watching(backend, "default"), job_id)) for _ in range(200)]
             await until(lambda: len(backend.feed.bells[job_id]) == 200)
             await asyncio.to_thread(lambda: finish(backend, claim(backend, job_id)))

@@ -13,8 +13,8 @@ from app.domain.errors import NotFound
 from app.services.jobs import Jobs
 from app.services.modules import ReadyModules
 from app.web.dependencies import CallersGallery, FormPairs
-from app.web.downloads import attached
-from app.web.rendering import page
+from app.web.downloads import attach
+from app.web.rendering import render_page
 from app.web.views.compare import MAX_COMPARED, compare_page
 from app.web.views.module import ModulePage, module_page
 from app.web.views.tries import try_page
@@ -29,7 +29,7 @@ Chosen = Annotated[list[str], Query(alias="module", max_length=MAX_COMPARED)]
 @lane("bulk")
 def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
     shown = _shown(module_id, modules, jobs)
-    return page(request, "module.html", shown=shown, tried=try_page(shown.module))
+    return render_page(request, "module.html", shown=shown, tried=try_page(shown.module))
 
 
 @router.get("/modules/{module_id}/charts/{name}.csv")
@@ -39,7 +39,7 @@ def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs)
     sheet = _shown(module_id, modules, jobs).sheet(name)
     if sheet is None:
         raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} shows those it has.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{module_id}-{name}.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attach(f"{module_id}-{name}.csv"))
 
 
 @router.post("/modules/{module_id}/layouts")
@@ -51,7 +51,7 @@ def order_layout(module_id: str, orders: CallersOrders, pairs: FormPairs) -> Res
 @router.get("/compare")
 @lane("bulk")
 def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006 - FastAPI copies
-    return page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
+    return render_page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
 
 
 @router.get("/compare.csv")
@@ -60,7 +60,7 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
     sheet = compare_page(gallery.jobs(chosen), chosen).sheet
     if sheet is None:
         raise NotFound("No module was chosen.", hint="/compare offers those there are.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attach("comparison.csv"))
 
 
 def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:

@@ -13,7 +13,7 @@ from app.api.dependencies import AnyBackend, Caller
 from app.api.sessions import COOKIE, give_session, session_in
 from app.services.signing_out import SignedOut
 from app.web.dependencies import FormPairs
-from app.web.rendering import page
+from app.web.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
 
@@ -22,7 +22,7 @@ Next = Annotated[str, Query(alias="next")]
 
 @router.get("/sign-in")
 def sign_in_page(request: Request, place: Next = "/") -> Response:
-    return page(request, "sign-in.html", next=_own(place), wrong=False)
+    return render_page(request, "sign-in.html", next=_own(place), wrong=False)
 
 
 @router.post("/sign-in")
@@ -30,8 +30,8 @@ async def sign_in(request: Request, backend: AnyBackend, pairs: FormPairs, place
     """The key comes in the body, once, and no address ever holds it."""
     known, sent = backend.settings.secret, dict(pairs).get("key", "").strip()
     if known is None or not hmac.compare_digest(sent.encode(), known.encode()):
-        await request.state.wrong_keys.met(request)
-        return page(request, "sign-in.html", 401, next=_own(place), wrong=True)
+        await request.state.wrong_keys.answer_slowly(request)
+        return render_page(request, "sign-in.html", 401, next=_own(place), wrong=True)
     return give_session(RedirectResponse(_own(place), 303), request, sent)
 
 

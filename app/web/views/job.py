@@ -103,7 +103,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         actions=[action for action in ACTIONS if (job.state, action) in TRANSITIONS],
         steps=_steps(job),
         chips=_chips(job, results.modules),
-        log=[LogLine(event.seq, event.created_at, _told(event)) for event in events],
+        log=[LogLine(event.seq, event.created_at, _describe_event(event)) for event in events],
         facts=_facts(job),
         spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
         report=found,
@@ -150,7 +150,7 @@ def _concerns(job: Job) -> list[str]:
     return [label for label in known if label in asked] or asked
 
 
-def _told(event: Event) -> str:
+def _describe_event(event: Event) -> str:
     """An event as a sentence."""
     data, kind = event.data, event.type
     told = {
@@ -166,11 +166,11 @@ def _told(event: Event) -> str:
         "artifact.ready": f"File ready: {data.get('layout', 'artifact')}",
     }
     if kind in ("module.ready", "module.estimated"):
-        return _module_told(data)
+        return _describe_module(data)
     return told.get(kind, kind)
 
 
-def _module_told(data: dict[str, Any]) -> str:
+def _describe_module(data: dict[str, Any]) -> str:
     concern = data.get("concern")
     label = concern.get("label") if isinstance(concern, dict) else concern
     ratio = data.get("ratio")
