@@ -37,9 +37,9 @@ async def get_methods() -> Response:
     responses=document(Conflict, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
 @lane("files")
-def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
+def register_model(registration: RegisterModel, library: CallersLibrary) -> Response:
     """Give a model an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the hub."""
-    model = library.register_model(wanted)
+    model = library.register_model(registration)
     return JSONResponse(model.model_dump(mode="json"), 201, {"Location": f"/v1/models/{model.id}"})
 
 
@@ -72,9 +72,9 @@ def delete_model(ref: str, library: CallersLibrary) -> None:
     responses=document(Conflict, ResourceLimit, SourceUnavailable, DatasetInvalid),
 )
 @lane("files")
-def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
+def register_dataset(registration: RegisterDataset, library: CallersLibrary) -> Response:
     """Give a dataset an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a hub name."""
-    dataset = library.register_dataset(wanted)
+    dataset = library.register_dataset(registration)
     return JSONResponse(dataset.model_dump(mode="json"), 201, {"Location": f"/v1/datasets/{dataset.id}"})
 
 

@@ -43,5 +43,5 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 
 def wait_preference(prefer: str | None) -> float:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 where nothing is preferred."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "")
-    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+    match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "")
+    return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0

@@ -152,8 +152,8 @@ def _token_in(request: Request, settings: Settings) -> str | None:
 def _without_token(request: Request, token: str) -> RedirectResponse:
     """On to the same place, with a session in the stead of the token, which no history or log should hold."""
     rest = urlencode([pair for pair in parse_qsl(request.url.query, keep_blank_values=True) if pair[0] != "token"])
-    place = "/" + request.scope["raw_path"].decode("ascii", "replace").lstrip("/\\")
-    answer = RedirectResponse(f"{place}?{rest}" if rest else place, 303)
+    path = "/" + request.scope["raw_path"].decode("ascii", "replace").lstrip("/\\")
+    answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
     give_session(answer, request, token)
     return answer
 

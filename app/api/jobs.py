@@ -74,9 +74,9 @@ def submit_job(
 
 
 @router.get("", response_model=Page[Job], responses=document())
-async def list_jobs(watching: CallersWatching, wanted: WantedJobs, cursor: PageCursor) -> Response:
+async def list_jobs(watching: CallersWatching, job_filter: WantedJobs, cursor: PageCursor) -> Response:
     """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
-    return write_json(cursor.page(await watching.page(wanted, cursor.before, cursor.limit)))
+    return write_json(cursor.page(await watching.page(job_filter, cursor.before, cursor.limit)))
 
 
 @router.get("/{job_id}", response_model=Job, responses=document(NotFound) | {304: {"description": "Not changed"}})

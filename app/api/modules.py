@@ -31,12 +31,12 @@ async def get_module(module_id: str, watching: CallersWatching) -> Response:
     tags=["modules"],
     responses=document(NotFound, Conflict, UnsupportedModel),
 )
-def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
+def order_layout(module_id: str, layout: LayoutRequest, orders: CallersOrders) -> Response:
     """One more layout of a module: the job that makes it, or the one that has made it already.
 
     In the place of the module's id, that of a job that has made a class set stands for the class set.
     """
-    job = orders.layout(module_id, wanted)
+    job = orders.layout(module_id, layout)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 
 
@@ -49,21 +49,21 @@ def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -
 )
 async def try_module(
     module_id: str,
-    wanted: PredictionRequest,
+    prediction: PredictionRequest,
     tries: CallersTries,
     prefer: Annotated[
         str | None, Header(description="`wait=N`: answer when the job is over, or after N ≤ 60 s.")
     ] = None,
 ) -> Response:
     """A module and its base asked about texts: a job, whose `prediction` is the answer; 200 when it is over already."""
-    job = await tries.ask(module_id, wanted, wait_preference(prefer))
+    job = await tries.ask(module_id, prediction, wait_preference(prefer))
     return JSONResponse(job.model_dump(mode="json"), 200 if job.finished else 202, {"Location": job.urls.self})
 
 
 @router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=document())
-def combine_modules(wanted: CombineSpec, orders: CallersOrders) -> Response:
+def combine_modules(combination: CombineSpec, orders: CallersOrders) -> Response:
     """One classifier of several modules: a class set of one base, or recomposed across bases; it is a job too."""
-    job = orders.combine(wanted)
+    job = orders.combine(combination)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 
 

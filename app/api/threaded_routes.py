@@ -78,11 +78,11 @@ def _about(request: Request) -> tuple[str, ...]:
     return (request.state.owner, request.method, str(request.url), *said)
 
 
-def _answer(found: Any, status: int) -> Response:
+def _answer(returned: Any, status: int) -> Response:
     """What a route returns, as it travels."""
-    if isinstance(found, Response):
-        return found
-    return write_json(found, status) if isinstance(found, BaseModel) else Response(status_code=status)
+    if isinstance(returned, Response):
+        return returned
+    return write_json(returned, status) if isinstance(returned, BaseModel) else Response(status_code=status)
 
 
 def _copied(shared: Response) -> Response:

@@ -18,9 +18,9 @@ ANY_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format":
 
 
 @router.post("", status_code=201, response_model=Upload, responses=document(PayloadTooLarge))
-def begin_upload(wanted: BeginUpload, uploads: CallersUploads) -> Response:
+def begin_upload(announced: BeginUpload, uploads: CallersUploads) -> Response:
     """Announce a file. The answer says where to PUT it, whole; one that you sent before is answered as complete."""
-    upload = uploads.begin(wanted)
+    upload = uploads.begin(announced)
     return JSONResponse(upload.model_dump(mode="json"), 201, {"Location": upload.urls.self})
 
 

@@ -31,8 +31,8 @@ def main() -> None:
     os.nice(10)
     limits = Limits(**asked["limits"])
     limits.impose()
-    writes = [Path(place) for place in asked["writes"]]
-    fence([*_libraries(), *(Path(place) for place in asked["reads"])], [*writes, Path("/dev/null")])
+    writes = [Path(path) for path in asked["writes"]]
+    fence([*_libraries(), *(Path(path) for path in asked["reads"])], [*writes, Path("/dev/null")])
     refuse_the_outside()
     json.dump(_answer(module, asked["question"], limits), sys.stdout)
 

@@ -25,9 +25,9 @@ def discard(backend: Backend, keys: Iterable[str]) -> None:
 
 def unnamed(backend: Backend, keys: Iterable[str]) -> set[str]:
     """Those of `keys` that neither an artifact nor an upload names."""
-    found = set(keys)
+    candidates = set(keys)
     with backend.database.unit() as unit:
-        return found - unit.artifacts.named(found) - unit.uploads.named(found)
+        return candidates - unit.artifacts.named(candidates) - unit.uploads.named(candidates)
 
 
 def _delete(backend: Backend, key: str) -> None:

@@ -93,9 +93,9 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         return self._show(self.unit.jobs.find(job_id, self.owner) or _missing(job_id))
 
-    def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
+    def page(self, job_filter: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Newest first; one more than `limit` tells the caller that there is a next page."""
-        rows = self.unit.jobs.page(self.owner, wanted, before, limit + 1)
+        rows = self.unit.jobs.page(self.owner, job_filter, before, limit + 1)
         return self._travelling(rows)
 
     def events(self, job_id: str, after: int, limit: int) -> list[Event]:
@@ -199,12 +199,12 @@ class Jobs:
         return shown
 
     def _travelling(self, rows: Sequence[JobRow]) -> list[Job]:
-        places = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
+        positions = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
         artifacts: dict[str | None, list[ArtifactRow]] = defaultdict(list)
         if combinations := [row.id for row in rows if row.kind == "combine"]:
             for artifact in self.unit.artifacts.of_jobs(combinations):
                 artifacts[artifact.job_id].append(artifact)
-        return [show(row, places.get(row.id), self._expiry(row), listed(artifacts[row.id])) for row in rows]
+        return [show(row, positions.get(row.id), self._expiry(row), listed(artifacts[row.id])) for row in rows]
 
     def _expiry(self, row: JobRow) -> datetime | None:
         days = self.backend.settings.days_kept(row.kind)

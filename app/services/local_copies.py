@@ -48,13 +48,15 @@ class Shelves:
             return
         with self.database.unit() as unit:
             sources = unit.sources.of_ids(ids, self.owner)
-            wanted = {source.upload_id for source in sources if source.upload_id} | ids
-            uploads = {key: row for key, row in unit.uploads.of_ids(wanted).items() if row.owner == self.owner}
+            upload_ids = {source.upload_id for source in sources if source.upload_id} | ids
+            uploads = {key: row for key, row in unit.uploads.of_ids(upload_ids).items() if row.owner == self.owner}
         with ExitStack() as held:
-            found = {source.id: self._reference(source, uploads, held) for source in sources}
+            references = {source.id: self._reference(source, uploads, held) for source in sources}
             loose = [uploads[key] for key in ids & uploads.keys() if _is_usable(uploads[key])]
-            found |= {row.id: Reference("upload", row.id, place=held.enter_context(self.place(row))) for row in loose}
-            yield found
+            references |= {
+                row.id: Reference("upload", row.id, place=held.enter_context(self.place(row))) for row in loose
+            }
+            yield references
 
     @contextmanager
     def place(self, upload: UploadRow) -> Iterator[Path]:

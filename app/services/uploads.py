@@ -39,16 +39,16 @@ class Uploads:
     backend: Backend
     owner: str
 
-    def begin(self, wanted: BeginUpload) -> Upload:
+    def begin(self, announced: BeginUpload) -> Upload:
         """A new upload; or the complete one with this content, if the caller has said which and sent it before."""
         limit = self.backend.settings.max_upload_bytes
-        if wanted.size_bytes > limit:
+        if announced.size_bytes > limit:
             raise PayloadTooLarge(f"An upload may have {limit:,} bytes.", pointer="/size_bytes")
         with self.backend.database.unit() as unit:
-            for row in unit.uploads.same(self.owner, wanted.kind, wanted.sha256) if wanted.sha256 else ():
-                if row.size_bytes == wanted.size_bytes and row.filename == wanted.filename:
+            for row in unit.uploads.same(self.owner, announced.kind, announced.sha256) if announced.sha256 else ():
+                if row.size_bytes == announced.size_bytes and row.filename == announced.filename:
                     return self.show(row)
-            row = self._new(wanted, unit)
+            row = self._new(announced, unit)
             unit.uploads.add(row)
         return self.show(row)
 
@@ -127,15 +127,15 @@ class Uploads:
             urls=UploadUrls(self=url, content=f"{url}/content", complete=f"{url}/complete"),
         )
 
-    def _new(self, wanted: BeginUpload, unit: Unit) -> UploadRow:
+    def _new(self, announced: BeginUpload, unit: Unit) -> UploadRow:
         upload_id = new_id("upl")
         return UploadRow(
             id=upload_id,
             owner=self.owner,
-            kind=wanted.kind,
-            filename=wanted.filename,
-            size_bytes=wanted.size_bytes,
-            sha256=wanted.sha256,
+            kind=announced.kind,
+            filename=announced.filename,
+            size_bytes=announced.size_bytes,
+            sha256=announced.sha256,
             staged=f"{UPLOADS}/incoming/{upload_id}",
             created_at=unit.jobs.now(),
         )

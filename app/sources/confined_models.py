@@ -39,16 +39,16 @@ def describe_place(ref: Reference, folder: Path) -> ModelInfo:
     files = _files_of(folder)
     stamps = [_stamp_of(file) for file in files]
     if ref.kind == "demo":
-        found = _models.once((ref.name, stamps), lambda: describe_folder(ref, folder).model_dump_json())
+        info = _models.once((ref.name, stamps), lambda: describe_folder(ref, folder).model_dump_json())
     else:
-        found = _models.once((str(folder), stamps), lambda: _look(folder, files))
-    return ModelInfo.model_validate_json(found).model_copy(update={"id": str(ref), "name": ref.title})
+        info = _models.once((str(folder), stamps), lambda: _look(folder, files))
+    return ModelInfo.model_validate_json(info).model_copy(update={"id": str(ref), "name": ref.title})
 
 
 def known_models() -> list[ModelInfo]:
     """The models anyone may name: the demo's."""
-    found = (describe_model(f"demo:{name}", allow_paths=False) for name in sorted(demo.MODELS))
-    return [info for info in found if info]
+    infos = (describe_model(f"demo:{name}", allow_paths=False) for name in sorted(demo.MODELS))
+    return [info for info in infos if info]
 
 
 def _look(folder: Path, files: list[Path]) -> str:

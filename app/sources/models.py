@@ -88,8 +88,8 @@ def _described(ref: Reference, folder: Path) -> ModelInfo:
 
 def answer(folder: str) -> dict[str, Any]:
     """`describe_folder` for a process that asks another one; what the model is called is not asked."""
-    place = Path(folder)
-    return describe_folder(Reference("path", folder, place=place), place).model_dump(mode="json")
+    path = Path(folder)
+    return describe_folder(Reference("path", folder, place=path), path).model_dump(mode="json")
 
 
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:

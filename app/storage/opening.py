@@ -30,7 +30,7 @@ def open_store(
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FolderStore(Path(unquote(parts.path)), create=create)
     if parts.scheme == "s3" and parts.netloc:
-        place = S3Place(
+        bucket = S3Place(
             parts.netloc,
             check_prefix(parts.path.strip("/")),
             region,
@@ -39,5 +39,5 @@ def open_store(
             secret_key,
             public_endpoint,
         )
-        return S3ObjectStore(place)
+        return S3ObjectStore(bucket)
     raise InvalidInput(f"{url!r} is not an object store: use file:///absolute/folder or s3://bucket[/prefix].")

@@ -43,9 +43,11 @@ Looked = Annotated[View, Depends(_view)]
 
 
 @router.get("/")
-def jobs(request: Request, jobs: CallersJobs, wanted: Wanted, cursor: PageCursor) -> Response:
-    found = cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
-    return render_page(request, "jobs.html", shown=jobs_page(found, wanted, request.query_params.get("cursor", "")))
+def jobs(request: Request, jobs: CallersJobs, job_filter: Wanted, cursor: PageCursor) -> Response:
+    job_page = cursor.page(jobs.page(job_filter, cursor.before, cursor.limit))
+    return render_page(
+        request, "jobs.html", shown=jobs_page(job_page, job_filter, request.query_params.get("cursor", ""))
+    )
 
 
 @router.get("/jobs/{job_id}")

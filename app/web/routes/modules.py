@@ -44,8 +44,8 @@ def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs)
 
 @router.post("/modules/{module_id}/layouts")
 def order_layout(module_id: str, orders: CallersOrders, pairs: FormPairs) -> Response:
-    wanted = LayoutRequest.model_validate({"layout": dict(pairs).get("layout")})
-    return RedirectResponse(f"/jobs/{orders.layout(module_id, wanted).id}", 303)
+    layout = LayoutRequest.model_validate({"layout": dict(pairs).get("layout")})
+    return RedirectResponse(f"/jobs/{orders.layout(module_id, layout).id}", 303)
 
 
 @router.get("/compare")
@@ -64,8 +64,8 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
 
 
 def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
-    found = modules.get(module_id)
-    results = modules.results(found.job_id)
-    siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
+    module = modules.get(module_id)
+    results = modules.results(module.job_id)
+    siblings = [one for one in results.modules if one.ratio.requested == module.ratio.requested]
     base = results.base.report if results.base else None
-    return module_page(found, jobs.get(found.job_id), base, siblings)
+    return module_page(module, jobs.get(module.job_id), base, siblings)

@@ -21,9 +21,9 @@ async def try_module(request: Request, module_id: str, tries: CallersTries, pair
     """The answer is waited for; a job that takes longer is led to."""
     module, text = await tries.module(module_id), dict(pairs).get("text", "")
     try:
-        wanted = PredictionRequest(inputs=texts_of(text))
+        texts = PredictionRequest(inputs=texts_of(text))
     except ValidationError:
         fault = "Write one to 32 texts, one on each line, of at most 10,000 characters."
         return render_page(request, "try.html", 422, tried=try_page(module, text, fault=fault))
-    job = await tries.ask(module.id, wanted, WAIT_SECONDS)
+    job = await tries.ask(module.id, texts, WAIT_SECONDS)
     return render_page(request, "try.html", tried=try_page(module, text, job))

@@ -92,8 +92,8 @@ class JobPage:
 
 def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
     """Everything the page of a job shows: how far it is, and what there is of its results so far."""
-    found = report(results, view)
-    files = files_of(found.modules if found else [], job)
+    report_view = report(results, view)
+    files = files_of(report_view.modules if report_view else [], job)
     return JobPage(
         job=job,
         title=phrases.title(job),
@@ -106,7 +106,7 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         log=[LogLine(event.seq, event.created_at, _describe_event(event)) for event in events],
         facts=_facts(job),
         spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
-        report=found,
+        report=report_view,
         combination=combination_table(results.combination) if results.combination else None,
         files=files,
         openings=openings(files, job),
@@ -131,14 +131,14 @@ def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
     made: dict[str, list[Module]] = {}
     for module in modules:
         made.setdefault(module.concern.label, []).append(module)
-    wanted = len(job.spec.ratios)
-    return [_chip(label, made.get(label, []), wanted) for label in _concerns(job) or list(made)]
+    ratio_count = len(job.spec.ratios)
+    return [_chip(label, made.get(label, []), ratio_count) for label in _concerns(job) or list(made)]
 
 
-def _chip(label: str, modules: Sequence[Module], wanted: int) -> Chip:
+def _chip(label: str, modules: Sequence[Module], ratio_count: int) -> Chip:
     first = modules[0] if modules else None
     change = first.own.f1 - first.base_own.f1 if first else None
-    return Chip(label, len(modules), wanted, first.id if first else None, change)
+    return Chip(label, len(modules), ratio_count, first.id if first else None, change)
 
 
 def _concerns(job: Job) -> list[str]:
@@ -153,7 +153,7 @@ def _concerns(job: Job) -> list[str]:
 def _describe_event(event: Event) -> str:
     """An event as a sentence."""
     data, kind = event.data, event.type
-    told = {
+    sentences = {
         "job.queued": "Queued",
         "job.running": f"Taken up by a worker, attempt {data.get('attempt', 1)}",
         "job.phase": f"{str(data.get('phase', '')).capitalize()}",
@@ -167,7 +167,7 @@ def _describe_event(event: Event) -> str:
     }
     if kind in ("module.ready", "module.estimated"):
         return _describe_module(data)
-    return told.get(kind, kind)
+    return sentences.get(kind, kind)
 
 
 def _describe_module(data: dict[str, Any]) -> str:
