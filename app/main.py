@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,13 +68,9 @@ def _document_problems(app: FastAPI) -> None:
         schemas["Problem"] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operation in _operations(document):
-            operation["responses"].update(problems.entries(ForeignPage))
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].update(problems.entries(ForeignPage))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from path.values()

@@ -80,7 +80,8 @@ class Jobs:
             if replayed:
                 return self._show(replayed)
             resolution = resolve(spec, allow_paths=self.backend.settings.paths, shelf=shelf)
-        job = self._reuse(resolution) or self._create(resolution)
+        earlier = self.unit.jobs.reusable(self.owner, resolution.fingerprint) if resolution.spec.reuse else None
+        job = earlier or self._create(resolution)
         if submission.key:
             self._remember(submission, job)
         return self._show(job)
@@ -180,11 +181,6 @@ class Jobs:
                 created_at=self.unit.jobs.now(),
             )
         )
-
-    def _reuse(self, resolution: Resolution) -> JobRow | None:
-        if not resolution.spec.reuse:
-            return None
-        return self.unit.jobs.reusable(self.owner, resolution.fingerprint)
 
     def _create(self, resolution: Resolution) -> JobRow:
         concerns = len(resolution.concerns or [])

@@ -52,10 +52,10 @@ class Shelves:
             uploads = {key: row for key, row in unit.uploads.of_ids(upload_ids).items() if row.owner == self.owner}
         with ExitStack() as held:
             references = {source.id: self._reference(source, uploads, held) for source in sources}
-            loose = [uploads[key] for key in ids & uploads.keys() if _is_usable(uploads[key])]
-            references |= {
-                row.id: Reference("upload", row.id, place=held.enter_context(self.place(row))) for row in loose
-            }
+            for key in ids & uploads.keys():
+                upload = uploads[key]
+                if upload.kind == "boundary" and upload.key is not None:
+                    references[key] = Reference("upload", key, place=held.enter_context(self.place(upload)))
             yield references
 
     @contextmanager
@@ -107,7 +107,3 @@ def registered(spec: JobSpec, *, model_only: bool = False) -> set[str]:
     boundary = spec.sampling.boundary.ref if spec.sampling.source == "boundary" else None
     named = (spec.model,) if model_only else (spec.model, spec.source.ref, boundary)
     return {ref for ref in named if ref and is_registered(ref)}
-
-
-def _is_usable(upload: UploadRow) -> bool:
-    return upload.kind == "boundary" and upload.key is not None

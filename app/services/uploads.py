@@ -78,7 +78,8 @@ class Uploads:
             file.flush()
             if arrived != row.size_bytes:
                 raise InvalidInput(f"The upload was announced with {row.size_bytes:,} bytes; {arrived:,} arrived.")
-            await run_in_threadpool(self._stage, row, Path(file.name))
+            put = self.backend.objects.put_file
+            await run_in_threadpool(put, row.staged, Path(file.name), MEDIA_TYPE, replace=True)
         return self.show(row)
 
     def complete(self, upload_id: str, sha256: str) -> Upload:
@@ -156,9 +157,6 @@ class Uploads:
         folder = self.backend.settings.cache_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
-
-    def _stage(self, row: UploadRow, file: Path) -> None:
-        self.backend.objects.put_file(row.staged, file, MEDIA_TYPE, replace=True)
 
     def _check_promise(self, row: UploadRow, sha256: str) -> None:
         """Before any byte moves: what was announced is what is said now, and as much has arrived."""

@@ -27,7 +27,7 @@ from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 _BYTES_A_SECOND = 5_000_000
 """What the slowest format is read at, with a digest of it, on the slowest of our machines."""
 
-_data = Remembered()
+remembered_data = Remembered()
 
 
 def describe_dataset(
@@ -58,7 +58,7 @@ def describe_dataset(
         linked = {seen.path.resolve() for seen in stamps} if ref.kind == "path" else ()  # checked: allowed.real_place
         return _look(question(source, role_list, model, ref, place), [place, *linked], size)
 
-    return DatasetInfo.model_validate_json(_data.once((source, role_list, reads, stamps), look))
+    return DatasetInfo.model_validate_json(remembered_data.once((source, role_list, reads, stamps), look))
 
 
 def known_datasets() -> list[DatasetInfo]:

@@ -40,7 +40,7 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
     Whatever the files say, it is bounded before anything of that size is made: ResourceLimit where it is beyond.
     """
     try:
-        return _described(ref, folder)
+        return read_folder(ref, folder)
     except OSError as error:
         raise unreadable(error) from error
 
@@ -52,7 +52,7 @@ def unreadable(error: OSError) -> UnsupportedModel:
     )
 
 
-def _described(ref: Reference, folder: Path) -> ModelInfo:
+def read_folder(ref: Reference, folder: Path) -> ModelInfo:
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
     family = family_of(model_type_of(config))

@@ -131,14 +131,13 @@ def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
     made: dict[str, list[Module]] = {}
     for module in modules:
         made.setdefault(module.concern.label, []).append(module)
-    ratio_count = len(job.spec.ratios)
-    return [_chip(label, made.get(label, []), ratio_count) for label in _concerns(job) or list(made)]
-
-
-def _chip(label: str, modules: Sequence[Module], ratio_count: int) -> Chip:
-    first = modules[0] if modules else None
-    change = first.own.f1 - first.base_own.f1 if first else None
-    return Chip(label, len(modules), ratio_count, first.id if first else None, change)
+    chips = []
+    for label in _concerns(job) or list(made):
+        ready = made.get(label, [])
+        first = ready[0] if ready else None
+        change = first.own.f1 - first.base_own.f1 if first else None
+        chips.append(Chip(label, len(ready), len(job.spec.ratios), first.id if first else None, change))
+    return chips
 
 
 def _concerns(job: Job) -> list[str]:
