@@ -49,7 +49,7 @@ def owner(local: End, remote: End) -> int | None:
 
 
 def owner_by_netlink(local: End, remote: End) -> int | None:
-    """By netlink. OSError where that is not served."""
+    """As `owner`, by netlink. OSError where that is not served."""
     ends = [ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])]
     family = socket.AF_INET if ends[0].version == 4 else socket.AF_INET6
     addresses = b"".join(end.packed.ljust(16, b"\0") for end in ends)
@@ -67,7 +67,7 @@ def owner_by_netlink(local: End, remote: End) -> int | None:
 
 
 def owner_in_proc(local: End, remote: End) -> int | None:
-    """From the list of all connections."""
+    """As `owner`, from the list of all connections. OSError where there is none."""
     ends = f"{_in_hex(local)} {_in_hex(remote)}"
     table = "tcp" if ipaddress.ip_address(local[0]).version == 4 else "tcp6"
     for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:

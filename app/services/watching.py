@@ -102,6 +102,7 @@ class Watching:
         return await lane.share((self.owner, *about), lambda: self.ask(question))
 
     def ask(self, question: Callable[[Unit], Answer]) -> Answer:
+        """The answer, read in a thread; asked once more where only a connection was cut."""
         try:
             with trusting():
                 return self._look(question)

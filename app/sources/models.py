@@ -53,6 +53,7 @@ def unreadable(error: OSError) -> UnsupportedModel:
 
 
 def read_folder(ref: Reference, folder: Path) -> ModelInfo:
+    """As `describe_folder`; faults of the files that nobody has thought of come as they are."""
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
     family = family_of(model_type_of(config))

@@ -143,7 +143,7 @@ def test_two_hundred_followers_of_a_job_cost_one_read_for_each_event(
         reads += 1
         return ask(self, question)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Watching, "_ask", counted)
+    monkeypatch.setattr(Watching, "ask", counted)
 
     async def follow(watching: Watching, job_id: str) -> list[int]:
         return [event.seq async for event in watching.events(job_id, 0) if event]
