@@ -19,7 +19,7 @@ from rich.console import Console
 from app import logs
 from app.db.migrations import migrate as run_migrations
 from app.db.unit import Database
-from app.server import house, serving
+from app.server import run_services, serve_in_background
 from app.server import serve as run_server
 from app.settings import Settings
 
@@ -55,7 +55,7 @@ def serve(
     )
     logs.configure(as_json=settings.log_json)
     _end_in_order_at_sigterm()
-    with _clearly(), house(settings, worker=worker) as complete:
+    with _clearly(), run_services(settings, worker=worker) as complete:
         shown = f"/?token={complete.token.get_secret_value()}" if complete.token else ""
         url = f"http://{complete.host}:{complete.port}"
         say.print(f"Microlith on [bold]{url}{shown}[/] (docs: /docs, stop: Ctrl-C)", soft_wrap=True)
@@ -69,7 +69,7 @@ def demo(data_dir: DataDir = None) -> None:
     settings = _settings(data_dir=data_dir)
     logs.configure(as_json=settings.log_json, level=logging.WARNING)
     folder = settings.data_dir.expanduser().resolve() / "demo"
-    with _clearly(), house(settings) as complete, serving(complete) as url:
+    with _clearly(), run_services(settings) as complete, serve_in_background(complete) as url:
         story = [sys.executable, "-m", "worker.demo", "--url", url, "--folder", str(folder)]
         key = {"MICROLITH_API_KEY": complete.secret} if complete.secret else {}
         outcome = subprocess.run(story, env=os.environ | key, check=False)  # of its own: it opens modules with torch

@@ -124,9 +124,9 @@ def connections_at_once() -> int:
 def room_for_connections() -> None:
     """Takes the descriptors that the connections need, where the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + OTHER_FILES
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+    needed = MOST_CONNECTIONS + OTHER_FILES
+    if 0 <= soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard < 0 else min(needed, hard), hard))
 
 
 def _answer(status: int, code: str, detail: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.api.guards import Guards
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.readiness import Readiness
-from app.services.reaper import reaping
+from app.services.reaper import run_reaper
 from app.services.signing_out import SignedOut
 from app.settings import Settings
 from app.web import failures, pages
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.backend = backend.for_requests()
         app.state.readiness = Readiness.of(backend)
         app.state.signed_out = SignedOut(app.state.backend.database)
-        async with backend.feed.listening(), reaping(backend):
+        async with backend.feed.listen(), run_reaper(backend):
             yield
         await asyncio.gather(app.state.readiness.rest(), app.state.signed_out.rest(), app.state.backend.lanes.rest())
         app.state.backend.close()
@@ -68,13 +68,9 @@ def _document_problems(app: FastAPI) -> None:
         schemas["Problem"] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operation in _operations(document):
-            operation["responses"].update(problems.entries(ForeignPage))
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].update(problems.entries(ForeignPage))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from path.values()

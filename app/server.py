@@ -38,7 +38,7 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @contextmanager
-def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
+def run_services(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
     """The settings with nothing left to name: own servers where no URL was given, migrated, with workers beside them.
 
     Workers come along with the broker; who names a broker runs workers of his own. What this process and its children
@@ -61,7 +61,7 @@ def house(settings: Settings, *, worker: bool = True) -> Iterator[Settings]:
         )
         _migrate(complete)
         if worker and bring_broker:
-            _start_workers(services, complete)
+            start_workers(services, complete)
         yield complete
 
 
@@ -78,7 +78,7 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serve_in_background(settings: Settings) -> Iterator[str]:
     """Answer requests while the block runs, on a free port of this machine; gives the URL."""
     server = _server(settings, port=0)
     thread = threading.Thread(target=server.run, name="api", daemon=True)
@@ -114,7 +114,7 @@ def _server(settings: Settings, port: int) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _start_workers(services: EmbeddedServices, settings: Settings) -> None:
+def start_workers(services: EmbeddedServices, settings: Settings) -> None:
     """One for everything; or two, so that nobody who tries a module waits for a decomposition or a fresh process."""
     if "jobs_per_child" not in settings.model_fields_set and not _may_use_gpu(settings.device):
         settings = settings.model_copy(update={"jobs_per_child": JOBS_PER_CHILD})

@@ -21,7 +21,7 @@ DIGITS = 18
 """A length with more is a larger file than there are disks."""
 
 
-def limited(receive: Receive, headers: Headers, most: int) -> Receive:
+def limit_body(receive: Receive, headers: Headers, most: int) -> Receive:
     """`receive`, refusing a body over `most` bytes by its announced length, or as soon as it has grown past it.
 
     One that stops coming is refused as well. Raises PayloadTooLarge, and InvalidInput for a length that is no number.
@@ -53,7 +53,7 @@ async def _soon(receive: Receive, latest: float) -> Message:
 
 def _announced(headers: Headers) -> int:
     """The length that the head tells; 0 where it tells none."""
-    told = headers.get("content-length") or "0"
-    if not (told.isascii() and told.isdecimal()):
+    length = headers.get("content-length") or "0"
+    if not (length.isascii() and length.isdecimal()):
         raise InvalidInput("Content-Length must be a number of bytes.", pointer="/content-length")
-    return int(told) if len(told) <= DIGITS else 10**DIGITS
+    return int(length) if len(length) <= DIGITS else 10**DIGITS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from app.api.conditional import written
+from app.api.conditional import write_json
 from app.api.dependencies import CallersLibrary, PageCursor
-from app.api.problems import documented
+from app.api.problems import document
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import (
     Conflict,
@@ -24,28 +24,28 @@ from microlith.contract import DatasetInfo, Methods, ModelInfo, Page, RegisterDa
 router = APIRouter(prefix="/v1", tags=["catalog"], route_class=Visit)
 
 
-@router.get("/methods", response_model=Methods, responses=documented())
+@router.get("/methods", response_model=Methods, responses=document())
 async def get_methods() -> Response:
     """List every method, structure and option, with its JSON Schema, its default and a sentence about it."""
-    return written(catalog.methods())
+    return write_json(catalog.methods())
 
 
 @router.post(
     "/models",
     status_code=201,
     response_model=ModelInfo,
-    responses=documented(Conflict, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
+    responses=document(Conflict, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
 @lane("files")
-def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
+def register_model(registration: RegisterModel, library: CallersLibrary) -> Response:
     """Register a model under an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the
     hub.
     """
-    model = library.register_model(wanted)
+    model = library.register_model(registration)
     return JSONResponse(model.model_dump(mode="json"), 201, {"Location": f"/v1/models/{model.id}"})
 
 
-@router.get("/models", responses=documented())
+@router.get("/models", responses=document())
 def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
     """List your registered models, newest first, then those that come with the server. Labels and layers are left
     out.
@@ -55,7 +55,7 @@ def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
 
 @router.get(
     "/models/{ref:path}",
-    responses=documented(NotFound, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
+    responses=document(NotFound, ResourceLimit, SourceUnavailable, UnsafeModel, UnsupportedModel),
 )
 @lane("plans")
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
@@ -63,7 +63,7 @@ def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
     return library.model(ref)
 
 
-@router.delete("/models/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
+@router.delete("/models/{ref:path}", status_code=204, response_class=Response, responses=document(NotFound))
 def delete_model(ref: str, library: CallersLibrary) -> None:
     """Delete a registered model and its upload. Jobs keep their results. A job that has not started yet fails."""
     library.delete("model", ref)
@@ -73,18 +73,18 @@ def delete_model(ref: str, library: CallersLibrary) -> None:
     "/datasets",
     status_code=201,
     response_model=DatasetInfo,
-    responses=documented(Conflict, ResourceLimit, SourceUnavailable, DatasetInvalid),
+    responses=document(Conflict, ResourceLimit, SourceUnavailable, DatasetInvalid),
 )
 @lane("files")
-def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
+def register_dataset(registration: RegisterDataset, library: CallersLibrary) -> Response:
     """Register a dataset under an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a
     hub name.
     """
-    dataset = library.register_dataset(wanted)
+    dataset = library.register_dataset(registration)
     return JSONResponse(dataset.model_dump(mode="json"), 201, {"Location": f"/v1/datasets/{dataset.id}"})
 
 
-@router.get("/datasets", responses=documented())
+@router.get("/datasets", responses=document())
 def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetInfo]:
     """List your registered datasets, newest first, then those that come with the server. Columns and labels are left
     out.
@@ -92,14 +92,14 @@ def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetIn
     return cursor.page(library.datasets(cursor.before, cursor.limit))
 
 
-@router.get("/datasets/{ref:path}", responses=documented(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
+@router.get("/datasets/{ref:path}", responses=document(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
 @lane("plans")
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
     """Show a dataset by id or reference: its splits, its columns and the number of each label."""
     return library.dataset(ref)
 
 
-@router.delete("/datasets/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
+@router.delete("/datasets/{ref:path}", status_code=204, response_class=Response, responses=document(NotFound))
 def delete_dataset(ref: str, library: CallersLibrary) -> None:
     """Delete a registered dataset and its upload. Jobs keep their results. A job that has not started yet fails."""
     library.delete("dataset", ref)

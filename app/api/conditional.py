@@ -12,12 +12,12 @@ from pydantic import BaseModel
 MAX_WAIT_SECONDS = 60
 
 
-def as_json(content: bytes) -> Response:
+def send_json(content: bytes) -> Response:
     """What was written out already."""
     return Response(content, media_type="application/json")
 
 
-def written(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def write_json(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`model` as JSON, as it is: it was checked when it was made."""
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
@@ -27,7 +27,7 @@ def answer(model: BaseModel, if_none_match: str | None = None) -> Response:
     etag = etag_of(model)
     if matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return written(model, headers={"ETag": etag, "Cache-Control": "no-cache"})
+    return write_json(model, headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
 def etag_of(model: BaseModel) -> str:
@@ -43,5 +43,5 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 
 def wait_preference(prefer: str | None) -> float:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 where nothing is preferred."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "")
-    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+    match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "")
+    return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0

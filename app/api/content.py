@@ -14,7 +14,7 @@ LINK_SECONDS = 3600
 REPAIR = "POST /v1/jobs/{id}/repair makes it again."
 
 
-def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
+def send_content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
     """304 to a caller who has it, the file of a folder store, or a redirect to a presigned link."""
     headers = _headers(artifact)
     if matches(if_none_match, headers["ETag"]):
@@ -30,7 +30,7 @@ def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | No
     return FileResponse(path, media_type=artifact.media_type, filename=artifact.filename, headers=headers)
 
 
-def head(artifact: ArtifactRow) -> Response:
+def send_head(artifact: ArtifactRow) -> Response:
     """Size, digest and type, as the database knows them."""
     size = {"Content-Length": str(artifact.size_bytes)}
     return Response(media_type=artifact.media_type, headers=_headers(artifact) | size)

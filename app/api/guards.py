@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import loopback_user
-from app.api.bodies import limited
+from app.api.bodies import limit_body
 from app.api.pacing import Pacing
 from app.api.problems import headers_of, problem_of, render
 from app.api.sessions import COOKIE, give_session, is_foreign, session_in
@@ -68,12 +68,12 @@ class Guards:
         scope.setdefault("state", {}).update(state, wrong_keys=self.wrong_keys)
         watched, request = _Watched(scope, send, request_id), Request(scope)
         try:
-            await self.pacing.turn(scope["path"])
+            await self.pacing.await_turn(scope["path"])
             await self._check_caller(request)
             if shown := _token_in(request, self.settings):
                 await _without_token(request, shown)(scope, receive, watched.send)
                 return
-            await self.app(scope, limited(receive, request.headers, self._most_bytes(scope)), watched.send)
+            await self.app(scope, limit_body(receive, request.headers, self._most_bytes(scope)), watched.send)
         except MicrolithError as error:
             answer = self._sign_in(request, error) or render(problem_of(error, request_id), _headers(error))
             await answer(scope, receive, watched.send)
@@ -110,7 +110,7 @@ class Guards:
         if request.state.known or open_path or path.startswith(OPEN_TO_PEOPLE):
             return
         if _bearer(request) is not None:
-            await self.wrong_keys.met(request)
+            await self.wrong_keys.answer_slowly(request)
         raise self._unknown()
 
     async def _is_known(self, request: Request) -> bool:
@@ -153,8 +153,8 @@ def _token_in(request: Request, settings: Settings) -> str | None:
 def _without_token(request: Request, token: str) -> RedirectResponse:
     """On to the same place, with a session in the stead of the token, which no history or log should hold."""
     rest = urlencode([pair for pair in parse_qsl(request.url.query, keep_blank_values=True) if pair[0] != "token"])
-    place = "/" + request.scope["raw_path"].decode("ascii", "replace").lstrip("/\\")
-    answer = RedirectResponse(f"{place}?{rest}" if rest else place, 303)
+    path = "/" + request.scope["raw_path"].decode("ascii", "replace").lstrip("/\\")
+    answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
     give_session(answer, request, token)
     return answer
 

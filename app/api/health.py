@@ -31,10 +31,10 @@ async def readyz(request: Request) -> JSONResponse:
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.look()
     ready = all(state == "ok" for state in checks.values())
-    told: dict[str, object] = {"status": "ready" if ready else "not ready"}
+    body: dict[str, object] = {"status": "ready" if ready else "not ready"}
     if request.state.known:
-        told["checks"] = checks
-    return JSONResponse(told, 200 if ready else 503, {"Cache-Control": "no-store"})
+        body["checks"] = checks
+    return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
 
 
 @router.get("/metrics", response_class=Response)

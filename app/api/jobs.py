@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import event_stream
-from app.api.conditional import answer, as_json, etag_of, matches, wait_preference, written
+from app.api.conditional import answer, etag_of, matches, send_json, wait_preference, write_json
 from app.api.dependencies import (
     AfterSeq,
     CallersJobs,
@@ -17,7 +17,7 @@ from app.api.dependencies import (
     PageLimit,
     WantedJobs,
 )
-from app.api.problems import documented
+from app.api.problems import document
 from app.api.threaded_routes import Visit, lane
 from app.domain.errors import (
     Conflict,
@@ -62,7 +62,7 @@ BAD_SPECS = (
     "",
     status_code=202,
     response_model=Job,
-    responses=documented(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
+    responses=document(IdempotencyInFlight, PayloadTooLarge, *BAD_SPECS) | {200: {"model": Plan}},
 )
 @lane("plans")
 def submit_job(
@@ -70,18 +70,18 @@ def submit_job(
 ) -> Response:
     """Submit a decomposition. With `validate_only` nothing is queued, and the answer is the plan."""
     if validate_only:
-        return written(jobs.plan(spec))
+        return write_json(jobs.plan(spec))
     job = jobs.submit(Submission(spec, idempotency_key))
-    return written(job, 202, {"Location": job.urls.self})
+    return write_json(job, 202, {"Location": job.urls.self})
 
 
-@router.get("", response_model=Page[Job], responses=documented())
-async def list_jobs(watching: CallersWatching, wanted: WantedJobs, cursor: PageCursor) -> Response:
+@router.get("", response_model=Page[Job], responses=document())
+async def list_jobs(watching: CallersWatching, job_filter: WantedJobs, cursor: PageCursor) -> Response:
     """List your jobs, newest first. `label.KEY=VALUE` lists only jobs with this label."""
-    return written(cursor.page(await watching.page(wanted, cursor.before, cursor.limit)))
+    return write_json(cursor.page(await watching.page(job_filter, cursor.before, cursor.limit)))
 
 
-@router.get("/{job_id}", response_model=Job, responses=documented(NotFound) | {304: {"description": "Not changed"}})
+@router.get("/{job_id}", response_model=Job, responses=document(NotFound) | {304: {"description": "Not changed"}})
 async def get_job(
     job_id: str,
     watching: CallersWatching,
@@ -97,25 +97,25 @@ async def get_job(
     return answer(await watching.job(job_id, wait_preference(prefer), known), if_none_match)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=documented(NotFound, Conflict))
+@router.post("/{job_id}/cancel", status_code=202, responses=document(NotFound, Conflict))
 def cancel_job(job_id: str, jobs: CallersJobs) -> Job:
     """Stop a job: a queued one at once, a running one at the worker's next checkpoint."""
     return jobs.cancel(job_id)
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=documented(NotFound, Conflict))
+@router.post("/{job_id}/retry", status_code=202, responses=document(NotFound, Conflict))
 def retry_job(job_id: str, jobs: CallersJobs) -> Job:
     """Queue a failed, cancelled or expired job again. Its published modules are kept."""
     return jobs.retry(job_id)
 
 
-@router.post("/{job_id}/repair", status_code=202, responses=documented(NotFound, Conflict))
+@router.post("/{job_id}/repair", status_code=202, responses=document(NotFound, Conflict))
 def repair_job(job_id: str, jobs: CallersJobs) -> Job:
     """Check every stored file of a finished job, and make damaged or missing ones again."""
     return jobs.repair(job_id)
 
 
-@router.delete("/{job_id}", status_code=204, responses=documented(NotFound, Conflict))
+@router.delete("/{job_id}", status_code=204, responses=document(NotFound, Conflict))
 def delete_job(job_id: str, jobs: CallersJobs) -> None:
     """Delete a finished job with its modules and artifacts."""
     jobs.delete(job_id)
@@ -124,7 +124,7 @@ def delete_job(job_id: str, jobs: CallersJobs) -> None:
 @router.get(
     "/{job_id}/events",
     response_model=Page[Event],
-    responses=documented(NotFound) | {200: {"content": {event_stream.MEDIA_TYPE: {}}}},
+    responses=document(NotFound) | {200: {"content": {event_stream.MEDIA_TYPE: {}}}},
 )
 async def job_events(
     job_id: str,
@@ -142,10 +142,10 @@ async def job_events(
     return event_stream.stream(watching.events(job_id, start))
 
 
-@router.get("/{job_id}/modules", response_model=Page[Module], responses=documented(NotFound))
+@router.get("/{job_id}/modules", response_model=Page[Module], responses=document(NotFound))
 async def job_modules(job_id: str, watching: CallersWatching, cursor: PageCursor) -> Response:
     """List the modules that are ready."""
-    return as_json(
+    return send_json(
         await watching.modules(
             ("modules", job_id, cursor),
             lambda modules: cursor.page(modules.page(job_id, cursor.before, cursor.limit)),
@@ -153,16 +153,16 @@ async def job_modules(job_id: str, watching: CallersWatching, cursor: PageCursor
     )
 
 
-@router.get("/{job_id}/results", response_model=Results, responses=documented(NotFound))
+@router.get("/{job_id}/results", response_model=Results, responses=document(NotFound))
 async def job_results(job_id: str, watching: CallersWatching) -> Response:
     """Show the base's report, every module that is ready, and how they compare."""
-    return as_json(await watching.modules(("results", job_id), lambda modules: modules.results(job_id)))
+    return send_json(await watching.modules(("results", job_id), lambda modules: modules.results(job_id)))
 
 
 @router.get(
     "/{job_id}/results.csv",
     response_class=Response,
-    responses=documented(NotFound) | {200: {"content": {"text/csv": {}}}},
+    responses=document(NotFound) | {200: {"content": {"text/csv": {}}}},
 )
 async def job_results_csv(job_id: str, watching: CallersWatching, raw: RawNames = False) -> Response:
     """`class,precision,recall,f1-score,support`, row i from module i."""

@@ -42,14 +42,14 @@ def owner(local: End, remote: End) -> int | None:
     What was closed already is nobody's: the kernel would say it is root's.
     """
     with suppress(OSError, ValueError, struct.error):
-        return _asked(local, remote)
+        return owner_by_netlink(local, remote)
     with suppress(OSError, ValueError):
-        return _listed(local, remote)
+        return owner_in_proc(local, remote)
     return None
 
 
-def _asked(local: End, remote: End) -> int | None:
-    """By netlink. OSError where that is not served."""
+def owner_by_netlink(local: End, remote: End) -> int | None:
+    """As `owner`, by netlink. OSError where that is not served."""
     ends = [ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])]
     family = socket.AF_INET if ends[0].version == 4 else socket.AF_INET6
     addresses = b"".join(end.packed.ljust(16, b"\0") for end in ends)
@@ -58,21 +58,21 @@ def _asked(local: End, remote: End) -> int | None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as kernel:
         kernel.settimeout(PATIENCE_SECONDS)
         kernel.send(HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, REQUEST, 1, 0) + body)
-        told = kernel.recv(4096)
-    kind = HEADER.unpack_from(told)[1]
+        reply = kernel.recv(4096)
+    kind = HEADER.unpack_from(reply)[1]
     if kind != SOCK_DIAG_BY_FAMILY:
         raise OSError("the kernel knows no such connection, or does not tell")
-    user, inode = ANSWER_OWNER.unpack_from(told, OWNER_AT)
+    user, inode = ANSWER_OWNER.unpack_from(reply, OWNER_AT)
     return int(user) if inode else None
 
 
-def _listed(local: End, remote: End) -> int | None:
-    """From the list of all connections."""
-    wanted = f"{_in_hex(local)} {_in_hex(remote)}"
+def owner_in_proc(local: End, remote: End) -> int | None:
+    """As `owner`, from the list of all connections. OSError where there is none."""
+    ends = f"{_in_hex(local)} {_in_hex(remote)}"
     table = "tcp" if ipaddress.ip_address(local[0]).version == 4 else "tcp6"
     for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
-        if f"{fields[1]} {fields[2]}" == wanted and int(fields[9]):
+        if f"{fields[1]} {fields[2]}" == ends and int(fields[9]):
             return int(fields[7])
     return None
 

@@ -38,7 +38,7 @@ class Pacing:
         self._seconds = BEGINNING_SECONDS
         self._turned = 0.0
 
-    async def turn(self, path: str) -> None:
+    async def await_turn(self, path: str) -> None:
         """Returns at once while few have begun in this turn of the loop, else when it is this one's turn.
 
         Raises Overloaded where the lines are too long.

@@ -57,9 +57,9 @@ def _encode(last_id: str) -> str:
 
 def _decode(cursor: str) -> str:
     try:
-        told = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except ValueError:
-        told = ""
-    if not _ID.fullmatch(told):
+        decoded = ""
+    if not _ID.fullmatch(decoded):
         raise InvalidInput("This cursor is invalid.", hint="Leave it out to start at the beginning.", pointer="/cursor")
-    return told
+    return decoded

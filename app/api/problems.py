@@ -60,7 +60,7 @@ def headers_of(error: MicrolithError) -> dict[str, str]:
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 
-def documented(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
+def document(*errors: type[MicrolithError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors; a key and good sense are asked of every call."""
     return entries(*errors, Unauthenticated, InvalidInput, MicrolithError, Unavailable, StorageUnavailable, Overloaded)
 
@@ -165,10 +165,10 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 def _full(request: Request, error: Exception) -> MicrolithError | None:
     """What to say where our own disk is at fault."""
-    found = disk_fault(error, "The server")
-    if found:
+    fault = disk_fault(error, "The server")
+    if fault:
         log.error("disk_write_failed", request_id=_request_id(request), path=request.url.path, error=str(error))
-    return found
+    return fault
 
 
 def _answer(request: Request, error: MicrolithError) -> JSONResponse:
@@ -181,13 +181,13 @@ def _request_id(request: Request) -> str | None:
 
 def details(error: RequestValidationError) -> list[ErrorDetail]:
     """One entry per place; where a value may be one of several kinds, what each kind would have needed."""
-    places: dict[str, list[str]] = {}
+    by_pointer: dict[str, list[str]] = {}
     for fault in error.errors():
         pointer = _pointer(fault["loc"], error.body)
         message = _in_words(fault)
-        if message not in places.setdefault(pointer, []):
-            places[pointer].append(message)
-    return [ErrorDetail(pointer=pointer, detail="; or: ".join(texts)) for pointer, texts in places.items()]
+        if message not in by_pointer.setdefault(pointer, []):
+            by_pointer[pointer].append(message)
+    return [ErrorDetail(pointer=pointer, detail="; or: ".join(texts)) for pointer, texts in by_pointer.items()]
 
 
 def _in_words(fault: Mapping[str, Any]) -> str:

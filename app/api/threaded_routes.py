@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api.conditional import written
+from app.api.conditional import write_json
 from app.api.dependencies import AnyBackend, RequestUnit
 from app.services.lanes import Lane, LaneName
 
@@ -78,11 +78,11 @@ def _about(request: Request) -> tuple[str, ...]:
     return (request.state.owner, request.method, str(request.url), *said)
 
 
-def _answer(found: Any, status: int) -> Response:
+def _answer(returned: Any, status: int) -> Response:
     """What a route returns, as it travels."""
-    if isinstance(found, Response):
-        return found
-    return written(found, status) if isinstance(found, BaseModel) else Response(status_code=status)
+    if isinstance(returned, Response):
+        return returned
+    return write_json(returned, status) if isinstance(returned, BaseModel) else Response(status_code=status)
 
 
 def _copied(shared: Response) -> Response:

@@ -38,7 +38,7 @@ class WrongKeys:
         self._records: OrderedDict[str, _Failures] = OrderedDict()
         self._waiting = 0
 
-    async def met(self, request: Request) -> None:
+    async def answer_slowly(self, request: Request) -> None:
         """Write a wrong key down and wait as long as its address has to. Raises RateLimited where too many wait."""
         address = request.client.host if request.client else "unknown"
         record = self._record(address)

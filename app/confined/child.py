@@ -31,13 +31,13 @@ def main() -> None:
     os.nice(10)
     limits = Limits(**asked["limits"])
     limits.impose()
-    writes = [Path(place) for place in asked["writes"]]
-    fence([*_libraries(), *(Path(place) for place in asked["reads"])], [*writes, Path("/dev/null")])
+    writes = [Path(path) for path in asked["writes"]]
+    fence([*_libraries(), *(Path(path) for path in asked["reads"])], [*writes, Path("/dev/null")])
     refuse_the_outside()
-    json.dump(_told(module, asked["question"], limits), sys.stdout)
+    json.dump(_answer(module, asked["question"], limits), sys.stdout)
 
 
-def _told(module: Any, question: Any, limits: Limits) -> dict[str, Any]:
+def _answer(module: Any, question: Any, limits: Limits) -> dict[str, Any]:
     try:
         return {"answer": module.answer(question)}
     except MemoryError:

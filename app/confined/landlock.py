@@ -58,21 +58,21 @@ def fence(reads: Iterable[Path], writes: Iterable[Path]) -> bool:
     size = 8 if there < 4 else 16 if there < 6 else 24
     ruleset = _checked(kernel.syscall(_CREATE_RULESET, ctypes.byref(attributes), size, 0))
     for places, rights in ((reads, _READING), (writes, _WRITING)):
-        for place in places:
-            _allow(kernel, ruleset, place, rights & known)
+        for path in places:
+            _allow(kernel, ruleset, path, rights & known)
     _checked(kernel.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
     _checked(kernel.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
     return True
 
 
-def _allow(kernel: ctypes.CDLL, ruleset: int, place: Path, rights: int) -> None:
+def _allow(kernel: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
     """A place that is not there needs no right."""
     try:
-        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    rule = _PathRule(rights if place.is_dir() else rights & _OF_FILES, descriptor)
+    rule = _PathRule(rights if path.is_dir() else rights & _OF_FILES, descriptor)
     _checked(kernel.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
     os.close(descriptor)
 

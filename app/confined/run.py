@@ -89,7 +89,7 @@ def run(reading: Reading, meanwhile: Callable[[], None] = lambda: None) -> Any:
         complained.seek(0)
         if code == 0:
             return _answer(said.read(MOST_ANSWER_BYTES + 1), reading)
-        raise _explained(code, complained.read()[-2000:].decode(errors="replace"), reading)
+        raise explain_failure(code, complained.read()[-2000:].decode(errors="replace"), reading)
 
 
 @contextmanager
@@ -107,8 +107,8 @@ def _seat(reading: Reading) -> Iterator[None]:
 def _asked(reading: Reading) -> bytes:
     asked = {
         "limits": asdict(reading.limits),
-        "reads": [str(place.resolve()) for place in reading.reads],
-        "writes": [str(place.resolve()) for place in reading.writes],
+        "reads": [str(path.resolve()) for path in reading.reads],
+        "writes": [str(path.resolve()) for path in reading.writes],
         "question": reading.question,
     }
     return json.dumps(asked).encode()
@@ -127,16 +127,16 @@ def _wait(child: subprocess.Popen[bytes], asked: bytes, seconds: float, meanwhil
     return None
 
 
-def _answer(said: bytes, reading: Reading) -> Any:
-    if len(said) > MOST_ANSWER_BYTES:
+def _answer(written: bytes, reading: Reading) -> Any:
+    if len(written) > MOST_ANSWER_BYTES:
         raise ResourceLimit("There is more to tell of it than may be.", hint=SMALLER, pointer=reading.pointer)
-    told: dict[str, Any] = json.loads(said)
-    if error := told.get("error"):
+    reply: dict[str, Any] = json.loads(written)
+    if error := reply.get("error"):
         raise of_code(error.pop("code"))(**error | {"pointer": error["pointer"] or reading.pointer})
-    return told["answer"]
+    return reply["answer"]
 
 
-def _explained(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
+def explain_failure(code: int | None, complaint: str, reading: Reading) -> MicrolithError:
     """What a process that gave no answer means for who sent the files, unless our own disk has ended it."""
     log.warning("reader_failed", module=reading.module, code=code, said=complaint)
     limits = reading.limits

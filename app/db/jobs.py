@@ -115,16 +115,16 @@ class JobStore:
         held = (JobRow.id == job_id, JobRow.lease_token == lease_token, JobRow.state.in_(HELD_STATES))
         return self.session.scalar(select(JobRow.state).where(*held))
 
-    def page(self, owner: str, wanted: JobFilter, before: str | None, limit: int) -> Sequence[JobRow]:
+    def page(self, owner: str, job_filter: JobFilter, before: str | None, limit: int) -> Sequence[JobRow]:
         """Newest first, from just below the id `before`. Whatever it is narrowed to, an index has it in this order."""
-        query = select(JobRow).where(JobRow.owner == owner, *_kind(wanted), *_times(wanted))
+        query = select(JobRow).where(JobRow.owner == owner, *_kind(job_filter), *_times(job_filter))
         if before is not None:
             query = query.where(listed_id < before)
         for column in NARROWED:
-            value = getattr(wanted, column)
+            value = getattr(job_filter, column)
             if value is not None:
                 query = query.where(getattr(JobRow, column) == value)
-        query = _labelled(query, owner, wanted.labels, before)
+        query = _labelled(query, owner, job_filter.labels, before)
         return self.session.scalars(query.limit(limit)).all()
 
     def ordered(self, owner: str, fingerprint: str) -> JobRow | None:
@@ -155,12 +155,12 @@ class JobStore:
             return {}
         queue = select(JobRow.id).where(QUEUED).order_by(*QUEUE_ORDER).limit(COUNTED)
         front = self.session.scalar(select(func.array(queue.scalar_subquery()))) or []  # one value instead of many rows
-        places = {job_id: place for place, job_id in enumerate(front, 1)}
-        behind = [job_id for job_id in asked if job_id not in places] if len(front) == COUNTED else []
+        positions = {job_id: position for position, job_id in enumerate(front, 1)}
+        behind = [job_id for job_id in asked if job_id not in positions] if len(front) == COUNTED else []
         if behind:
             waiting = self.session.scalars(select(JobRow.id).where(JobRow.id.in_(behind), QUEUED))
-            places |= dict.fromkeys(waiting, COUNTED)
-        return {job_id: places[job_id] for job_id in asked if job_id in places}
+            positions |= dict.fromkeys(waiting, COUNTED)
+        return {job_id: positions[job_id] for job_id in asked if job_id in positions}
 
     def lapsed(self, limit: int = 100) -> Sequence[str]:
         """Jobs whose worker has not renewed its lease in time, the longest silent first."""
@@ -191,23 +191,23 @@ class JobStore:
         return self.session.scalars(query.order_by(JobRow.deadline_at).limit(limit)).all()
 
 
-def _kind(wanted: JobFilter) -> list[ColumnElement[bool]]:
+def _kind(job_filter: JobFilter) -> list[ColumnElement[bool]]:
     """Of the kind; of every kind that is listed."""
-    if wanted.kind == "predict":
-        return [JobRow.kind == wanted.kind]
-    if wanted.kind:
-        return [JobRow.kind == wanted.kind, LISTED]
-    return [LISTED] if any(getattr(wanted, column) for column in NARROWED) or wanted.labels else [LISTED, EVERY]
+    if job_filter.kind == "predict":
+        return [JobRow.kind == job_filter.kind]
+    if job_filter.kind:
+        return [JobRow.kind == job_filter.kind, LISTED]
+    return [LISTED] if any(getattr(job_filter, column) for column in NARROWED) or job_filter.labels else [LISTED, EVERY]
 
 
-def _times(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+def _times(job_filter: JobFilter) -> Iterator[ColumnElement[bool]]:
     """When a job was made, and what its id can be then: ids tell time, so the order of the list has these in a row."""
-    if wanted.created_after:
-        yield JobRow.created_at > wanted.created_after
-        yield listed_id >= first_id("job", wanted.created_after, -SKEW)
-    if wanted.created_before:
-        yield JobRow.created_at < wanted.created_before
-        yield listed_id <= first_id("job", wanted.created_before, SKEW)
+    if job_filter.created_after:
+        yield JobRow.created_at > job_filter.created_after
+        yield listed_id >= first_id("job", job_filter.created_after, -SKEW)
+    if job_filter.created_before:
+        yield JobRow.created_at < job_filter.created_before
+        yield listed_id <= first_id("job", job_filter.created_before, SKEW)
 
 
 def _labelled(query: Select[JobRow], owner: str, labels: Mapping[str, str], before: str | None) -> Select[JobRow]:

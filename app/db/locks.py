@@ -24,7 +24,7 @@ def shielded(engine: Engine, names: Iterable[str]) -> Iterator[None]:
 
 
 @contextmanager
-def alone(engine: Engine, name: str) -> Iterator[bool]:
+def try_lock(engine: Engine, name: str) -> Iterator[bool]:
     """Whether nobody else holds `name`; if so, nobody else does while the block runs."""
     with _session(engine) as connection:
         yield bool(connection.scalar(select(func.pg_try_advisory_lock(_number(name)))))

@@ -124,5 +124,5 @@ def _light() -> ColumnElement[Any]:
 
 def _count(name: str) -> ColumnElement[Any]:
     """How long a list among the facts is; null where there is none."""
-    found = SourceRow.facts[name]
-    return case((func.jsonb_typeof(found) == "array", func.jsonb_array_length(found)), else_=None)
+    value = SourceRow.facts[name]
+    return case((func.jsonb_typeof(value) == "array", func.jsonb_array_length(value)), else_=None)

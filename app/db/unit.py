@@ -128,9 +128,9 @@ class Database:
         """Hold the names of objects against `alone` while the block runs; many may."""
         return locks.shielded(self.engine, names)
 
-    def alone(self, name: str) -> AbstractContextManager[bool]:
+    def try_lock(self, name: str) -> AbstractContextManager[bool]:
         """Whether nobody else holds the name; if so, nobody does while the block runs."""
-        return locks.alone(self.engine, name)
+        return locks.try_lock(self.engine, name)
 
     def check(self) -> None:
         """Raises when the database does not answer."""

@@ -51,8 +51,10 @@ class UploadStore:
 
     def named(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that an upload names, as where it arrives or where it is kept."""
-        wanted = list(keys)
-        query = select(UploadRow.staged, UploadRow.key).where(UploadRow.staged.in_(wanted) | UploadRow.key.in_(wanted))
+        key_list = list(keys)
+        query = select(UploadRow.staged, UploadRow.key).where(
+            UploadRow.staged.in_(key_list) | UploadRow.key.in_(key_list)
+        )
         return {key for row in self.session.execute(query) for key in row if key}
 
     def unused(self, hours: float, limit: int = 100) -> Sequence[UploadRow]:

@@ -24,18 +24,18 @@ class Candidate:
     task: Task
 
 
-def check_combination(wanted: CombineSpec, modules: Sequence[Candidate]) -> None:
+def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     """Raises InvalidInput, with the place and what to do, unless the modules and the options go together."""
     check_labels([module.label for module in modules])
     check_tasks({module.label: module.task for module in modules})
-    if wanted.mode == "recompose":
-        _check_recomposition(wanted)
+    if spec.mode == "recompose":
+        _check_recomposition(spec)
         return
     check_structures([module.structure for module in modules])
-    check_recovery(wanted, modules[0].structure)
-    if wanted.export:
-        check_export(wanted.export)
-        _check_vocabulary(wanted.export)
+    check_recovery(spec, modules[0].structure)
+    if spec.export:
+        check_export(spec.export)
+        _check_vocabulary(spec.export)
 
 
 def _check_vocabulary(export: Export) -> None:
@@ -79,9 +79,9 @@ def check_structures(structures: Sequence[str]) -> None:
         )
 
 
-def check_recovery(wanted: CombineSpec, structure: str) -> None:
+def check_recovery(spec: CombineSpec, structure: str) -> None:
     """Raises InvalidInput for a refit of what has lost no neurons."""
-    if wanted.recovery == "refit" and "neurons" not in parts_of(structure):
+    if spec.recovery == "refit" and "neurons" not in parts_of(structure):
         raise InvalidInput(
             f"Recovery `refit` needs modules without some of their neurons. From these only {structure} were removed.",
             hint="Use recovery `none` or `bias`.",
@@ -89,14 +89,14 @@ def check_recovery(wanted: CombineSpec, structure: str) -> None:
         )
 
 
-def _check_recomposition(wanted: CombineSpec) -> None:
-    if wanted.export is not None:
+def _check_recomposition(spec: CombineSpec) -> None:
+    if spec.export is not None:
         raise InvalidInput(
             "A recomposed classifier has one form: an ONNX graph of all its modules, with what runs it.",
             hint="Leave `export` out; layouts are for mode `class_set`.",
             pointer="/export",
         )
-    if wanted.recovery is not None:
+    if spec.recovery is not None:
         raise InvalidInput(
             "A recomposed classifier runs its modules as they are, each with what its own recovery has changed.",
             hint="Leave `recovery` out; it is for mode `class_set`.",

@@ -55,6 +55,6 @@ def _reason(error: BaseException) -> str | None:
     text = str(error)
     if NO_FOLDER in text:
         return "no temporary folder can be written"
-    found = _NUMBER.search(text)
-    number = int(found[1] or found[2]) if found else None
+    match = _NUMBER.search(text)
+    number = int(match[1] or match[2]) if match else None
     return os.strerror(number) if number in FAULTS and number is not None else None

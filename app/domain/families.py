@@ -124,8 +124,8 @@ class Family:
 
     def _blocks(self, names: Iterable[str]) -> Iterator[str]:
         """Each block once, in the order of its first layer."""
-        found = (re.match(rf"(.*\.|){self.block}(?=\.)", name) for name in names)
-        return iter(dict.fromkeys(match[0] for match in found if match))
+        matches = (re.match(rf"(.*\.|){self.block}(?=\.)", name) for name in names)
+        return iter(dict.fromkeys(match[0] for match in matches if match))
 
 
 _ENCODER, _LAYERS = r"encoder\.layer\.\d+", r"layers\.\d+"

@@ -37,12 +37,12 @@ def select_feed_forwards(
     Raises UnsupportedModel where the family is unknown and NoMatchingLayers where no writer is chosen.
     """
     parts = _known(family, "feed-forward neurons").feed_forwards(linear_layers)
-    wanted = set(chosen)
-    found = [part for part in parts if wanted.intersection(part.writers)]
-    if not found:
+    chosen_names = set(chosen)
+    selected = [part for part in parts if chosen_names.intersection(part.writers)]
+    if not selected:
         known = ", ".join(writer for part in parts for writer in part.writers)
         raise NoMatchingLayers(f"None of the chosen layers writes neurons. These do: {known}.", pointer="/layers")
-    return found
+    return selected
 
 
 def select_attentions(
@@ -53,15 +53,15 @@ def select_attentions(
     Raises UnsupportedModel where the family is unknown and NoMatchingLayers where the patterns take none of theirs.
     """
     parts = _known(family, "attention heads").attentions(linear_layers)
-    found = [part for part in parts if patterns is None or any(_matches(name, patterns) for name in part.layers)]
-    if not found:
+    selected = [part for part in parts if patterns is None or any(_matches(name, patterns) for name in part.layers)]
+    if not selected:
         known = ", ".join(name for part in parts for name in part.layers)
         raise NoMatchingLayers(
             f"None of the chosen layers belongs to attention heads. These do: {known}.",
             hint="Leave out `layers` to use the heads of every block.",
             pointer="/layers",
         )
-    return found
+    return selected
 
 
 def layers_touched(

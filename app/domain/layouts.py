@@ -36,9 +36,9 @@ def check_export(export: Export) -> None:
         )
 
 
-def holds(files: Collection[str], wanted: LayoutRequest) -> bool:
+def holds(files: Collection[str], request: LayoutRequest) -> bool:
     """Whether a file of the layout wanted, which holds `files`, has all that was wanted of it."""
-    return INT8_GRAPH in files or not wanted.onnx.int8
+    return INT8_GRAPH in files or not request.onnx.int8
 
 
 def counted_splits(spec: JobSpec) -> list[str]:

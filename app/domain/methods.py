@@ -54,17 +54,17 @@ def scope_of(spec: JobSpec, part: UnitKind) -> str:
 
 def rule_for(spec: JobSpec, part: UnitKind, layers: Collection[str]) -> int | None:
     """The place of the first ratio rule that fits a unit of `part` whose layers have these names; None for none."""
-    for place, rule in enumerate(spec.ratio_rules):
+    for index, rule in enumerate(spec.ratio_rules):
         named = rule.layers is None or any(rule.layers in layer for layer in layers)
         if named and rule.structure in (None, part):
-            return place
+            return index
     return None
 
 
 def ratios_for(spec: JobSpec, part: UnitKind, layers: Collection[str]) -> list[float]:
     """The fraction removed at each ratio of the sweep: that ratio, or the same of the first rule that fits."""
-    place = rule_for(spec, part, layers)
-    return spec.ratios if place is None else [spec.ratio_rules[place].ratio] * len(spec.ratios)
+    rule_number = rule_for(spec, part, layers)
+    return spec.ratios if rule_number is None else [spec.ratio_rules[rule_number].ratio] * len(spec.ratios)
 
 
 def check_method(spec: JobSpec) -> None:
@@ -132,20 +132,20 @@ def _check_pattern(spec: JobSpec, removed: int, group: int) -> None:
             hint=f"Use ratio {ratio:.12g}, or leave out the scope.",
             pointer="/ratio",
         )
-    for place, rule in enumerate(spec.ratio_rules):
+    for index, rule in enumerate(spec.ratio_rules):
         if rule.structure in (None, "weights") and not math.isclose(rule.ratio, ratio, abs_tol=1e-9):
             raise InvalidInput(
-                f"Scope `{spec.scope}` fixes the ratio of weights at {ratio:.12g}.", pointer=f"/ratio_rules/{place}"
+                f"Scope `{spec.scope}` fixes the ratio of weights at {ratio:.12g}.", pointer=f"/ratio_rules/{index}"
             )
 
 
 def _check_rules(spec: JobSpec) -> None:
     parts = parts_of(spec.structure)
-    for place, rule in enumerate(spec.ratio_rules):
+    for index, rule in enumerate(spec.ratio_rules):
         if rule.structure is not None and rule.structure not in parts:
             raise InvalidInput(
                 f"Structure `{spec.structure}` removes no {rule.structure}, so this rule never applies.",
-                pointer=f"/ratio_rules/{place}/structure",
+                pointer=f"/ratio_rules/{index}/structure",
             )
 
 

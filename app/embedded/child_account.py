@@ -66,9 +66,9 @@ def closed_folder(data_dir: Path) -> Path:
 
 def _narrow(path: Path, most: int) -> None:
     """Takes every right away that is not in `most`, where the file is ours and no link."""
-    found = path.lstat()
-    if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
-        path.chmod(stat.S_IMODE(found.st_mode) & most)
+    status = path.lstat()
+    if not stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid():
+        path.chmod(stat.S_IMODE(status.st_mode) & most)
 
 
 def private_folder(data_dir: Path, name: str, account: Account | None) -> Path:

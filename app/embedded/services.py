@@ -33,8 +33,8 @@ class EmbeddedServices:
         self._durable = durable
         self._stack = ExitStack()
         self._workers: list[Supervised] = []
-        self._postgres: Postgres | None = None
-        self._valkey: Valkey | None = None
+        self.postgres: Postgres | None = None
+        self.valkey: Valkey | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -50,14 +50,14 @@ class EmbeddedServices:
     @property
     def database_url(self) -> str:
         """The embedded PostgreSQL, in SQLAlchemy's form (`postgresql+psycopg://…`)."""
-        assert self._postgres is not None, "no embedded database was requested, or it is not started"
-        return self._postgres.url
+        assert self.postgres is not None, "no embedded database was requested, or it is not started"
+        return self.postgres.url
 
     @property
     def broker_url(self) -> str:
         """The embedded Valkey (`redis://…`)."""
-        assert self._valkey is not None, "no embedded broker was requested, or it is not started"
-        return self._valkey.url
+        assert self.valkey is not None, "no embedded broker was requested, or it is not started"
+        return self.valkey.url
 
     def start_worker(
         self, command: Sequence[str | Path], env: Mapping[str, str], *, name: str = "worker"
@@ -91,5 +91,5 @@ class EmbeddedServices:
             if started and not started.exception():
                 server = started.result()
                 stack.callback(Supervised(server.child, server.launch, ready=server.answers).stop)
-        self._postgres = postgres.result() if postgres else None
-        self._valkey = valkey.result() if valkey else None
+        self.postgres = postgres.result() if postgres else None
+        self.valkey = valkey.result() if valkey else None

@@ -18,16 +18,16 @@ log = structlog.get_logger()
 def discard(backend: Backend, keys: Iterable[str]) -> None:
     """Delete the objects that nothing names. A store that is away is no error: the sweep comes by again."""
     for key in unnamed(backend, keys):
-        with backend.database.alone(key) as free:
+        with backend.database.try_lock(key) as free:
             if free and unnamed(backend, [key]):
                 _delete(backend, key)
 
 
 def unnamed(backend: Backend, keys: Iterable[str]) -> set[str]:
     """Those of `keys` that neither an artifact nor an upload names."""
-    found = set(keys)
+    candidates = set(keys)
     with backend.database.unit() as unit:
-        return found - unit.artifacts.named(found) - unit.uploads.named(found)
+        return candidates - unit.artifacts.named(candidates) - unit.uploads.named(candidates)
 
 
 def _delete(backend: Backend, key: str) -> None:

@@ -32,9 +32,9 @@ class JobFeed:
         self.bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    async def listen(self) -> AsyncIterator[None]:
         """Listen while the block runs."""
-        listener = asyncio.create_task(self._listen())
+        listener = asyncio.create_task(self._listen_forever())
         try:
             yield
         finally:
@@ -54,7 +54,7 @@ class JobFeed:
             if not self.bells[job_id]:
                 del self.bells[job_id]
 
-    async def _listen(self) -> None:
+    async def _listen_forever(self) -> None:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as connection:

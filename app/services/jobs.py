@@ -80,7 +80,8 @@ class Jobs:
             if replayed:
                 return self._show(replayed)
             resolution = resolve(spec, allow_paths=self.backend.settings.paths, shelf=shelf)
-        job = self._reuse(resolution) or self._create(resolution)
+        earlier = self.unit.jobs.reusable(self.owner, resolution.fingerprint) if resolution.spec.reuse else None
+        job = earlier or self._create(resolution)
         if submission.key:
             self._remember(submission, job)
         return self._show(job)
@@ -93,9 +94,9 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         return self._show(self.unit.jobs.find(job_id, self.owner) or _missing(job_id))
 
-    def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
+    def page(self, job_filter: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Newest first; one more than `limit` tells the caller that there is a next page."""
-        rows = self.unit.jobs.page(self.owner, wanted, before, limit + 1)
+        rows = self.unit.jobs.page(self.owner, job_filter, before, limit + 1)
         return self._travelling(rows)
 
     def events(self, job_id: str, after: int, limit: int) -> list[Event]:
@@ -181,11 +182,6 @@ class Jobs:
             )
         )
 
-    def _reuse(self, resolution: Resolution) -> JobRow | None:
-        if not resolution.spec.reuse:
-            return None
-        return self.unit.jobs.reusable(self.owner, resolution.fingerprint)
-
     def _create(self, resolution: Resolution) -> JobRow:
         concerns = len(resolution.concerns or [])
         draft = Draft("decompose", resolution.spec, resolution.resolved, resolution.fingerprint, concerns)
@@ -199,12 +195,12 @@ class Jobs:
         return shown
 
     def _travelling(self, rows: Sequence[JobRow]) -> list[Job]:
-        places = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
+        positions = self.unit.jobs.queue_positions(row.id for row in rows if row.state == "queued")
         artifacts: dict[str | None, list[ArtifactRow]] = defaultdict(list)
         if combinations := [row.id for row in rows if row.kind == "combine"]:
             for artifact in self.unit.artifacts.of_jobs(combinations):
                 artifacts[artifact.job_id].append(artifact)
-        return [show(row, places.get(row.id), self._expiry(row), listed(artifacts[row.id])) for row in rows]
+        return [show(row, positions.get(row.id), self._expiry(row), listed(artifacts[row.id])) for row in rows]
 
     def _expiry(self, row: JobRow) -> datetime | None:
         days = self.backend.settings.days_kept(row.kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from app.db.tables import JobRow
@@ -49,7 +49,7 @@ def claim(unit: Unit, job_id: str, lease_seconds: float, kinds: Collection[Kind]
     job = unit.jobs.lock(job_id)
     if job is None or job.state != "queued":
         job = unit.jobs.lock_next(kinds)
-    while job is not None and _overdue(job, unit.jobs.now()):
+    while job is not None and job.deadline_at is not None and job.deadline_at < unit.jobs.now():
         expire(unit, job)
         job = unit.jobs.lock_next(kinds)
     if job is None:
@@ -105,7 +105,3 @@ def reset(job: JobRow, *, repairing: bool = False) -> None:
     job.attempts = 0
     job.progress = Progress().model_dump()
     job.repairing = job.repairing or repairing
-
-
-def _overdue(job: JobRow, now: datetime) -> bool:
-    return job.deadline_at is not None and job.deadline_at < now

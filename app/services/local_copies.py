@@ -48,13 +48,15 @@ class Shelves:
             return
         with self.database.unit() as unit:
             sources = unit.sources.of_ids(ids, self.owner)
-            wanted = {source.upload_id for source in sources if source.upload_id} | ids
-            uploads = {key: row for key, row in unit.uploads.of_ids(wanted).items() if row.owner == self.owner}
+            upload_ids = {source.upload_id for source in sources if source.upload_id} | ids
+            uploads = {key: row for key, row in unit.uploads.of_ids(upload_ids).items() if row.owner == self.owner}
         with ExitStack() as held:
-            found = {source.id: self._reference(source, uploads, held) for source in sources}
-            loose = [uploads[key] for key in ids & uploads.keys() if _is_usable(uploads[key])]
-            found |= {row.id: Reference("upload", row.id, place=held.enter_context(self.place(row))) for row in loose}
-            yield found
+            references = {source.id: self._reference(source, uploads, held) for source in sources}
+            for key in ids & uploads.keys():
+                upload = uploads[key]
+                if upload.kind == "boundary" and upload.key is not None:
+                    references[key] = Reference("upload", key, place=held.enter_context(self.place(upload)))
+            yield references
 
     @contextmanager
     def place(self, upload: UploadRow) -> Iterator[Path]:
@@ -105,7 +107,3 @@ def registered(spec: JobSpec, *, model_only: bool = False) -> set[str]:
     boundary = spec.sampling.boundary.ref if spec.sampling.source == "boundary" else None
     named = (spec.model,) if model_only else (spec.model, spec.source.ref, boundary)
     return {ref for ref in named if ref and is_registered(ref)}
-
-
-def _is_usable(upload: UploadRow) -> bool:
-    return upload.kind == "boundary" and upload.key is not None

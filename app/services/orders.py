@@ -47,22 +47,22 @@ class Orders:
     owner: str
     backend: Backend
 
-    def layout(self, module_id: str, wanted: LayoutRequest) -> Job:
+    def layout(self, module_id: str, request: LayoutRequest) -> Job:
         """The job that makes the layout, or that has made it: whatever is there, with all that is wanted of it, is not
         made anew. What is there without it is made again in its place. A class set is known by the job that made it."""
         if module_id.startswith("job_"):
-            return self._layout_of_set(module_id, wanted)
+            return self._layout_of_set(module_id, request)
         module, origin = self._found(module_id)
-        spec = _spec_of(JobSpec.model_validate(origin.spec), module, wanted)
+        spec = _spec_of(JobSpec.model_validate(origin.spec), module, request)
         check_export(spec.export)
         artifacts = self._artifacts(module)
-        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(module.id, wanted)
+        job = self._there(origin, artifacts.get(request.layout), request) or self._under_way(module.id, request)
         if job is None:
             _check_mask(artifacts)
-            job = self._order(module.id, wanted, spec, Resolved.model_validate(origin.resolved))
+            job = self._order(module.id, request, spec, Resolved.model_validate(origin.resolved))
         return self._shown(job)
 
-    def predict(self, module_id: str, wanted: PredictionRequest) -> Job:
+    def predict(self, module_id: str, request: PredictionRequest) -> Job:
         """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images."""
         module, origin = self._found(module_id)
         resolved = Resolved.model_validate(origin.resolved)
@@ -70,20 +70,20 @@ class Orders:
             raise UnsupportedModel("This module reads images. You can only try texts.", pointer="/inputs")
         _check_mask(self._artifacts(module))
         spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
-        order = PredictionOrder(module=module.id, inputs=wanted.inputs)
+        order = PredictionOrder(module=module.id, inputs=request.inputs)
         draft = Draft("predict", spec, resolved, new_id("order"), concerns=1, order=order)
         return self._shown(queue(self.unit, self.owner, self.backend, draft))
 
-    def combine(self, wanted: CombineSpec) -> Job:
+    def combine(self, combination: CombineSpec) -> Job:
         """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
-        modules = [self._part(place, module_id) for place, module_id in enumerate(wanted.modules)]
+        modules = [self._part(index, module_id) for index, module_id in enumerate(combination.modules)]
         origins = [self._origin(module) for module in modules]
-        check_combination(wanted, [_candidate(*pair) for pair in zip(modules, origins, strict=True)])
-        spec = JobSpec.model_validate(origins[0].spec).model_copy(update={"dataset": wanted.dataset, **ALONE})
-        draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=wanted)
+        check_combination(combination, [_candidate(*pair) for pair in zip(modules, origins, strict=True)])
+        spec = JobSpec.model_validate(origins[0].spec).model_copy(update={"dataset": combination.dataset, **ALONE})
+        draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=combination)
         return self._shown(queue(self.unit, self.owner, self.backend, draft))
 
-    def _layout_of_set(self, job_id: str, wanted: LayoutRequest) -> Job:
+    def _layout_of_set(self, job_id: str, request: LayoutRequest) -> Job:
         origin = self.unit.jobs.find(job_id, self.owner)
         if origin is None:
             raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
@@ -94,12 +94,12 @@ class Orders:
             )
         if origin.state != "succeeded":
             raise Conflict(f"The class set of {job_id} is not ready: the job is {origin.state}.")
-        check_export(Export(layouts=[wanted.layout], onnx=wanted.onnx))
+        check_export(Export(layouts=[request.layout], onnx=request.onnx))
         artifacts = {artifact.layout: artifact for artifact in self.unit.artifacts.of_job(job_id)}
-        job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(job_id, wanted)
+        job = self._there(origin, artifacts.get(request.layout), request) or self._under_way(job_id, request)
         if job is None:
             spec = JobSpec.model_validate(origin.spec).model_copy(update=ALONE)
-            job = self._order(job_id, wanted, spec, Resolved())
+            job = self._order(job_id, request, spec, Resolved())
         return self._shown(job)
 
     def _shown(self, job: JobRow) -> Job:
@@ -115,13 +115,13 @@ class Orders:
     def _artifacts(self, module: ModuleRow) -> dict[str, ArtifactRow]:
         return {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
 
-    def _part(self, place: int, module_id: str) -> ModuleRow:
+    def _part(self, index: int, module_id: str) -> ModuleRow:
         module = self.unit.modules.find(module_id, self.owner)
         if module is None:
             raise InvalidInput(
                 f"You have no module {module_id}.",
                 hint="GET /v1/jobs/{id}/modules lists a job's modules.",
-                pointer=f"/modules/{place}",
+                pointer=f"/modules/{index}",
             )
         return module
 
@@ -130,19 +130,19 @@ class Orders:
         assert job is not None, "a module goes with its job"
         return job
 
-    def _there(self, origin: JobRow, artifact: ArtifactRow | None, wanted: LayoutRequest) -> JobRow | None:
+    def _there(self, origin: JobRow, artifact: ArtifactRow | None, request: LayoutRequest) -> JobRow | None:
         """The layout's own job, where it holds all that is wanted of it."""
-        if artifact is None or not holds([file["path"] for file in artifact.files], wanted):
+        if artifact is None or not holds([file["path"] for file in artifact.files], request):
             return None
         artifact.asked = True
         return origin
 
-    def _under_way(self, of: str, wanted: LayoutRequest) -> JobRow | None:
-        return self.unit.jobs.ordered(self.owner, _fingerprint(of, wanted))
+    def _under_way(self, of: str, request: LayoutRequest) -> JobRow | None:
+        return self.unit.jobs.ordered(self.owner, _fingerprint(of, request))
 
-    def _order(self, of: str, wanted: LayoutRequest, spec: JobSpec, resolved: Resolved) -> JobRow:
-        order = LayoutOrder(module=of, **wanted.model_dump())
-        draft = Draft("export", spec, resolved, _fingerprint(of, wanted), concerns=1, order=order)
+    def _order(self, of: str, request: LayoutRequest, spec: JobSpec, resolved: Resolved) -> JobRow:
+        order = LayoutOrder(module=of, **request.model_dump())
+        draft = Draft("export", spec, resolved, _fingerprint(of, request), concerns=1, order=order)
         return queue(self.unit, self.owner, self.backend, draft)
 
 
@@ -157,9 +157,9 @@ def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     return Candidate(module.facts["concern"]["label"], module.facts["structure"], task)
 
 
-def _spec_of(spec: JobSpec, module: ModuleRow, wanted: LayoutRequest) -> JobSpec:
+def _spec_of(spec: JobSpec, module: ModuleRow, request: LayoutRequest) -> JobSpec:
     """The module's own part of the spec that it came of, in the layout that is asked for."""
-    export = Export(layouts=[wanted.layout], onnx=wanted.onnx, vocabulary=spec.export.vocabulary)
+    export = Export(layouts=[request.layout], onnx=request.onnx, vocabulary=spec.export.vocabulary)
     return spec.model_copy(update={**_part_of(module), "export": export, **ALONE})
 
 
@@ -168,5 +168,5 @@ def _part_of(module: ModuleRow) -> dict[str, Any]:
     return {"concerns": [module.concern_id], "ratio": module.ratio}
 
 
-def _fingerprint(of: str, wanted: LayoutRequest) -> str:
-    return hashlib.sha256(f"{of} {wanted.model_dump_json()}".encode()).hexdigest()
+def _fingerprint(of: str, request: LayoutRequest) -> str:
+    return hashlib.sha256(f"{of} {request.model_dump_json()}".encode()).hexdigest()

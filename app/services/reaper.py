@@ -26,13 +26,13 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def reaping(backend: Backend) -> AsyncIterator[None]:
+async def run_reaper(backend: Backend) -> AsyncIterator[None]:
     """Make rounds, and sweep now and then, while the block runs.
 
     A round that has begun is finished, and a sweep ended at its next step, so that their connections go home.
     """
     over = asyncio.Event()
-    tasks = [asyncio.create_task(_rounds(backend, over)), asyncio.create_task(_sweeps(backend, over))]
+    tasks = [asyncio.create_task(_make_rounds(backend, over)), asyncio.create_task(_sweep_now_and_then(backend, over))]
     try:
         yield
     finally:
@@ -100,7 +100,7 @@ def _expire(backend: Backend, job_id: str) -> None:
             lifecycle.expire(unit, job)
 
 
-async def _rounds(backend: Backend, over: asyncio.Event) -> None:
+async def _make_rounds(backend: Backend, over: asyncio.Event) -> None:
     blind_until = 0.0
     while not over.is_set():
         recover = time.monotonic() > blind_until
@@ -114,7 +114,7 @@ async def _rounds(backend: Backend, over: asyncio.Event) -> None:
         await _rest(over, backend.settings.reaper_seconds)
 
 
-async def _sweeps(backend: Backend, over: asyncio.Event) -> None:
+async def _sweep_now_and_then(backend: Backend, over: asyncio.Event) -> None:
     while not over.is_set():
         try:
             await run_in_threadpool(sweep, backend, over.is_set)

@@ -45,16 +45,16 @@ class Library:
     backend: Backend
     owner: str
 
-    def register_model(self, wanted: RegisterModel) -> ModelInfo:
+    def register_model(self, registration: RegisterModel) -> ModelInfo:
         """The model under an id; the id it has already, where it was registered before.
 
         Raises UnsafeModel and UnsupportedModel for what cannot be decomposed.
         """
-        return self.model(self._registered("model", wanted) or self._add_model(wanted))
+        return self.model(self._registered("model", registration) or self._add_model(registration))
 
-    def register_dataset(self, wanted: RegisterDataset) -> DatasetInfo:
+    def register_dataset(self, registration: RegisterDataset) -> DatasetInfo:
         """The dataset under an id. Raises DatasetInvalid for what cannot be read."""
-        return self.dataset(self._registered("dataset", wanted) or self._add_dataset(wanted))
+        return self.dataset(self._registered("dataset", registration) or self._add_dataset(registration))
 
     def models(self, before: str | None, limit: int) -> list[ModelInfo]:
         """The caller's, newest first, then the server's own; one more than `limit` says that there are more.
@@ -92,26 +92,26 @@ class Library:
             if upload and not unit.sources.of_upload(upload.id):
                 forget(unit, upload, self.backend)
 
-    def _registered(self, kind: SourceKind, wanted: RegisterModel | RegisterDataset) -> str | None:
+    def _registered(self, kind: SourceKind, registration: RegisterModel | RegisterDataset) -> str | None:
         """The id of what was registered before, from the same and in the same way."""
         with self.backend.database.unit() as unit:
-            return _same(unit, self.owner, _draft(kind, wanted))
+            return _same(unit, self.owner, _draft(kind, registration))
 
-    def _add_model(self, wanted: RegisterModel) -> str:
-        row = _draft("model", wanted)
-        if wanted.upload is not None:
-            upload = self._upload(wanted.upload, "model")
-            with _pointing_to_the_upload(), self._shelves.place(upload) as place:
-                info = describe_place(Reference("upload", row.id, place=place, called=upload.filename), place)
+    def _add_model(self, registration: RegisterModel) -> str:
+        row = _draft("model", registration)
+        if registration.upload is not None:
+            upload = self._upload(registration.upload, "model")
+            with _pointing_to_the_upload(), self._shelves.place(upload) as folder:
+                info = describe_place(Reference("upload", row.id, place=folder, called=upload.filename), folder)
             row.facts = _facts(counted_model(info))
         return self._add(row)
 
-    def _add_dataset(self, wanted: RegisterDataset) -> str:
-        row = _draft("dataset", wanted)
-        if wanted.upload is not None:
-            upload = self._upload(wanted.upload, "dataset")
-            with _pointing_to_the_upload(), self._shelves.place(upload) as place:
-                info = _described(DatasetSpec(ref=_stand_in(upload), **row.columns), place, upload.filename)
+    def _add_dataset(self, registration: RegisterDataset) -> str:
+        row = _draft("dataset", registration)
+        if registration.upload is not None:
+            upload = self._upload(registration.upload, "dataset")
+            with _pointing_to_the_upload(), self._shelves.place(upload) as files:
+                info = _described(DatasetSpec(ref=_stand_in(upload), **row.columns), files, upload.filename)
             row.facts = _facts(counted_dataset(info))
         return self._add(row)
 
@@ -163,10 +163,12 @@ def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
         row.facts = _facts(counted_model(info))
 
 
-def _draft(kind: SourceKind, wanted: RegisterModel | RegisterDataset) -> SourceRow:
+def _draft(kind: SourceKind, registration: RegisterModel | RegisterDataset) -> SourceRow:
     """The row of what is wanted, as it would be added. Raises InvalidInput for what is no name on the hub."""
-    hub = str(hub_reference(wanted.hub, pointer="/hub")).removeprefix("hub:") if wanted.hub else None
-    return SourceRow(id=new_id(PREFIXES[kind]), kind=kind, upload_id=wanted.upload, hub=hub, columns=_columns(wanted))
+    hub = str(hub_reference(registration.hub, pointer="/hub")).removeprefix("hub:") if registration.hub else None
+    return SourceRow(
+        id=new_id(PREFIXES[kind]), kind=kind, upload_id=registration.upload, hub=hub, columns=_columns(registration)
+    )
 
 
 def _same(unit: Unit, owner: str, draft: SourceRow) -> str | None:
@@ -179,9 +181,9 @@ def _same(unit: Unit, owner: str, draft: SourceRow) -> str | None:
     return next((row.id for row in mine if row.columns == draft.columns), None)
 
 
-def _described(source: DatasetSpec, place: Path, called: str) -> DatasetInfo:
-    shelf = {source.ref: Reference("upload", source.ref, place=place, called=called)}
-    info = describe_dataset(source, roles_there(place), allow_paths=False, shelf=shelf)
+def _described(source: DatasetSpec, files: Path, called: str) -> DatasetInfo:
+    shelf = {source.ref: Reference("upload", source.ref, place=files, called=called)}
+    info = describe_dataset(source, roles_there(files), allow_paths=False, shelf=shelf)
     assert info is not None  # it is on this disk
     return info
 
@@ -191,9 +193,9 @@ def _stand_in(upload: UploadRow) -> str:
     return f"{PREFIXES['dataset']}_{upload.id.partition('_')[2]}"
 
 
-def _columns(wanted: RegisterModel | RegisterDataset) -> dict[str, Any]:
+def _columns(registration: RegisterModel | RegisterDataset) -> dict[str, Any]:
     """The columns that the caller has named."""
-    return {name: value for name in COLUMNS if (value := getattr(wanted, name, None)) is not None}
+    return {name: value for name in COLUMNS if (value := getattr(registration, name, None)) is not None}
 
 
 def _facts(info: ModelInfo | DatasetInfo) -> dict[str, Any]:

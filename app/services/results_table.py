@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microlith.contract import Concern, Results
+from microlith.contract import Results
 from microlith.display.csv_cells import Cell, table
 
 COLUMNS = ("class", "precision", "recall", "f1-score", "support")
@@ -20,10 +20,10 @@ def results_csv(results: Results, *, raw: bool = False) -> str:
     for ratio in ratios:
         for module in results.modules:
             if module.ratio.requested == ratio:
-                own = module.own
+                own, concern = module.own, module.concern
                 row: list[Cell] = [
                     *_leading(ratio, sweep),
-                    _class_name(module.concern),
+                    concern.id if concern.label == f"LABEL_{concern.id}" else concern.label,
                     *(f"{v:.4f}" for v in (own.precision, own.recall, own.f1)),
                     own.support,
                 ]
@@ -33,7 +33,3 @@ def results_csv(results: Results, *, raw: bool = False) -> str:
 
 def _leading(cell: Cell, sweep: bool) -> list[Cell]:
     return [cell] if sweep else []
-
-
-def _class_name(concern: Concern) -> str | int:
-    return concern.id if concern.label == f"LABEL_{concern.id}" else concern.label

@@ -27,18 +27,18 @@ Info = TypeVar("Info", ModelInfo, DatasetInfo)
 
 def model_of(row: ListedSource) -> ModelInfo:
     """The model, whole. Raises UnsupportedModel where what is known of it cannot be read any more."""
-    return _told(ModelInfo, row, _no_model(row)) or _lost(UnsupportedModel, "model", row)
+    return _validated(ModelInfo, row, _no_model(row)) or _lost(UnsupportedModel, "model", row)
 
 
 def dataset_of(row: ListedSource) -> DatasetInfo:
     """The dataset, whole. Raises DatasetInvalid where what is known of it cannot be read any more."""
-    return _told(DatasetInfo, row, _no_dataset(row)) or _lost(DatasetInvalid, "dataset", row)
+    return _validated(DatasetInfo, row, _no_dataset(row)) or _lost(DatasetInvalid, "dataset", row)
 
 
 def listed_model(row: ListedSource) -> ModelInfo:
     """The model in a list."""
     nothing = _no_model(row)
-    return _told(ModelInfo, row, nothing, labels=[], layers=[]) or ModelInfo.model_validate(nothing)
+    return _validated(ModelInfo, row, nothing, labels=[], layers=[]) or ModelInfo.model_validate(nothing)
 
 
 def listed_dataset(row: ListedSource) -> DatasetInfo:
@@ -47,7 +47,7 @@ def listed_dataset(row: ListedSource) -> DatasetInfo:
     splits = row.facts.get("splits") if row.facts else None
     roles = splits if isinstance(splits, dict) else {}
     light = {role: split | {"labels": {}} if isinstance(split, dict) else split for role, split in roles.items()}
-    return _told(DatasetInfo, row, nothing, columns={}, splits=light) or DatasetInfo.model_validate(nothing)
+    return _validated(DatasetInfo, row, nothing, columns={}, splits=light) or DatasetInfo.model_validate(nothing)
 
 
 def light_model(info: ModelInfo) -> ModelInfo:
@@ -73,7 +73,7 @@ def counted_dataset(info: DatasetInfo) -> DatasetInfo:
     return info.model_copy(update={"label_count": len(labels), "column_count": len(info.columns)})
 
 
-def _told(kind: type[Info], row: ListedSource, nothing: Mapping[str, Any], **instead: Any) -> Info | None:
+def _validated(kind: type[Info], row: ListedSource, nothing: Mapping[str, Any], **instead: Any) -> Info | None:
     """What is known; None, and a line in the log, where that cannot be read."""
     facts = row.facts | instead | _identity(row) if row.facts else nothing
     try:

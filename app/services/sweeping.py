@@ -47,7 +47,7 @@ def sweep(backend: Backend, over: Callable[[], bool] = lambda: False) -> None:
 
     It ends early as soon as `over` says so.
     """
-    with backend.database.alone("sweep") as first:
+    with backend.database.try_lock("sweep") as first:
         if first:
             for kind in QUEUES:
                 _remove_expired(backend, kind, over)

@@ -25,11 +25,11 @@ class Tries:
             )
         )
 
-    async def ask(self, module_id: str, wanted: PredictionRequest, seconds: float) -> Job:
+    async def ask(self, module_id: str, request: PredictionRequest, seconds: float) -> Job:
         """The job once it is over, or as it is after so many seconds. No transaction is open while it is waited for."""
-        job = await self.backend.lanes.writes.run(("try", module_id), lambda: self._order(module_id, wanted))
+        job = await self.backend.lanes.writes.run(("try", module_id), lambda: self._order(module_id, request))
         return await Watching(self.backend, self.owner).outcome(job.id, seconds) if seconds else job
 
-    def _order(self, module_id: str, wanted: PredictionRequest) -> Job:
+    def _order(self, module_id: str, request: PredictionRequest) -> Job:
         with self.backend.database.unit() as unit:
-            return Orders(unit, self.owner, self.backend).predict(module_id, wanted)
+            return Orders(unit, self.owner, self.backend).predict(module_id, request)

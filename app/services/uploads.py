@@ -39,16 +39,16 @@ class Uploads:
     backend: Backend
     owner: str
 
-    def begin(self, wanted: BeginUpload) -> Upload:
+    def begin(self, announced: BeginUpload) -> Upload:
         """A new upload; or the complete one with this content, if the caller has said which and sent it before."""
         limit = self.backend.settings.max_upload_bytes
-        if wanted.size_bytes > limit:
+        if announced.size_bytes > limit:
             raise PayloadTooLarge(f"An upload may have at most {limit:,} bytes.", pointer="/size_bytes")
         with self.backend.database.unit() as unit:
-            for row in unit.uploads.same(self.owner, wanted.kind, wanted.sha256) if wanted.sha256 else ():
-                if row.size_bytes == wanted.size_bytes and row.filename == wanted.filename:
+            for row in unit.uploads.same(self.owner, announced.kind, announced.sha256) if announced.sha256 else ():
+                if row.size_bytes == announced.size_bytes and row.filename == announced.filename:
                     return self.show(row)
-            row = self._new(wanted, unit)
+            row = self._new(announced, unit)
             unit.uploads.add(row)
         return self.show(row)
 
@@ -78,7 +78,8 @@ class Uploads:
             file.flush()
             if arrived != row.size_bytes:
                 raise InvalidInput(f"The upload was announced with {row.size_bytes:,} bytes; {arrived:,} arrived.")
-            await run_in_threadpool(self._stage, row, Path(file.name))
+            put = self.backend.objects.put_file
+            await run_in_threadpool(put, row.staged, Path(file.name), MEDIA_TYPE, replace=True)
         return self.show(row)
 
     def complete(self, upload_id: str, sha256: str) -> Upload:
@@ -91,8 +92,8 @@ class Uploads:
             self._check_promise(row, sha256)
             sealed = f"{UPLOADS}/sha256/{sha256[:2]}/{sha256}-{new_id('blob')}"
             with self.backend.database.shielded([sealed]):  # until a row names it
-                self._seal(row, sealed, sha256)
-                row = self._keep(upload_id, sealed, sha256)
+                self.seal(row, sealed, sha256)
+                row = self.keep(upload_id, sealed, sha256)
         if row.sha256 != sha256:
             raise Conflict("The upload is complete and has another sha256.", hint="Begin another upload.")
         return self.show(row)
@@ -130,15 +131,15 @@ class Uploads:
             urls=UploadUrls(self=url, content=f"{url}/content", complete=f"{url}/complete"),
         )
 
-    def _new(self, wanted: BeginUpload, unit: Unit) -> UploadRow:
+    def _new(self, announced: BeginUpload, unit: Unit) -> UploadRow:
         upload_id = new_id("upl")
         return UploadRow(
             id=upload_id,
             owner=self.owner,
-            kind=wanted.kind,
-            filename=wanted.filename,
-            size_bytes=wanted.size_bytes,
-            sha256=wanted.sha256,
+            kind=announced.kind,
+            filename=announced.filename,
+            size_bytes=announced.size_bytes,
+            sha256=announced.sha256,
             staged=f"{UPLOADS}/incoming/{upload_id}",
             created_at=unit.jobs.now(),
         )
@@ -160,9 +161,6 @@ class Uploads:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
-    def _stage(self, row: UploadRow, file: Path) -> None:
-        self.backend.objects.put_file(row.staged, file, MEDIA_TYPE, replace=True)
-
     def _check_promise(self, row: UploadRow, sha256: str) -> None:
         """Before any byte moves: what was announced is what is said now, and as much has arrived."""
         if row.sha256 not in (None, sha256):
@@ -175,7 +173,7 @@ class Uploads:
                 f"{arrived:,} bytes arrived of {row.size_bytes:,}.", hint="PUT the whole file again.", pointer=""
             )
 
-    def _seal(self, row: UploadRow, sealed: str, sha256: str) -> None:
+    def seal(self, row: UploadRow, sealed: str, sha256: str) -> None:
         """Move the file to `sealed`. Raises InvalidInput, and keeps nothing, for other bytes than promised."""
         objects = self.backend.objects
         try:
@@ -202,7 +200,7 @@ class Uploads:
             self.backend.objects.delete(key)
             raise
 
-    def _keep(self, upload_id: str, sealed: str, sha256: str) -> UploadRow:
+    def keep(self, upload_id: str, sealed: str, sha256: str) -> UploadRow:
         """The row with its file; where another request has completed or deleted it meanwhile, this one's file goes."""
         with self.backend.database.unit() as unit:
             row = unit.uploads.lock(upload_id, self.owner)

@@ -42,7 +42,7 @@ class Lines:
     def call(self) -> bool:
         """Give the next one its turn; False where nobody waits."""
         while self:
-            about, line = self._next()
+            about, line = next(self._turns)() if self._fresh else self._rotate()
             turn = line.popleft()
             if line:
                 self._known[about] = line
@@ -60,11 +60,6 @@ class Lines:
             del lines[about]
         if not turn.done():
             turn.set_exception(why)
-
-    def _next(self) -> tuple[Hashable, Waiters]:
-        if not self._fresh:
-            return self._rotate()
-        return next(self._turns)()
 
     def _rotate(self) -> tuple[Hashable, Waiters]:
         return self._known.popitem(last=False) if self._known else self._fresh.popitem(last=False)

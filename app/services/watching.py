@@ -44,17 +44,17 @@ class Watching:
                 job = await self._job(job_id)
         return job
 
-    async def page(self, wanted: JobFilter, before: str | None, limit: int) -> list[Job]:
+    async def page(self, job_filter: JobFilter, before: str | None, limit: int) -> list[Job]:
         """Jobs as they are, newest first; one more than `limit` tells that there is a next page."""
-        about = ("page", str(wanted), before, limit)
-        return await self._read(about, lambda jobs: jobs.page(wanted, before, limit), self.backend.lanes.reads)
+        about = ("page", str(job_filter), before, limit)
+        return await self._read(about, lambda jobs: jobs.page(job_filter, before, limit), self.backend.lanes.reads)
 
     async def modules(self, about: tuple[Hashable, ...], question: Callable[[ReadyModules], BaseModel | str]) -> bytes:
         """What is asked of modules, written out where it was read, and once for all who ask `about` the same."""
 
         def written(unit: Unit) -> bytes:
-            found = question(ReadyModules(unit, self.owner))
-            return (found if isinstance(found, str) else found.model_dump_json()).encode()
+            answer = question(ReadyModules(unit, self.owner))
+            return (answer if isinstance(answer, str) else answer.model_dump_json()).encode()
 
         return await self._shared(about, written, self.backend.lanes.bulk)
 
@@ -99,9 +99,10 @@ class Watching:
         return await self._shared(about, lambda unit: question(Jobs(unit, self.owner, self.backend)), lane)
 
     async def _shared(self, about: tuple[Hashable, ...], question: Callable[[Unit], Answer], lane: Lane) -> Answer:
-        return await lane.share((self.owner, *about), lambda: self._ask(question))
+        return await lane.share((self.owner, *about), lambda: self.ask(question))
 
-    def _ask(self, question: Callable[[Unit], Answer]) -> Answer:
+    def ask(self, question: Callable[[Unit], Answer]) -> Answer:
+        """The answer, read in a thread; asked once more where only a connection was cut."""
         try:
             with trusting():
                 return self._look(question)

@@ -25,11 +25,11 @@ class Folders:
     def __bool__(self) -> bool:
         return bool(self.folders)
 
-    def hold(self, place: Path) -> bool:
+    def hold(self, path: Path) -> bool:
         """Whether a real path is among them; that there is anything at it is not asked."""
-        if any(place.is_relative_to(folder) for folder in self.closed):
+        if any(path.is_relative_to(folder) for folder in self.closed):
             return False
-        return any(place.is_relative_to(folder) and _same_disk(folder, place) for folder in self.folders)
+        return any(path.is_relative_to(folder) and _same_disk(folder, path) for folder in self.folders)
 
 
 Allowed = bool | Folders
@@ -43,18 +43,18 @@ def real_place(name: str, allowed: Allowed, *, pointer: str) -> Path:
     anything or not; and when there is nothing, or a thing that is neither file nor folder.
     """
     try:
-        place = Path(os.path.realpath(Path(name).expanduser()))
-        kept = allowed is True or (isinstance(allowed, Folders) and allowed.hold(place))
-        there = kept and _is_plain(place.stat())
+        path = Path(os.path.realpath(Path(name).expanduser()))
+        kept = allowed is True or (isinstance(allowed, Folders) and allowed.hold(path))
+        there = kept and _is_plain(path.stat())
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user's home, out of our reach
         kept, there = True, False
     if not kept:
         raise _outside(f"{name!r} is outside the folders that this server may read.", pointer)
     if not there:
         raise InvalidInput(f"There is no file or folder at {name!r} on the server.", pointer=pointer)
-    if isinstance(allowed, Folders) and place.is_dir():
-        _check_inside(name, place, allowed, pointer)
-    return place
+    if isinstance(allowed, Folders) and path.is_dir():
+        _check_inside(name, path, allowed, pointer)
+    return path
 
 
 def _check_inside(name: str, folder: Path, allowed: Folders, pointer: str) -> None:
@@ -62,11 +62,11 @@ def _check_inside(name: str, folder: Path, allowed: Folders, pointer: str) -> No
     for seen, entry in enumerate(_entries(folder, allowed.closed)):
         if seen >= MOST_ENTRIES:
             raise ResourceLimit(f"{name!r} contains more than {MOST_ENTRIES:,} files.", pointer=pointer)
-        place = Path(os.path.realpath(entry)) if entry.is_symlink() else Path(entry)
-        if not allowed.hold(place):
+        target = Path(os.path.realpath(entry)) if entry.is_symlink() else Path(entry)
+        if not allowed.hold(target):
             raise _outside(f"{entry.name!r} in {name!r} leads out of the folders that this server may read.", pointer)
-        found = _found(place)
-        if found and not _is_plain(found):
+        status = _found(target)
+        if status and not _is_plain(status):
             raise InvalidInput(f"{entry.name!r} in {name!r} is neither a file nor a folder.", pointer=pointer)
 
 
@@ -84,21 +84,21 @@ def _entries(folder: Path, closed: Sequence[Path]) -> Iterator[os.DirEntry[str]]
                     waiting.append(real)
 
 
-def _found(place: Path) -> os.stat_result | None:
+def _found(path: Path) -> os.stat_result | None:
     """None where there is nothing, or nothing for us."""
     with suppress(OSError):
-        return place.stat()
+        return path.stat()
     return None
 
 
-def _is_plain(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+def _is_plain(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
-def _same_disk(folder: Path, place: Path) -> bool:
+def _same_disk(folder: Path, path: Path) -> bool:
     """Another file system below a folder was not meant by who named the folder: it may be another machine's."""
-    above, found = _found(folder), _found(place)
-    return above is None or found is None or found.st_dev == above.st_dev
+    folder_status, status = _found(folder), _found(path)
+    return folder_status is None or status is None or status.st_dev == folder_status.st_dev
 
 
 def _outside(detail: str, pointer: str) -> InvalidInput:

@@ -67,7 +67,9 @@ class Cache:
 
     def trim(self) -> None:
         """Remove what was left half made a day ago, and the oldest entries nobody holds, until the rest fits."""
-        _remove_stale(self.folder)
+        for left in self.folder.glob(f"{MAKING}*"):
+            if _last_used(left) < time.time() - STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         entries = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         sizes = {entry: _size(entry) for entry in sorted(entries, key=_last_used)}
         excess = sum(sizes.values()) - self.max_bytes
@@ -105,12 +107,6 @@ def _is_in_place(lock: IO[str]) -> bool:
         return os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat())
     except FileNotFoundError:
         return False
-
-
-def _remove_stale(folder: Path) -> None:
-    for left in folder.glob(f"{MAKING}*"):
-        if _last_used(left) < time.time() - STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:

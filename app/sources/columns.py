@@ -120,12 +120,12 @@ def is_encoded(kind: pa.DataType) -> bool:
 
 
 def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str) -> str:
-    wanted = [named] if named else list(usual)
-    for name in wanted:
+    names = [named] if named else list(usual)
+    for name in names:
         if name in schema.types:
             return name
     raise DatasetInvalid(
-        f"The data has no column {' or '.join(map(shorten, wanted))}. Columns: {list_first(list(schema.types))}.",
+        f"The data has no column {' or '.join(map(shorten, names))}. Columns: {list_first(list(schema.types))}.",
         hint=None if named else f"Name it in `{field}` of the dataset object.",
         pointer=f"{POINTER}/{field}",
     )

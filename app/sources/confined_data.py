@@ -27,7 +27,7 @@ from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 _BYTES_A_SECOND = 5_000_000
 """What the slowest format is read at, with a digest of it, on the slowest of our machines."""
 
-_data = Remembered()
+remembered_data = Remembered()
 
 
 def describe_dataset(
@@ -42,23 +42,23 @@ def describe_dataset(
 
     Raises ResourceLimit for files that take more memory or time than they may.
     """
-    ref, wanted = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
+    ref, role_list = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
     if ref.kind == "hub":
         return None
     if ref.kind == "demo" and "pyarrow" in sys.modules:
         from app.sources import datasets
 
-        return datasets.describe_files(source, ref, wanted, model)
+        return datasets.describe_files(source, ref, role_list, model)
     place = dataset_place(ref, pointer=POINTER)
-    stamps = [stamp(file) for files in split_files(place, source.splits, wanted).values() for file in files]
+    stamps = [stamp(file) for files in split_files(place, source.splits, role_list).values() for file in files]
     size = sum(seen.size for seen in set(stamps))
     reads = model and (model.task, model.image_shape)
 
     def look() -> str:
         linked = {seen.path.resolve() for seen in stamps} if ref.kind == "path" else ()  # checked: allowed.real_place
-        return _look(question(source, wanted, model, ref, place), [place, *linked], size)
+        return _look(question(source, role_list, model, ref, place), [place, *linked], size)
 
-    return DatasetInfo.model_validate_json(_data.once((source, wanted, reads, stamps), look))
+    return DatasetInfo.model_validate_json(remembered_data.once((source, role_list, reads, stamps), look))
 
 
 def known_datasets() -> list[DatasetInfo]:

@@ -25,7 +25,7 @@ MAX_FILES = 10_000
 LIMITS = Limits(cpu_seconds=300, wall_seconds=600.0)
 """Most of it is for the digest of large weights."""
 
-_models = Remembered()
+remembered_models = Remembered()
 
 
 def describe_model(ref: str, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> ModelInfo | None:
@@ -39,16 +39,16 @@ def describe_place(ref: Reference, folder: Path) -> ModelInfo:
     files = _files_of(folder)
     stamps = [_stamp_of(file) for file in files]
     if ref.kind == "demo":
-        found = _models.once((ref.name, stamps), lambda: describe_folder(ref, folder).model_dump_json())
+        info = remembered_models.once((ref.name, stamps), lambda: describe_folder(ref, folder).model_dump_json())
     else:
-        found = _models.once((str(folder), stamps), lambda: _look(folder, files))
-    return ModelInfo.model_validate_json(found).model_copy(update={"id": str(ref), "name": ref.title})
+        info = remembered_models.once((str(folder), stamps), lambda: _look(folder, files))
+    return ModelInfo.model_validate_json(info).model_copy(update={"id": str(ref), "name": ref.title})
 
 
 def known_models() -> list[ModelInfo]:
     """The models anyone may name: the demo's."""
-    found = (describe_model(f"demo:{name}", allow_paths=False) for name in sorted(demo.MODELS))
-    return [info for info in found if info]
+    infos = (describe_model(f"demo:{name}", allow_paths=False) for name in sorted(demo.MODELS))
+    return [info for info in infos if info]
 
 
 def _look(folder: Path, files: list[Path]) -> str:

@@ -31,20 +31,20 @@ class Remembered:
         if known is not None:
             return known.result()
         try:
-            found = look()
+            answer = look()
         except BaseException as error:
             with self._guard:
                 del self._answers[name]
             future.set_exception(error)
             raise
-        self._keep(name, future, found)
-        return found
+        self._keep(name, future, answer)
+        return answer
 
-    def _keep(self, name: str, future: Future[str], found: str) -> None:
+    def _keep(self, name: str, future: Future[str], answer: str) -> None:
         """Hand it to those who wait, count it, and let go of the oldest that are there."""
         with self._guard:
-            future.set_result(found)
-            self._held += len(found)
+            future.set_result(answer)
+            self._held += len(answer)
             done = [key for key, answer in self._answers.items() if key != name and answer.done()]
             for key in done:
                 if self._held <= self.most:

@@ -38,15 +38,15 @@ def parse_object(content: bytes) -> dict[str, Any]:
     if content.count(b"[") + content.count(b"{") > MAX_OPENINGS or content.count(b",") > MAX_COMMAS:
         raise ValueError("it has more values than allowed")
     try:
-        found = json.loads(content.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+        document = json.loads(content.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise ValueError("it is not UTF-8") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
-    _check_depth(found)
-    return found
+    _check_depth(document)
+    return document
 
 
 def storable(text: str) -> bool:
@@ -59,8 +59,8 @@ def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _check_depth(found: dict[str, Any]) -> None:
-    level: list[Any] = [found]
+def _check_depth(document: dict[str, Any]) -> None:
+    level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
         inside = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
         level = [part for part in inside if isinstance(part, dict | list)]

@@ -25,15 +25,15 @@ def match_labels(
     only generic names (`LABEL_0`, …) and the data names its ids (`class_names`), the ids are the classes.
     Raises UnknownLabels with the strange and the known when some label fits no class.
     """
-    found = list(dataset_labels)
+    labels = list(dataset_labels)
     for names in _readings(model_labels, class_names):
-        if all(label in names for label in found):
-            return {label: names[label] for label in found}
+        if all(label in names for label in labels):
+            return {label: names[label] for label in labels}
         folded = {label.casefold(): label for label in names}
-        if len(folded) == len(names) and all(label.casefold() in folded for label in found):
-            return {label: names[folded[label.casefold()]] for label in found}
+        if len(folded) == len(names) and all(label.casefold() in folded for label in labels):
+            return {label: names[folded[label.casefold()]] for label in labels}
     known = {label.casefold() for label in model_labels} | {str(i) for i in range(len(model_labels))}
-    strange = [label for label in found if label.casefold() not in known] or found
+    strange = [label for label in labels if label.casefold() not in known] or labels
     raise UnknownLabels(
         f"The dataset has labels that the model does not know: {_listed(strange)}. Known: {_listed(model_labels)}.",
         hint="Labels are the model's label names, or its class ids as whole numbers from 0.",
@@ -45,12 +45,12 @@ def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[st
     """The classes a spec names, in its order; "all" is every class. UnknownLabels at the one that is not known."""
     if isinstance(concerns, str):
         return [Concern(id=i, label=label) for i, label in enumerate(model_labels)]
-    ids = [_class_id(value, model_labels, f"/concerns/{place}") for place, value in enumerate(concerns)]
-    for place, number in enumerate(ids):
-        if number in ids[:place]:
+    ids = [_class_id(value, model_labels, f"/concerns/{index}") for index, value in enumerate(concerns)]
+    for index, number in enumerate(ids):
+        if number in ids[:index]:
             raise InvalidInput(
-                f"{concerns[place]!r} names class {model_labels[number]!r} a second time. Name each class once.",
-                pointer=f"/concerns/{place}",
+                f"{concerns[index]!r} names class {model_labels[number]!r} a second time. Name each class once.",
+                pointer=f"/concerns/{index}",
             )
     return [Concern(id=number, label=model_labels[number]) for number in ids]
 

@@ -34,14 +34,14 @@ _SPDX = (
 """Licences of models and data whose text the SPDX list has, under the id that it has there."""
 
 
-def licence_of(ref: Reference, place: Path) -> Licence | None:
+def licence_of(ref: Reference, folder: Path) -> Licence | None:
     """What the source says of itself: the README's front matter and the notices beside it; None where it is silent."""
     if ref.kind == "demo":
         return demo.MODELS.get(ref.name) or demo.DATASETS.get(ref.name)
-    if not place.is_dir():
+    if not folder.is_dir():
         return None
-    files = _notices(place)
-    name = _stated(place / "README.md") or ("other" if files else None)
+    files = _notices(folder)
+    name = _stated(folder / "README.md") or ("other" if files else None)
     return Licence(name, f"As stated by {ref}.", files) if name else None
 
 
@@ -66,16 +66,16 @@ def _listed(licence: Licence) -> list[str]:
     return [known[word] for word in licence.name.lower().split() if word in known]
 
 
-def _notices(place: Path) -> tuple[Path, ...]:
+def _notices(folder: Path) -> tuple[Path, ...]:
     """The notices beside a source. ResourceLimit for more, or longer ones, than can travel with every module."""
-    found = sorted(file for pattern in _NOTICES for file in place.glob(pattern) if file.is_file())
-    long = any(file.stat().st_size > MAX_NOTICE_BYTES or len(os.fsencode(file.name)) > MAX_NAME for file in found)
-    if len(found) > MAX_NOTICES or long:
+    notices = sorted(file for pattern in _NOTICES for file in folder.glob(pattern) if file.is_file())
+    long = any(file.stat().st_size > MAX_NOTICE_BYTES or len(os.fsencode(file.name)) > MAX_NAME for file in notices)
+    if len(notices) > MAX_NOTICES or long:
         raise ResourceLimit(
             f"It comes with more than {MAX_NOTICES} licences and notices, or one of them has more than "
             f"{MAX_NOTICE_BYTES:,} bytes, or a name of more than {MAX_NAME}."
         )
-    return tuple(found)
+    return tuple(notices)
 
 
 def _stated(readme: Path) -> str | None:

@@ -29,15 +29,15 @@ def linear_shapes(shapes: Mapping[str, tuple[int, ...]], family: Family | None =
 
     Files of some families keep older names; given the family, the answer has the live model's.
     """
-    found = {
+    by_name = {
         (family.live_name(name) if family else name).removesuffix(".weight"): (shape[0], shape[1])
         for name, shape in shapes.items()
         if name.endswith(".weight") and len(shape) == 2
     }
-    linear = [name for name in found if not _TABLE.fullmatch(name.rpartition(".")[2])]
+    linear = [name for name in by_name if not _TABLE.fullmatch(name.rpartition(".")[2])]
     first = family.classifier.partition(".")[0] if family and family.classifier_first else None
     return {
-        name: found[name] for name in sorted(linear, key=lambda name: (name.split(".")[0] != first, _position(name)))
+        name: by_name[name] for name in sorted(linear, key=lambda name: (name.split(".")[0] != first, _position(name)))
     }
 
 

@@ -40,7 +40,7 @@ def describe_folder(ref: Reference, folder: Path) -> ModelInfo:
     Whatever the files say, it is bounded before anything of that size is made: ResourceLimit where it is beyond.
     """
     try:
-        return _described(ref, folder)
+        return read_folder(ref, folder)
     except OSError as error:
         raise unreadable(error) from error
 
@@ -52,7 +52,8 @@ def unreadable(error: OSError) -> UnsupportedModel:
     )
 
 
-def _described(ref: Reference, folder: Path) -> ModelInfo:
+def read_folder(ref: Reference, folder: Path) -> ModelInfo:
+    """As `describe_folder`; faults of the files that nobody has thought of come as they are."""
     config = read_config(folder, pointer=POINTER)
     weights = read_weights(folder, pointer=POINTER)
     family = family_of(model_type_of(config))
@@ -88,8 +89,8 @@ def _described(ref: Reference, folder: Path) -> ModelInfo:
 
 def answer(folder: str) -> dict[str, Any]:
     """`describe_folder` for a process that asks another one; what the model is called is not asked."""
-    place = Path(folder)
-    return describe_folder(Reference("path", folder, place=place), place).model_dump(mode="json")
+    path = Path(folder)
+    return describe_folder(Reference("path", folder, place=path), path).model_dump(mode="json")
 
 
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:

@@ -22,8 +22,8 @@ class Stamp:
 
 def stamp(path: Path) -> Stamp:
     """The stamp of an existing file."""
-    found = path.stat()
-    return Stamp(path, found.st_mtime_ns, found.st_size)
+    status = path.stat()
+    return Stamp(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=256)

@@ -28,8 +28,10 @@ def split_files(place: Path, splits: Splits, roles: Iterable[str]) -> dict[str, 
 
 def data_files(folder: Path) -> list[Path]:
     """The data files of a folder and of `data/` below it, by name."""
-    found = [file for place in (folder, folder / "data") if place.is_dir() for file in place.iterdir()]
-    return sorted(file for file in found if file.suffix.lower() in FORMATS and file.is_file())
+    files = [
+        file for data_folder in (folder, folder / "data") if data_folder.is_dir() for file in data_folder.iterdir()
+    ]
+    return sorted(file for file in files if file.suffix.lower() in FORMATS and file.is_file())
 
 
 def roles_in(folder: Path) -> list[str]:
@@ -56,17 +58,17 @@ def _the_file(file: Path, role: str, name: str) -> Path:
 
 def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]:
     names = _ALIASES[role] if name == role else (name,)
-    for wanted in names:
-        exact = [file for file in present if str(file.relative_to(folder)) == wanted]
-        found = exact or [file for file in present if _stem(file) == wanted]
-        if len({(file.suffix, file.parent) for file in found}) > 1:
+    for stem in names:
+        exact = [file for file in present if str(file.relative_to(folder)) == stem]
+        matching = exact or [file for file in present if _stem(file) == stem]
+        if len({(file.suffix, file.parent) for file in matching}) > 1:
             raise DatasetInvalid(
-                f"Several files could be the {role} split: {_named(found, folder)}.",
+                f"Several files could be the {role} split: {_named(matching, folder)}.",
                 hint="Name one of them in `splits`.",
                 pointer=f"{POINTER}/splits/{role}",
             )
-        if found:
-            return found
+        if matching:
+            return matching
     raise DatasetInvalid(
         f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {_named(present, folder)}.",
         hint="Name a file for each split in `splits`.",

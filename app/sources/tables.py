@@ -220,10 +220,10 @@ def _schema(file: Stamp) -> TableSchema:
 
 def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
     """Columns by name, where the names can be told apart and kept."""
-    found = list(columns)
+    listed = list(columns)
     hint = "Keep only the columns that the job reads: an input and a label."
-    within(len(found), MAX_COLUMNS, f"The data has {len(found):,} columns", hint)
-    for name, times in Counter(name for name, _ in found).items():
+    within(len(listed), MAX_COLUMNS, f"The data has {len(listed):,} columns", hint)
+    for name, times in Counter(name for name, _ in listed).items():
         if times > 1:
             raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
         if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
@@ -232,17 +232,17 @@ def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataTyp
                 hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL.",
                 pointer=POINTER,
             )
-    return dict(found)
+    return dict(listed)
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     """Class names by column; columns whose names are no list have none."""
-    found = json.loads(metadata.get(b"huggingface", b"{}"))
+    document = json.loads(metadata.get(b"huggingface", b"{}"))
     for part in ("info", "features"):
-        found = found.get(part, {}) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        document = document.get(part, {}) if isinstance(document, dict) else None
+    if not isinstance(document, dict):
         raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
-    named = {name: kind.get("names") for name, kind in found.items() if isinstance(kind, dict)}
+    named = {name: kind.get("names") for name, kind in document.items() if isinstance(kind, dict)}
     return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
 
 

@@ -73,8 +73,8 @@ def weight_files(folder: Path, *, pointer: str) -> list[Path]:
 
 def refuse_pickles(names: Iterable[str], *, pointer: str) -> None:
     """UnsafeModel where pickles are all the weights among the names of a model's files."""
-    found = set(names)
-    if found.isdisjoint({SINGLE, INDEX}) and any(PurePath(name).suffix in _PICKLED for name in found):
+    file_names = set(names)
+    if file_names.isdisjoint({SINGLE, INDEX}) and any(PurePath(name).suffix in _PICKLED for name in file_names):
         raise UnsafeModel(
             "The model's weights are pickled. Opening a pickle can run code.",
             hint="Convert the model: load it where you trust it and call save_pretrained, which writes safetensors.",

@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.domain.errors import InvalidInput
-from app.storage.keys import checked_key, checked_prefix
+from app.storage.keys import check_key, check_prefix
 from app.storage.store import CHUNK_BYTES, ObjectStore
 
 INCOMING = ".incoming"
@@ -51,7 +51,7 @@ class FolderStore(ObjectStore):
         self.local_path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str = "", *, older_than: float = 0.0) -> Iterator[str]:
-        start, before = self.root / checked_prefix(prefix), time.time() - older_than
+        start, before = self.root / check_prefix(prefix), time.time() - older_than
         for folder, subfolders, files in os.walk(start):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             for name in files:
@@ -62,7 +62,7 @@ class FolderStore(ObjectStore):
 
     def local_path(self, key: str) -> Path:
         """The object's file. Raises InvalidInput when a link on the way leads elsewhere."""
-        path = self.root / checked_key(key)
+        path = self.root / check_key(key)
         if os.path.realpath(path) != str(path):
             raise InvalidInput(f"The object {key!r} is behind a link, which is not followed.")
         return path

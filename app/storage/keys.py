@@ -14,10 +14,10 @@ ARTIFACTS = "artifacts"
 
 def content_key(sha256: str, suffix: str) -> str:
     """The key of an artifact with this digest: equal content has one key, and a key never changes its content."""
-    return checked_key(f"{ARTIFACTS}/sha256/{sha256[:2]}/{sha256}{suffix}")
+    return check_key(f"{ARTIFACTS}/sha256/{sha256[:2]}/{sha256}{suffix}")
 
 
-def checked_key(key: str) -> str:
+def check_key(key: str) -> str:
     """The key itself; raises InvalidInput for one that could name something outside the store or is hidden there."""
     parts = key.split("/")
     plain = all(part and not part.startswith(".") for part in parts) and key.isprintable() and "\\" not in key
@@ -28,6 +28,6 @@ def checked_key(key: str) -> str:
     return key
 
 
-def checked_prefix(prefix: str) -> str:
+def check_prefix(prefix: str) -> str:
     """A key, with or without a slash at its end, or nothing at all; without the slash."""
-    return checked_key(prefix.removesuffix("/")) if prefix else ""
+    return check_key(prefix.removesuffix("/")) if prefix else ""

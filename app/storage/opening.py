@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.domain.errors import InvalidInput
 from app.storage.folder import FolderStore
-from app.storage.keys import checked_prefix
+from app.storage.keys import check_prefix
 from app.storage.s3 import S3ObjectStore, S3Place
 from app.storage.store import ObjectStore
 
@@ -30,14 +30,14 @@ def open_store(
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FolderStore(Path(unquote(parts.path)), create=create)
     if parts.scheme == "s3" and parts.netloc:
-        place = S3Place(
+        bucket = S3Place(
             parts.netloc,
-            checked_prefix(parts.path.strip("/")),
+            check_prefix(parts.path.strip("/")),
             region,
             endpoint,
             access_key,
             secret_key,
             public_endpoint,
         )
-        return S3ObjectStore(place)
+        return S3ObjectStore(bucket)
     raise InvalidInput(f"{url!r} is not an object store: use file:///absolute/folder or s3://bucket[/prefix].")

@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
-from app.storage.keys import checked_key, checked_prefix
+from app.storage.keys import check_key, check_prefix
 from app.storage.signing import Signer
 from app.storage.store import CHUNK_BYTES, ObjectStore
 
@@ -72,7 +72,7 @@ class S3ObjectStore(ObjectStore):
         self._bucket = place.open(timeout=REQUEST_TIMEOUT, retries=5)
 
     def head(self, key: str) -> int | None:
-        checked_key(key)
+        check_key(key)
         try:
             with self._clear_errors():
                 return obstore.head(self._bucket, key)["size"]
@@ -90,14 +90,14 @@ class S3ObjectStore(ObjectStore):
             yield bytes(chunk)
 
     def delete(self, key: str) -> None:
-        checked_key(key)
+        check_key(key)
         with self._clear_errors():
             obstore.delete(self._bucket, key)
 
     def list(self, prefix: str = "", *, older_than: float = 0.0) -> Iterator[str]:
         before = datetime.now(UTC) - timedelta(seconds=older_than)
         with self._clear_errors():
-            for page in obstore.list(self._bucket, prefix=checked_prefix(prefix) or None):
+            for page in obstore.list(self._bucket, prefix=check_prefix(prefix) or None):
                 yield from (entry["path"] for entry in page if not older_than or entry["last_modified"] <= before)
 
     def local_path(self, key: str) -> None:
@@ -105,7 +105,7 @@ class S3ObjectStore(ObjectStore):
 
     def presign(self, key: str, *, filename: str, media_type: str, seconds: int) -> str:
         """With keys given, the link also names the file; with the machine's own credentials it is a plain one."""
-        checked_key(key)
+        check_key(key)
         place = self._place
         if place.access_key and place.secret_key:
             signer = Signer(place.access_key, place.secret_key, place.region)
@@ -115,7 +115,7 @@ class S3ObjectStore(ObjectStore):
 
     def presign_put(self, key: str, *, size_bytes: int, seconds: int) -> str:
         """With keys given, the link holds the sender to the size; with the machine's own credentials it cannot."""
-        checked_key(key)
+        check_key(key)
         place = self._place
         if place.access_key and place.secret_key:
             signer = Signer(place.access_key, place.secret_key, place.region)
@@ -125,9 +125,9 @@ class S3ObjectStore(ObjectStore):
 
     def move(self, key: str, target: str) -> None:
         """By a copy inside the store, which S3 makes of objects up to 5 GB."""
-        checked_key(key)
+        check_key(key)
         with self._clear_errors():
-            obstore.rename(self._bucket, key, checked_key(target))
+            obstore.rename(self._bucket, key, check_key(target))
 
     def check(self) -> None:
         probe = self._place.open(timeout=CHECK_TIMEOUT, retries=0)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def attached(name: str) -> dict[str, str]:
+def attach(name: str) -> dict[str, str]:
     """The header that names the file; `name` is one of ours."""
     return {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from app.web.rendering import page
+from app.web.rendering import render_page
 from microlith.contract import Problem
 
 Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
@@ -40,7 +40,7 @@ def lead_to_sign_in(request: Request) -> Response | None:
 
 
 def error_page(request: Request, problem: Problem) -> Response:
-    return page(request, "error.html", problem.status, problem=problem)
+    return render_page(request, "error.html", problem.status, problem=problem)
 
 
 def _shown(handler: Handler) -> Handler:

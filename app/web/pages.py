@@ -7,7 +7,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.web import failures
-from app.web.rendering import HEADERS, STATIC, page
+from app.web.rendering import HEADERS, STATIC, render_page
 from app.web.routes import drafts, jobs, modules, sessions, sources, tries
 
 router = APIRouter(include_in_schema=False)
@@ -35,4 +35,4 @@ def install(app: FastAPI) -> None:
 
 @router.get("/docs")
 def api_reference(request: Request) -> Response:
-    return page(request, "docs.html")
+    return render_page(request, "docs.html")

@@ -40,13 +40,13 @@ HEADERS = {
 }
 
 
-def page(request: Request, template: str, status: int = 200, **shown: object) -> HTMLResponse:
+def render_page(request: Request, template: str, status: int = 200, **shown: object) -> HTMLResponse:
     """`template` with what it shows. Raises for a name the template asks for and nobody gives."""
     common = {"path": request.url.path, "keyed": getattr(request.state, "keyed", False)}
     return HTMLResponse(_environment().get_template(template).render(**common, **shown), status, HEADERS)
 
 
-def static(name: str) -> str:
+def static_url(name: str) -> str:
     """The address of a static file, which changes with its content so that browsers may keep it for good."""
     return f"/static/{name}?{_digest(STATIC / name)}"
 
@@ -71,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"static": static, "version": microlith.__version__}
+    environment.globals |= {"static": static_url, "version": microlith.__version__}
     environment.filters |= {
         "score": numbers.score,
         "size": numbers.size,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from microlith.contract.event import TERMINAL_EVENTS
 from tests.work import claim, finish, submit
@@ -40,7 +40,7 @@ def parse(lines: Iterator[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
 @pytest.fixture
 def url(backend: Backend) -> Iterator[str]:
     """A service on a port of this machine: streams need a server that sends as it goes."""
-    with serving(backend.settings) as url:
+    with serve_in_background(backend.settings) as url:
         yield url
 
 

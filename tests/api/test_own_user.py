@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.api import loopback_user
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from tests.strangers import NOBODY, as_nobody, needs_another_user
 
@@ -21,7 +21,7 @@ TOKEN = "a-token-of-some-length"
 @pytest.fixture
 def url(backend: Backend) -> Iterator[str]:
     """A server with a token, on a real socket."""
-    with serving(backend.settings.model_copy(update={"token": SecretStr(TOKEN)})) as url:
+    with serve_in_background(backend.settings.model_copy(update={"token": SecretStr(TOKEN)})) as url:
         yield url
 
 
@@ -71,10 +71,10 @@ def test_a_connection_that_is_closed_already_is_nobodys_and_not_roots() -> None:
         caller.connect(server.getsockname())
         accepted, local = server.accept()
         assert loopback_user.owner(local, accepted.getsockname()) == NOBODY
-        assert loopback_user._listed(local, accepted.getsockname()) == NOBODY
+        assert loopback_user.owner_in_proc(local, accepted.getsockname()) == NOBODY
         caller.close()
         assert loopback_user.owner(local, accepted.getsockname()) is None
-        assert loopback_user._listed(local, accepted.getsockname()) is None
+        assert loopback_user.owner_in_proc(local, accepted.getsockname()) is None
         accepted.close()
 
 
@@ -86,7 +86,7 @@ def test_the_owner_of_a_connection_over_ipv6_is_known_as_well() -> None:
         pytest.skip("this machine has no IPv6")
     with server, socket.create_connection(server.getsockname()[:2]) as caller:
         ends = caller.getsockname()[:2], server.getsockname()[:2]
-        assert loopback_user._asked(*ends) == loopback_user._listed(*ends) == os.geteuid()
+        assert loopback_user.owner_by_netlink(*ends) == loopback_user.owner_in_proc(*ends) == os.geteuid()
 
 
 def test_where_the_kernel_does_not_tell_the_token_is_needed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,5 +112,5 @@ def test_a_server_that_asks_for_no_token_serves_every_user_of_the_machine(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loopback_user, "is_own", lambda _: False)
-    with serving(backend.settings) as url:
+    with serve_in_background(backend.settings) as url:
         assert httpx.get(f"{url}/v1/jobs").status_code == 200

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from app import connection_limits
 from app.api import bodies
 from app.connection_limits import PatientProtocol
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 
 SOON = 0.3
@@ -31,7 +31,7 @@ def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     monkeypatch.setattr(connection_limits, "HEAD_SECONDS", SOON)
     monkeypatch.setattr(connection_limits, "READ_SECONDS", SOON)
     monkeypatch.setattr(bodies, "SILENT_SECONDS", SOON)
-    with serving(backend.settings) as url:
+    with serve_in_background(backend.settings) as url:
         yield url
 
 
@@ -84,7 +84,7 @@ def test_a_head_that_dribbles_is_given_up_however_often_a_byte_comes(impatient: 
 
 
 def test_a_head_without_an_end_takes_no_memory(backend: Backend) -> None:
-    with serving(backend.settings) as url, connected(url) as line:
+    with serve_in_background(backend.settings) as url, connected(url) as line:
         line.sendall(HEAD + b"X-Long: " + b"x" * (connection_limits.HEAD_BYTES + 1))
         assert problem(line.recv(65536)) == (431, "REQUEST_HEADER_FIELDS_TOO_LARGE")
 

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from app.services.registry import Library
 from app.services.sweeping import sweep
@@ -243,10 +243,10 @@ def test_two_requests_that_complete_at_once_keep_one_file(api: TestClient, backe
     uploads = Uploads(backend, "default")
     row = uploads.find(opened["id"])
     late = "uploads/sha256/late"
-    uploads._seal(row, late, sha256(CSV))
+    uploads.seal(row, late, sha256(CSV))
     api.put(opened["urls"]["content"], content=CSV)
     assert complete(api, opened, sha256(CSV)).status_code == 200
-    assert uploads._keep(opened["id"], late, sha256(CSV)).key != late
+    assert uploads.keep(opened["id"], late, sha256(CSV)).key != late
     assert len(objects(backend)) == 1
 
 
@@ -263,7 +263,7 @@ def test_what_is_no_set_of_boundary_samples_is_refused_when_it_is_completed(
 
 
 def test_a_connection_that_breaks_off_leaves_the_upload_as_it_was(backend: Backend) -> None:
-    with serving(backend.settings) as url, httpx.Client(base_url=url) as api:
+    with serve_in_background(backend.settings) as url, httpx.Client(base_url=url) as api:
         opened = api.post("/v1/uploads", json={"kind": "dataset", "filename": "a.csv", "size_bytes": len(CSV)}).json()
         place = urlsplit(url)
         with socket.create_connection((place.hostname, place.port)) as line:

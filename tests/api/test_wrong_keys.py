@@ -50,7 +50,7 @@ def caller(address: str) -> Request:
 
 async def tried(keys: WrongKeys, times: int, address: str = "192.0.2.1") -> None:
     for _ in range(times):
-        await keys.met(caller(address))
+        await keys.answer_slowly(caller(address))
 
 
 def test_a_wrong_key_is_written_down_with_its_address_and_without_itself(guarded: TestClient) -> None:
@@ -95,7 +95,7 @@ def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_back() -
 
     async def crowd() -> list[object]:
         await tried(keys, FREE)
-        asked = (keys.met(caller("192.0.2.1")) for _ in range(wrong_keys.WAITING_AT_ONCE + 5))
+        asked = (keys.answer_slowly(caller("192.0.2.1")) for _ in range(wrong_keys.WAITING_AT_ONCE + 5))
         return await asyncio.gather(*asked, return_exceptions=True)
 
     began = time.monotonic()

@@ -60,11 +60,11 @@ def test_who_trusts_a_connection_that_was_in_use_just_now_may_have_to_ask_again(
 
 
 def test_a_lock_on_a_connection_that_was_cut_fails_as_anything_else_does(database: Database, postgres: str) -> None:
-    for hold in (lambda: database.shielded(["an object"]), lambda: database.alone("a sweep")):
+    for hold in (lambda: database.shielded(["an object"]), lambda: database.try_lock("a sweep")):
         cut(postgres, server_process(database))
         with pytest.raises(OperationalError), trusting(), hold():
             pass
-    with database.alone("a sweep") as first:
+    with database.try_lock("a sweep") as first:
         assert first
 
 

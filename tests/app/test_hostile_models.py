@@ -223,7 +223,7 @@ def test_a_folder_that_may_not_be_read_is_refused_without_its_place(tmp_path: Pa
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.sources.models._described", broken)
+        patch.setattr("app.sources.models.read_folder", broken)
         with pytest.raises(UnsupportedModel, match="cannot be read: Permission denied") as refusal:
             described(tmp_path, {})
     assert str(tmp_path) not in refusal.value.detail

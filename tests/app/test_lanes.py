@@ -136,21 +136,21 @@ def test_two_hundred_followers_of_a_job_cost_one_read_for_each_event(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    ask = Watching._ask
+    ask = Watching.ask
 
     def counted(self: Watching, question: object) -> object:
         nonlocal reads
         reads += 1
         return ask(self, question)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Watching, "_ask", counted)
+    monkeypatch.setattr(Watching, "ask", counted)
 
     async def follow(watching: Watching, job_id: str) -> list[int]:
         return [event.seq async for event in watching.events(job_id, 0) if event]
 
     async def story() -> list[list[int]]:
         job_id = submit(backend)
-        async with backend.feed.listening():
+        async with backend.feed.listen():
             followers = [asyncio.create_task(follow(Watching(backend, "default"), job_id)) for _ in range(200)]
             await until(lambda: len(backend.feed.bells[job_id]) == 200)
             await asyncio.to_thread(lambda: finish(backend, claim(backend, job_id)))

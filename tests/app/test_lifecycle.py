@@ -20,7 +20,7 @@ from app.queue import Queue
 from app.services import lifecycle
 from app.services.backend import Backend
 from app.services.jobs import Jobs
-from app.services.reaper import reap, reaping
+from app.services.reaper import reap, run_reaper
 from microlith.contract import Event, Job
 from tests.work import claim, finish, publish, publisher_of, report, submit
 from worker.attempt.lease import CancelledError, Lease, LeaseLostError
@@ -162,7 +162,7 @@ def test_the_reaper_makes_its_next_round_whatever_broke_the_last_one(
     hasty = backend.settings.model_copy(update={"reaper_seconds": 0.01, "sweep_hours": 1e-6})
 
     async def live() -> bool:
-        async with reaping(replace(backend, settings=hasty)):
+        async with run_reaper(replace(backend, settings=hasty)):
             return await asyncio.to_thread(lambda: all(rounds.acquire(timeout=5) for _ in range(6)))
 
     assert asyncio.run(live())

@@ -29,7 +29,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
         return run(reading)
 
     monkeypatch.setattr(confined_models, "run", counted)
-    monkeypatch.setattr(confined_models, "_models", Remembered())
+    monkeypatch.setattr(confined_models, "remembered_models", Remembered())
     return asked
 
 

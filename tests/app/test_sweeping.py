@@ -134,7 +134,7 @@ def test_an_object_whose_publisher_is_at_work_is_left_alone_however_old(backend:
 
 def test_one_sweep_at_a_time_is_enough(backend: Backend, tmp_path: Path) -> None:
     orphan(backend, tmp_path)
-    with backend.database.alone("sweep") as first:
+    with backend.database.try_lock("sweep") as first:
         assert first
         sweep(backend)
     assert len(list(backend.objects.list())) == 1, "the other one is making it"

@@ -25,7 +25,7 @@ from app.embedded.services import EmbeddedServices
 from tests.embedded.processes import sleep_until_a_signal
 with EmbeddedServices(Path(sys.argv[1]), durable=False) as services:
     worker = services.start_worker(["/bin/sleep", "600"], {"PATH": os.defpath})
-    print(services._postgres.pid, services._valkey.pid, worker.pid, flush=True)
+    print(services.postgres.pid, services.valkey.pid, worker.pid, flush=True)
     sleep_until_a_signal()
 """
 
@@ -149,7 +149,7 @@ def test_servers_that_die_come_back_at_the_same_address_with_their_data(data_dir
         with psycopg.connect(database) as connection, redis.Redis.from_url(broker) as client:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
             client.set("kept", "42")
-        for pid in (services._postgres.pid, services._valkey.pid):
+        for pid in (services.postgres.pid, services.valkey.pid):
             os.kill(pid, number)
         wait_for(lambda: both_answer(database, broker) == (42, b"42"))
 
@@ -166,7 +166,7 @@ def test_a_server_that_cannot_come_back_yet_is_tried_again_until_it_can(data_dir
     with EmbeddedServices(data_dir, database=False) as services:
         config = data_dir / "valkey" / "valkey.conf"
         config.rename(config.with_suffix(".away"))
-        os.kill(services._valkey.pid, signal.SIGKILL)
+        os.kill(services.valkey.pid, signal.SIGKILL)
         log = data_dir / "logs" / "valkey.log"
         wait_for(lambda: "can't open config file" in log.read_text())
         config.with_suffix(".away").rename(config)

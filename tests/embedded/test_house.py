@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.embedded.services import EmbeddedServices
-from app.server import _start_workers
+from app.server import start_workers
 from app.settings import Settings
 
 
@@ -33,7 +33,7 @@ class Told:
 def test_no_worker_is_told_the_key_or_anything_else_about_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROLITH_API_KEY", "k" * 16)
     told = Told()
-    _start_workers(cast(EmbeddedServices, told), Settings(host="0.0.0.0", token=SecretStr("t" * 16), port=8001))
+    start_workers(cast(EmbeddedServices, told), Settings(host="0.0.0.0", token=SecretStr("t" * 16), port=8001))
     for environment in told.environments:
         assert not any(secret in value for secret in ("k" * 16, "t" * 16) for value in environment.values())
         assert not {"MICROLITH_API_KEY", "MICROLITH_TOKEN", "MICROLITH_HOST"} & environment.keys()
@@ -41,7 +41,7 @@ def test_no_worker_is_told_the_key_or_anything_else_about_callers(monkeypatch: p
 
 def started(**settings: Any) -> list[tuple[str, str, int]]:
     told = Told()
-    _start_workers(cast(EmbeddedServices, told), Settings(**settings))
+    start_workers(cast(EmbeddedServices, told), Settings(**settings))
     return [(name, seen.queues, seen.jobs_per_child) for name, seen in told.workers]
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.embedded.child_account import child_account, closed_folder
 from app.embedded.startup_token import NAME, announce, startup_token
-from app.server import house
+from app.server import run_services
 from app.settings import Settings
 from app.storage.folder import FolderStore
 
@@ -49,15 +49,15 @@ def test_the_file_is_for_its_owner_alone_and_says_where_the_server_is(tmp_path: 
 
 def test_a_server_without_a_key_has_a_token_unless_it_is_told_not_to(settings: Settings) -> None:
     plain = settings.model_copy(update={"allow_paths": None})
-    with house(plain, worker=False) as complete:
+    with run_services(plain, worker=False) as complete:
         assert complete.token
     for update in ({"ask_token": False}, {"api_key": SecretStr("k" * 16)}, {"host": "0.0.0.0"}):
-        with house(plain.model_copy(update=update), worker=False) as complete:
+        with run_services(plain.model_copy(update=update), worker=False) as complete:
             assert complete.token is None
 
 
 def test_whatever_a_server_writes_is_its_users_alone(settings: Settings, tmp_path: Path) -> None:
-    with house(settings, worker=False) as complete:
+    with run_services(settings, worker=False) as complete:
         (tmp_path / "in").write_bytes(b"x")
         store = FolderStore(complete.data_dir / "objects")
         store.put_file("uploads/sha256/a", tmp_path / "in", "application/zip")

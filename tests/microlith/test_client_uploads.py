@@ -14,7 +14,7 @@ import pytest
 from small_service import Reply, SmallService, answer, problem
 from typer.testing import CliRunner
 
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from microlith.cli import app
 from microlith.client import Client
@@ -63,7 +63,7 @@ def served(request: pytest.FixtureRequest, backend: Backend) -> Iterator[str]:
         place = {"object_store_url": s3.url, "s3_endpoint": s3.endpoint}
         keys = {"s3_access_key": s3.access_key, "s3_secret_key": s3.secret_key}
         settings = type(settings).model_validate(settings.model_dump() | place | keys)
-    with serving(settings) as url:
+    with serve_in_background(settings) as url:
         yield url
 
 
@@ -91,7 +91,7 @@ def test_a_folder_of_a_model_becomes_a_model_on_the_server(served: str, tmp_path
 def test_the_command_line_uploads_and_says_how_to_go_on(backend: Backend, tmp_path: Path) -> None:
     data = tmp_path / "reviews.csv"
     data.write_bytes(b"review,stars\ngood,5\nbad,1\n")
-    with serving(backend.settings) as url:
+    with serve_in_background(backend.settings) as url:
         sent = CliRunner().invoke(
             app,
             ["datasets", "upload", str(data), "--text-column", "review", "--label-column", "stars", "--url", url],

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from benchmarks.service_bursts import HOST, Burst, bystander
 from tests.work import submit
@@ -53,7 +53,7 @@ def test_hostile_requests_have_their_answer_and_delay_nobody_else(backend: Backe
         async with bystander(port, job, found):
             return Counter(await asyncio.gather(*(_status(port, request) for request in hostile)))
 
-    with serving(backend.settings) as url:
+    with serve_in_background(backend.settings) as url:
         statuses = asyncio.run(story(urlsplit(url).port or 0))
     assert set(statuses) <= {200, 400, 422, 503}, statuses
     assert statuses[200] >= 20  # good requests among them; the rest of both kinds is told to come back

@@ -14,7 +14,7 @@ from typing import IO
 import pytest
 from fastapi.testclient import TestClient
 
-from app.confined.run import Reading, _explained
+from app.confined.run import Reading, explain_failure
 from app.domain.disk_faults import disk_fault
 from app.domain.errors import DatasetInvalid, StorageUnavailable, UnknownLabels, VerificationFailed
 from app.main import create_app
@@ -142,9 +142,9 @@ def test_a_reader_that_the_disk_ends_is_not_the_files_fault_and_one_that_opens_t
     reading = Reading("a.reader", {}, DatasetInvalid)
     said = "OSError: [Errno {number}] {text}: '/srv/secret'"
     full = said.format(number=errno.ENOSPC, text=os.strerror(errno.ENOSPC))
-    assert isinstance(_explained(1, full, reading), StorageUnavailable)
+    assert isinstance(explain_failure(1, full, reading), StorageUnavailable)
     many = said.format(number=errno.EMFILE, text=os.strerror(errno.EMFILE))
-    assert isinstance(_explained(1, many, reading), DatasetInvalid)
+    assert isinstance(explain_failure(1, many, reading), DatasetInvalid)
 
 
 def _full_file(**_: object) -> IO[bytes]:

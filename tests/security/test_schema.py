@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from app.server import serving
+from app.server import serve_in_background
 from app.services.backend import Backend
 from tests import work
 
@@ -31,7 +31,7 @@ def test_the_api_is_what_its_document_says_for_whatever_is_sent(backend: Backend
     keyed = backend.settings.model_copy(update={"api_key": SecretStr(KEY), "allow_paths": False})
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.read_text(encoding="utf-8") + _there(backend, tmp_path), encoding="utf-8")
-    with serving(keyed) as url:
+    with serve_in_background(keyed) as url:
         done = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", f"{url}/openapi.json", *OPTIONS],
             cwd=tmp_path,

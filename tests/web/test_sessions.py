@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.api import sessions
 from app.main import create_app
-from app.server import serving
+from app.server import serve_in_background
 from app.services import signing_out
 from app.services.backend import Backend
 from tests import work
@@ -123,7 +123,7 @@ def test_an_ended_session_is_kept_until_its_time_is_over(backend: Backend) -> No
 @pytest.mark.parametrize(("proxy", "secure"), [("127.0.0.1", True), ("10.0.0.0/8", False)])
 def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(backend: Backend, proxy: str, secure: bool) -> None:
     update = {"api_key": SecretStr(KEY), "forwarded_allow_ips": proxy}
-    with serving(backend.settings.model_copy(update=update)) as url:
+    with serve_in_background(backend.settings.model_copy(update=update)) as url:
         headers = {**FORM, "X-Forwarded-Proto": "https"}
         answer = httpx.post(f"{url}/sign-in", content=f"key={KEY}", headers=headers)
     assert ("Secure" in answer.headers["set-cookie"]) == secure

@@ -11,8 +11,8 @@ from app.api.dependencies import CallersJobs, CallersModules, PageCursor
 from app.api.threaded_routes import Visit, lane
 from app.db.jobs import JobFilter
 from app.domain.errors import NotFound
-from app.web.downloads import attached
-from app.web.rendering import page
+from app.web.downloads import attach
+from app.web.rendering import render_page
 from app.web.views.job import job_page
 from app.web.views.jobs import jobs_page
 from app.web.views.report import View, sheet_of
@@ -43,16 +43,18 @@ Looked = Annotated[View, Depends(_view)]
 
 
 @router.get("/")
-def jobs(request: Request, jobs: CallersJobs, wanted: Wanted, cursor: PageCursor) -> Response:
-    found = cursor.page(jobs.page(wanted, cursor.before, cursor.limit))
-    return page(request, "jobs.html", shown=jobs_page(found, wanted, request.query_params.get("cursor", "")))
+def jobs(request: Request, jobs: CallersJobs, job_filter: Wanted, cursor: PageCursor) -> Response:
+    job_page = cursor.page(jobs.page(job_filter, cursor.before, cursor.limit))
+    return render_page(
+        request, "jobs.html", shown=jobs_page(job_page, job_filter, request.query_params.get("cursor", ""))
+    )
 
 
 @router.get("/jobs/{job_id}")
 @lane("bulk")
 def job(request: Request, job_id: str, jobs: CallersJobs, modules: CallersModules, view: Looked) -> Response:
     shown = job_page(jobs.get(job_id), modules.results(job_id), jobs.milestones(job_id), view)
-    return page(request, "job.html", shown=shown, view=view)
+    return render_page(request, "job.html", shown=shown, view=view)
 
 
 @router.get("/jobs/{job_id}/charts/{name}.csv")
@@ -62,7 +64,7 @@ def chart(job_id: str, name: str, modules: CallersModules, view: Looked) -> Resp
     sheet = sheet_of(modules.results(job_id), view, name)
     if sheet is None:
         raise NotFound(f"The job has no chart {name!r} yet.", hint=f"/jobs/{job_id} lists its charts.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{job_id}-{name}.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attach(f"{job_id}-{name}.csv"))
 
 
 @router.post("/jobs/{job_id}/cancel")

@@ -13,8 +13,8 @@ from app.domain.errors import NotFound
 from app.services.jobs import Jobs
 from app.services.modules import ReadyModules
 from app.web.dependencies import CallersGallery, FormPairs
-from app.web.downloads import attached
-from app.web.rendering import page
+from app.web.downloads import attach
+from app.web.rendering import render_page
 from app.web.views.compare import MAX_COMPARED, compare_page
 from app.web.views.module import ModulePage, module_page
 from app.web.views.tries import try_page
@@ -29,7 +29,7 @@ Chosen = Annotated[list[str], Query(alias="module", max_length=MAX_COMPARED)]
 @lane("bulk")
 def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
     shown = _shown(module_id, modules, jobs)
-    return page(request, "module.html", shown=shown, tried=try_page(shown.module))
+    return render_page(request, "module.html", shown=shown, tried=try_page(shown.module))
 
 
 @router.get("/modules/{module_id}/charts/{name}.csv")
@@ -39,19 +39,19 @@ def chart(module_id: str, name: str, modules: CallersModules, jobs: CallersJobs)
     sheet = _shown(module_id, modules, jobs).sheet(name)
     if sheet is None:
         raise NotFound(f"A module has no table {name!r}.", hint=f"/modules/{module_id} lists its tables.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached(f"{module_id}-{name}.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attach(f"{module_id}-{name}.csv"))
 
 
 @router.post("/modules/{module_id}/layouts")
 def order_layout(module_id: str, orders: CallersOrders, pairs: FormPairs) -> Response:
-    wanted = LayoutRequest.model_validate({"layout": dict(pairs).get("layout")})
-    return RedirectResponse(f"/jobs/{orders.layout(module_id, wanted).id}", 303)
+    layout = LayoutRequest.model_validate({"layout": dict(pairs).get("layout")})
+    return RedirectResponse(f"/jobs/{orders.layout(module_id, layout).id}", 303)
 
 
 @router.get("/compare")
 @lane("bulk")
 def compare(request: Request, gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa: B006 - FastAPI copies
-    return page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
+    return render_page(request, "compare.html", shown=compare_page(gallery.jobs(chosen), chosen))
 
 
 @router.get("/compare.csv")
@@ -60,12 +60,12 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
     sheet = compare_page(gallery.jobs(chosen), chosen).sheet
     if sheet is None:
         raise NotFound("No module was chosen.", hint="Choose modules at /compare.")
-    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attached("comparison.csv"))
+    return Response(sheet.csv(), media_type="text/csv; charset=utf-8", headers=attach("comparison.csv"))
 
 
 def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
-    found = modules.get(module_id)
-    results = modules.results(found.job_id)
-    siblings = [one for one in results.modules if one.ratio.requested == found.ratio.requested]
+    module = modules.get(module_id)
+    results = modules.results(module.job_id)
+    siblings = [one for one in results.modules if one.ratio.requested == module.ratio.requested]
     base = results.base.report if results.base else None
-    return module_page(found, jobs.get(found.job_id), base, siblings)
+    return module_page(module, jobs.get(module.job_id), base, siblings)

@@ -13,7 +13,7 @@ from app.api.dependencies import AnyBackend, Caller
 from app.api.sessions import COOKIE, give_session, session_in
 from app.services.signing_out import SignedOut
 from app.web.dependencies import FormPairs
-from app.web.rendering import page
+from app.web.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,18 +21,18 @@ Next = Annotated[str, Query(alias="next")]
 
 
 @router.get("/sign-in")
-def sign_in_page(request: Request, place: Next = "/") -> Response:
-    return page(request, "sign-in.html", next=_own(place), wrong=False)
+def sign_in_page(request: Request, next_path: Next = "/") -> Response:
+    return render_page(request, "sign-in.html", next=_own(next_path), wrong=False)
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, backend: AnyBackend, pairs: FormPairs, place: Next = "/") -> Response:
+async def sign_in(request: Request, backend: AnyBackend, pairs: FormPairs, next_path: Next = "/") -> Response:
     """The key comes in the body, once, and no address ever holds it."""
     known, sent = backend.settings.secret, dict(pairs).get("key", "").strip()
     if known is None or not hmac.compare_digest(sent.encode(), known.encode()):
-        await request.state.wrong_keys.met(request)
-        return page(request, "sign-in.html", 401, next=_own(place), wrong=True)
-    return give_session(RedirectResponse(_own(place), 303), request, sent)
+        await request.state.wrong_keys.answer_slowly(request)
+        return render_page(request, "sign-in.html", 401, next=_own(next_path), wrong=True)
+    return give_session(RedirectResponse(_own(next_path), 303), request, sent)
 
 
 @router.post("/sign-out")
@@ -48,6 +48,6 @@ async def sign_out(request: Request, backend: AnyBackend, caller: Caller) -> Res
     return answer
 
 
-def _own(place: str) -> str:
+def _own(path: str) -> str:
     """A path of this server, whatever was asked for."""
-    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else "/"
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

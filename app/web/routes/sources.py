@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from app.api.dependencies import CallersLibrary
 from app.api.threaded_routes import Visit, lane
-from app.web.rendering import page
+from app.web.rendering import render_page
 from app.web.views.sources import dataset_page, datasets_page, model_page, models_page
 
 router = APIRouter(include_in_schema=False, route_class=Visit)
@@ -17,24 +17,24 @@ LISTED = 100
 
 @router.get("/models")
 def models(request: Request, library: CallersLibrary) -> Response:
-    return page(request, "sources.html", shown=models_page(library.models(None, LISTED)))
+    return render_page(request, "sources.html", shown=models_page(library.models(None, LISTED)))
 
 
 @router.get("/datasets")
 def datasets(request: Request, library: CallersLibrary) -> Response:
-    return page(request, "sources.html", shown=datasets_page(library.datasets(None, LISTED)))
+    return render_page(request, "sources.html", shown=datasets_page(library.datasets(None, LISTED)))
 
 
 @router.get("/models/{ref:path}")
 @lane("plans")
 def model(request: Request, library: CallersLibrary, ref: str) -> Response:
-    return page(request, "model.html", shown=model_page(library.model(ref)))
+    return render_page(request, "model.html", shown=model_page(library.model(ref)))
 
 
 @router.get("/datasets/{ref:path}")
 @lane("plans")
 def dataset(request: Request, library: CallersLibrary, ref: str) -> Response:
-    return page(request, "dataset.html", shown=dataset_page(library.dataset(ref)))
+    return render_page(request, "dataset.html", shown=dataset_page(library.dataset(ref)))
 
 
 @router.post("/models/{model_id}/delete")

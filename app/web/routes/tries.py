@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from app.api.dependencies import CallersTries
 from app.web.dependencies import FormPairs
-from app.web.rendering import page
+from app.web.rendering import render_page
 from app.web.views.tries import texts_of, try_page
 from microlith.contract import PredictionRequest
 
@@ -21,9 +21,9 @@ async def try_module(request: Request, module_id: str, tries: CallersTries, pair
     """The answer is waited for; a job that takes longer is led to."""
     module, text = await tries.module(module_id), dict(pairs).get("text", "")
     try:
-        wanted = PredictionRequest(inputs=texts_of(text))
+        texts = PredictionRequest(inputs=texts_of(text))
     except ValidationError:
         fault = "Write one to 32 texts, one on each line, of at most 10,000 characters."
-        return page(request, "try.html", 422, tried=try_page(module, text, fault=fault))
-    job = await tries.ask(module.id, wanted, WAIT_SECONDS)
-    return page(request, "try.html", tried=try_page(module, text, job))
+        return render_page(request, "try.html", 422, tried=try_page(module, text, fault=fault))
+    job = await tries.ask(module.id, texts, WAIT_SECONDS)
+    return render_page(request, "try.html", tried=try_page(module, text, job))

@@ -115,21 +115,21 @@ def layers(modules: Sequence[Module]) -> MatrixChart | None:
     )
 
 
-def overlap(found: Overlap | None, classes: Sequence[ClassScore]) -> MatrixChart | None:
+def overlap(measured: Overlap | None, classes: Sequence[ClassScore]) -> MatrixChart | None:
     """How much of what two modules keep is the same, be they measured already or not; None for a single module."""
-    if found is None or len(found.concerns) < 2:
+    if measured is None or len(measured.concerns) < 2:
         return None
     labels_by_id = {row.id: row.label for row in classes}
-    labels = [labels_by_id[concern] for concern in found.concerns]
-    pairs = [value for at, row in enumerate(found.jaccard) for value in row[:at]]
+    labels = [labels_by_id[concern] for concern in measured.concerns]
+    pairs = [value for at, row in enumerate(measured.jaccard) for value in row[:at]]
     low, high = min(pairs), max(pairs)
     reach = (high - low) or 1.0
-    rows = list(zip(labels, [list[float | None](row) for row in found.jaccard], strict=True))
+    rows = list(zip(labels, [list[float | None](row) for row in measured.jaccard], strict=True))
     heat = fractions("concern", labels, rows, lambda value: (value - low) / reach * 0.8 + 0.1 if value < 1 else 1.0)
     return MatrixChart(
         heat,
         f"Jaccard index of the units two modules keep, in percent: {100 * low:.0f} to {100 * high:.0f}, "
-        f"{100 * fmean(pairs):.0f} on average. Every module keeps {phrases.percent(found.core)} of all units.",
+        f"{100 * fmean(pairs):.0f} on average. Every module keeps {phrases.percent(measured.core)} of all units.",
     )
 
 
@@ -169,7 +169,7 @@ def costs(modules: Sequence[Module]) -> Costs:
     sizes: dict[str, list[int]] = {}
     for artifact in (artifact for module in modules for artifact in module.artifacts):
         sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)
-    rows = [row for layout, found in sizes.items() for row in _costs_of(layout, fmean(found), modules)]
+    rows = [row for layout, layout_sizes in sizes.items() for row in _costs_of(layout, fmean(layout_sizes), modules)]
     nonzero, base = fmean(module.size.nonzero for module in modules), modules[0].size.base_parameters
     says = (
         f"Of the base's {numbers.quantity(base)} parameters {numbers.quantity(round(nonzero))} are not zero in a "

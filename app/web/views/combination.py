@@ -38,9 +38,9 @@ class CombinationTable:
     says: str
 
 
-def combination_table(told: Combination) -> CombinationTable:
+def combination_table(combination: Combination) -> CombinationTable:
     """A combined classifier beside the original: as a whole, then by concern, each with its interval."""
-    measured = told.comparison
+    measured = combination.comparison
     lines: list[tuple[str, str, str | None, Compared]] = [
         ("macro-F1", "", None, measured.macro_f1),
         ("accuracy", "", None, measured.accuracy),
@@ -57,7 +57,7 @@ def combination_table(told: Combination) -> CombinationTable:
         f"{phrases.signed(change.high)} with {phrases.percent(measured.confidence)}, on {measured.rows:,} examples "
         f"beside {phrases.short_name(measured.reference)}, which chooses among the same labels only."
     )
-    return CombinationTable(told, rows, scale, _sheet(lines), says)
+    return CombinationTable(combination, rows, scale, _sheet(lines), says)
 
 
 def _difference(scale: Scale, name: str, model: str, module: str | None, compared: Compared) -> Difference:

@@ -57,16 +57,16 @@ class ComparePage:
         return Sheet(["job", "module", "method", "structure", *known.columns], rows)
 
 
-def compare_page(found: Sequence[tuple[Job, Sequence[Module]]], ids: Sequence[str]) -> ComparePage:
-    """`found` are jobs with their modules, those of the chosen among them."""
-    wanted = list(dict.fromkeys(ids))[:MAX_COMPARED]
+def compare_page(jobs: Sequence[tuple[Job, Sequence[Module]]], ids: Sequence[str]) -> ComparePage:
+    """`jobs` are jobs with their modules, those of the chosen among them."""
+    chosen_ids = list(dict.fromkeys(ids))[:MAX_COMPARED]
     offers = [
-        Offer(job, phrases.title(job), phrases.request(job), [(module, module.id in wanted) for module in modules])
-        for job, modules in found
+        Offer(job, phrases.title(job), phrases.request(job), [(module, module.id in chosen_ids) for module in modules])
+        for job, modules in jobs
         if modules
     ]
-    known = {module.id: ComparedModule(module, job, phrases.title(job)) for job, modules in found for module in modules}
-    chosen = [known[module_id] for module_id in wanted if module_id in known]
+    known = {module.id: ComparedModule(module, job, phrases.title(job)) for job, modules in jobs for module in modules}
+    chosen = [known[module_id] for module_id in chosen_ids if module_id in known]
     table = results_table([one.module for one in chosen]) if chosen else None
     return ComparePage(offers, chosen, table, _curves(chosen))
 

@@ -132,8 +132,8 @@ def _kind(schema: JsonSchema) -> tuple[FieldKind, list[str]]:
 
 def _filled(control: Field, spec: Mapping[str, Any]) -> Field:
     """With what the spec holds there; with the default where a control must show one of its choices."""
-    found = look_up(spec, control.pointer)
-    if found is MISSING:
+    value = look_up(spec, control.pointer)
+    if value is MISSING:
         shown = tuple(control.default.split(", ")) if control.kind in ("choice", "choices", "flag") else ()
         return replace(control, values=tuple(value for value in shown if value))
-    return replace(control, values=texts(found))
+    return replace(control, values=texts(value))

@@ -117,17 +117,17 @@ def with_faults(form: FormPage, faults: Sequence[ErrorDetail], hint: str | None 
     placed: dict[str, list[str]] = {}
     loose = []
     for fault in faults:
-        place = _place(fault.pointer, fields)
-        if place is None:
+        pointer = _place(fault.pointer, fields)
+        if pointer is None:
             loose.append(fault)
         else:
-            placed.setdefault(place, []).append(fault.detail)
+            placed.setdefault(pointer, []).append(fault.detail)
 
     def mark(field: Field) -> Field:
         return replace(field, faults=tuple(placed.get(field.pointer, ())))
 
-    def mark_all(found: Sequence[Field]) -> list[Field]:
-        return [mark(field) for field in found]
+    def mark_all(fields: Sequence[Field]) -> list[Field]:
+        return [mark(field) for field in fields]
 
     return replace(
         form,

@@ -53,7 +53,7 @@ def sides(modules: Sequence[Module]) -> Sides | None:
     measured = [(module, module.similarity) for module in modules if module.similarity]
     if not measured:
         return None
-    pairs = [(module, found.concern, found.rest) for module, found in measured]
+    pairs = [(module, states.concern, states.rest) for module, states in measured]
     scale = Scale.of_fractions(v for _, *both in pairs for side in both if (v := side.linear_cka) is not None)
     rows = [
         Side(module.concern.label, module.id, concern, rest, _at(scale, concern), _at(scale, rest))

@@ -92,8 +92,8 @@ class JobPage:
 
 def job_page(job: Job, results: Results, events: Sequence[Event], view: View) -> JobPage:
     """Everything the page of a job shows: how far it is, and what there is of its results so far."""
-    found = report(results, view)
-    files = files_of(found.modules if found else [], job)
+    report_view = report(results, view)
+    files = files_of(report_view.modules if report_view else [], job)
     return JobPage(
         job=job,
         title=phrases.title(job),
@@ -103,10 +103,10 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
         actions=[action for action in ACTIONS if (job.state, action) in TRANSITIONS],
         steps=_steps(job),
         chips=_chips(job, results.modules),
-        log=[LogLine(event.seq, event.created_at, _told(event)) for event in events],
+        log=[LogLine(event.seq, event.created_at, _describe_event(event)) for event in events],
         facts=_facts(job),
         spec=json.dumps((job.order or job.spec).model_dump(mode="json"), indent=2, ensure_ascii=False),
-        report=found,
+        report=report_view,
         combination=combination_table(results.combination) if results.combination else None,
         files=files,
         openings=openings(files, job),
@@ -131,14 +131,13 @@ def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
     made: dict[str, list[Module]] = {}
     for module in modules:
         made.setdefault(module.concern.label, []).append(module)
-    wanted = len(job.spec.ratios)
-    return [_chip(label, made.get(label, []), wanted) for label in _concerns(job) or list(made)]
-
-
-def _chip(label: str, modules: Sequence[Module], wanted: int) -> Chip:
-    first = modules[0] if modules else None
-    change = first.own.f1 - first.base_own.f1 if first else None
-    return Chip(label, len(modules), wanted, first.id if first else None, change)
+    chips = []
+    for label in _concerns(job) or list(made):
+        ready = made.get(label, [])
+        first = ready[0] if ready else None
+        change = first.own.f1 - first.base_own.f1 if first else None
+        chips.append(Chip(label, len(ready), len(job.spec.ratios), first.id if first else None, change))
+    return chips
 
 
 def _concerns(job: Job) -> list[str]:
@@ -150,10 +149,10 @@ def _concerns(job: Job) -> list[str]:
     return [label for label in known if label in asked] or asked
 
 
-def _told(event: Event) -> str:
+def _describe_event(event: Event) -> str:
     """An event as a sentence."""
     data, kind = event.data, event.type
-    told = {
+    sentences = {
         "job.queued": "Queued",
         "job.running": f"Claimed by a worker, attempt {data.get('attempt', 1)}",
         "job.phase": f"{str(data.get('phase', '')).capitalize()}",
@@ -166,11 +165,11 @@ def _told(event: Event) -> str:
         "artifact.ready": f"File ready: {data.get('layout', 'artifact')}",
     }
     if kind in ("module.ready", "module.estimated"):
-        return _module_told(data)
-    return told.get(kind, kind)
+        return _describe_module(data)
+    return sentences.get(kind, kind)
 
 
-def _module_told(data: dict[str, Any]) -> str:
+def _describe_module(data: dict[str, Any]) -> str:
     concern = data.get("concern")
     label = concern.get("label") if isinstance(concern, dict) else concern
     ratio = data.get("ratio")

@@ -51,10 +51,10 @@ class JobsPage:
         return self.wanted != JobFilter()
 
 
-def jobs_page(jobs: Page[Job], wanted: JobFilter, cursor: str = "") -> JobsPage:
+def jobs_page(jobs: Page[Job], job_filter: JobFilter, cursor: str = "") -> JobsPage:
     """`cursor` is where this page of the list begins."""
-    label = next((f"{key}={value}" for key, value in wanted.labels.items()), "")
-    return JobsPage([line(job) for job in jobs.data], jobs.next_cursor, wanted, label, cursor)
+    label = next((f"{key}={value}" for key, value in job_filter.labels.items()), "")
+    return JobsPage([line(job) for job in jobs.data], jobs.next_cursor, job_filter, label, cursor)
 
 
 def line(job: Job) -> JobLine:

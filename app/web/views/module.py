@@ -134,11 +134,13 @@ def _what(module: Module, job: Job) -> str:
 
 def _numerics(module: Module) -> str:
     """What it was measured in, where that was a question."""
-    found = module.numerics
-    if found is None:
+    numerics = module.numerics
+    if numerics is None:
         return ""
-    apart = round((1 - found.agreement) * found.examples)
-    return f" Measured in {found.dtype}: bfloat16 and float32 differ in {apart:,} of {found.examples:,} predictions."
+    apart = round((1 - numerics.agreement) * numerics.examples)
+    return (
+        f" Measured in {numerics.dtype}: bfloat16 and float32 differ in {apart:,} of {numerics.examples:,} predictions."
+    )
 
 
 def _measures(module: Module, base: Report | None) -> list[Measure]:
@@ -164,12 +166,12 @@ def _confused(module: Module, base: Report | None) -> list[Confused]:
     counts, of_base = module.report.confusion, base and base.confusion
     labels, own = [row.label for row in module.report.classes], module.concern.id
     cells = [(own, other) for other in range(len(labels))] + [(other, own) for other in range(len(labels))]
-    found = [
+    confused = [
         Confused(labels[true], labels[given], counts[true][given], of_base[true][given] if of_base else None)
         for true, given in cells
         if true != given and counts[true][given]
     ]
-    return sorted(found, key=lambda line: -line.module)[:SHOWN_CONFUSIONS]
+    return sorted(confused, key=lambda line: -line.module)[:SHOWN_CONFUSIONS]
 
 
 def _classes(module: Module, base: Report | None, scale: Scale) -> list[ClassLine]:

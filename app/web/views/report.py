@@ -81,8 +81,8 @@ class ReportView:
 
     def sheet(self, name: str) -> Sheet | None:
         """A chart's data by the name that the page's links use."""
-        found = self.confusions
-        base, module = (found.base, found.module) if found else (None, None)
+        confusions = self.confusions
+        base, module = (confusions.base, confusions.module) if confusions else (None, None)
         sheets = {
             "results": self.table.sheet,
             "layers": self.layers.heat.sheet if self.layers else None,
@@ -100,8 +100,8 @@ def sheet_of(results: Results, view: View, name: str) -> Sheet | None:
     """The data of the chart of that name; None where the job has no such chart, or not yet."""
     if name == "combination":
         return combination_table(results.combination).sheet if results.combination else None
-    found = report(results, view)
-    return found.sheet(name) if found else None
+    report_view = report(results, view)
+    return report_view.sheet(name) if report_view else None
 
 
 def report(results: Results, view: View) -> ReportView | None:
@@ -111,7 +111,7 @@ def report(results: Results, view: View) -> ReportView | None:
         return None
     base = results.base.report if results.base else None
     ratio = modules[0].ratio.requested
-    overlap = next((found for found in results.overlap if found.ratio == ratio), None)
+    overlap = next((measured for measured in results.overlap if measured.ratio == ratio), None)
     chosen = next((module for module in modules if module.id == view.module), modules[0])
     return ReportView(
         ratio=ratio,

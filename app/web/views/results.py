@@ -69,10 +69,6 @@ class ResultsTable:
         return self.mean_own - self.mean_base
 
 
-def _label(line: ResultsLine) -> tuple[bool, float | str]:
-    return False, line.module.concern.label
-
-
 def _by(measure: Callable[[ResultsLine], float | None]) -> SortKey:
     """In order of a measure; what was not measured comes last."""
 
@@ -84,7 +80,7 @@ def _by(measure: Callable[[ResultsLine], float | None]) -> SortKey:
 
 
 ORDERS: dict[str, SortKey] = {
-    "concern": _label,
+    "concern": lambda line: (False, line.module.concern.label),
     "f1": _by(lambda line: line.module.own.f1),
     "change": _by(lambda line: line.change),
     "precision": _by(lambda line: line.module.own.precision),
@@ -99,7 +95,9 @@ ORDERS: dict[str, SortKey] = {
 
 def results_table(modules: Sequence[Module], sort: str = "", descending: bool = False) -> ResultsTable:
     """The table of these modules, in their own order unless it is sorted by one of `ORDERS`. There is one at least."""
-    scale = Scale.of_fractions(value for module in modules for value in _reach(module))
+    scale = Scale.of_fractions(
+        value for m in modules for value in (m.own.f1, m.base_own.f1, *(m.own.f1_interval or ()))
+    )
     changes = Scale.about_zero(module.own.f1 - module.base_own.f1 for module in modules)
     lines = [_line(module, scale, changes) for module in modules]
     if sort in ORDERS:
@@ -145,10 +143,6 @@ def _figures(module: Module) -> list[str | int | float | None]:
         *(module.ratio.achieved, module.artifacts[0].size_bytes if module.artifacts else None),
         *((pace.milliseconds, pace.base_milliseconds) if pace else (None, None)),
     ]
-
-
-def _reach(module: Module) -> list[float]:
-    return [module.own.f1, module.base_own.f1, *(module.own.f1_interval or ())]
 
 
 def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:

@@ -24,8 +24,8 @@ class Scale:
     @classmethod
     def of_fractions(cls, values: Iterable[float], *, least: float = 0.02, steps: int = 4) -> Scale:
         """With round ends just outside the values, `least` apart at the least, and nothing above 1."""
-        found = list(values) or [0.0]
-        low, high = min(found), max(found)
+        fractions = list(values) or [0.0]
+        low, high = min(fractions), max(fractions)
         step = _round_step(max(high - low, least) / steps)
         width, whole = math.ceil(least / step - 1e-9), round(1 / step)
         first = min(math.floor(low / step), whole - width)
@@ -46,10 +46,10 @@ class Scale:
 
     @property
     def ticks(self) -> list[Tick]:
-        places = max(0, -math.floor(math.log10(self.step) + 1e-9))
+        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))
         count = round((self.high - self.low) / self.step)
         values = [self.low + number * self.step for number in range(count + 1)]
-        return [Tick(self.at(value), f"{value:.{places}f}".replace("-", "−")) for value in values]
+        return [Tick(self.at(value), f"{value:.{digits}f}".replace("-", "−")) for value in values]
 
 
 def _round_step(rough: float) -> float:
