@@ -87,6 +87,7 @@ check: $(DEV) ## Style, types, the import rule, the Dockerfile and the compose f
 	$(BIN)/mypy
 	PATH="$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
+	$(TEST_ENV) $(BIN)/python -m pytest --quiet tests/docs/test_prose.py
 	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x MICROLITH_API_KEY=x $(BIN)/docker-compose --profile gpu config --quiet
 
 format: $(DEV) ## Put the code into its form

@@ -27,13 +27,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 say = Console(stderr=True, highlight=False)
 
-Host = Annotated[str | None, typer.Option(help="Where to listen; outside loopback MICROLITH_API_KEY must be set.")]
-Port = Annotated[int | None, typer.Option(help="The port; 8000 unless MICROLITH_PORT says otherwise.")]
+Host = Annotated[
+    str | None, typer.Option(help="The address to listen on. Outside loopback, MICROLITH_API_KEY must be set.")
+]
+Port = Annotated[int | None, typer.Option(help="The port. Default: MICROLITH_PORT, or 8000.")]
 AllowPath = Annotated[
     list[Path] | None,
-    typer.Option(help="A folder that `path:` references may name; may be given again. Else the working directory."),
+    typer.Option(help="A folder that `path:` references may name. Can be repeated. Default: the working directory."),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Where the embedded default keeps everything.")]
+DataDir = Annotated[Path | None, typer.Option(help="The folder where the embedded default keeps everything.")]
 
 
 @app.command()
@@ -44,10 +46,10 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Run a worker beside the embedded broker.")] = True,
     allow_path: AllowPath = None,
     token: Annotated[
-        bool, typer.Option(help="Without a key, ask other users of this machine for the token that is printed.")
+        bool, typer.Option(help="Without a key, require the printed token from other users of this machine.")
     ] = True,
 ) -> None:
-    """Run the web service; without URLs in the environment it brings its own database, broker, store and worker."""
+    """Run the web service. Without URLs in the environment it starts its own database, broker, store and worker."""
     settings = _settings(
         host=host, port=port, data_dir=data_dir, allow_paths=allow_path or None, ask_token=None if token else False
     )
@@ -57,13 +59,13 @@ def serve(
         shown = f"/?token={complete.token.get_secret_value()}" if complete.token else ""
         url = f"http://{complete.host}:{complete.port}"
         say.print(f"Microlith on [bold]{url}{shown}[/] (docs: /docs, stop: Ctrl-C)", soft_wrap=True)
-        say.print(f"Everything is kept in {complete.data_dir.expanduser().resolve()}.")
+        say.print(f"All data is kept in {complete.data_dir.expanduser().resolve()}.")
         run_server(complete)
 
 
 @app.command()
 def demo(data_dir: DataDir = None) -> None:
-    """Run the main job on the demo model through the real HTTP API, and open what came out."""
+    """Run the main job on the demo model through the real HTTP API, and open the results."""
     settings = _settings(data_dir=data_dir)
     logs.configure(as_json=settings.log_json, level=logging.WARNING)
     folder = settings.data_dir.expanduser().resolve() / "demo"
@@ -82,7 +84,7 @@ def worker() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database named by MICROLITH_DATABASE_URL to the newest schema."""
+    """Migrate the database of MICROLITH_DATABASE_URL to the newest schema."""
     settings = _settings()
     logs.configure(as_json=settings.log_json)
     if settings.database_url is None:

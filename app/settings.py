@@ -28,80 +28,110 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MICROLITH_", env_ignore_empty=True, frozen=True)
 
-    database_url: str | None = Field(None, description="PostgreSQL, as SQLAlchemy writes it.")
-    broker_url: str | None = Field(None, description="Redis or Valkey.")
-    object_store_url: str | None = Field(None, description="`s3://bucket[/prefix]` or `file:///folder`.")
-    s3_endpoint: str | None = Field(None, description="The S3 server; without one, Amazon's.")
-    s3_public_endpoint: str | None = Field(
-        None, description="What presigned links name, where clients see another host."
+    database_url: str | None = Field(None, description="The PostgreSQL database, as an SQLAlchemy URL.")
+    broker_url: str | None = Field(None, description="The broker: Redis or Valkey.")
+    object_store_url: str | None = Field(
+        None, description="The object store: `s3://bucket[/prefix]` or `file:///folder`."
     )
-    s3_access_key: str | None = Field(None, description="Without keys the machine's own credentials are found.")
+    s3_endpoint: str | None = Field(None, description="The S3 server. Default: Amazon's.")
+    s3_public_endpoint: str | None = Field(
+        None, description="The address in presigned links, if clients reach the store by another one."
+    )
+    s3_access_key: str | None = Field(
+        None, description="The S3 access key. Without it, the machine's own credentials are used."
+    )
     s3_secret_key: SecretStr | None = Field(None, description="The secret that belongs to the access key.")
     s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
 
-    data_dir: Path = Field(Path("~/.microlith"), description="Where the embedded default keeps everything.")
-    host: str = Field("127.0.0.1", description="Where to listen; outside loopback a key is needed.")
-    port: int = Field(8000, ge=0, le=65535, description="The port to listen at.")
-    api_key: SecretStr | None = Field(None, description="The bearer key callers must send; required outside loopback.")
+    data_dir: Path = Field(Path("~/.microlith"), description="The folder where the embedded default keeps everything.")
+    host: str = Field("127.0.0.1", description="The address to listen on. Outside loopback a key is required.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on.")
+    api_key: SecretStr | None = Field(
+        None, description="The bearer key that callers must send. Required outside loopback."
+    )
     token: SecretStr | None = Field(
-        None, description="What opens a server without a key to other users of its machine; `serve` makes one."
+        None, description="The token that other users of the machine need if there is no key. `serve` makes one."
     )
     ask_token: bool = Field(
-        True, description="Without a key, ask every user of the machine but the one who started the server for a token."
+        True,
+        description="Without a key, require the token from every user of the machine except the one who started the "
+        "server.",
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1",
-        description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed, where there is a key: "
-        "addresses and networks, with commas between.",
+        description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are trusted if there is a key: "
+        "addresses and networks, separated by commas.",
     )
     allow_paths: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         None,
-        description="Folders that `path:` references may name, with colons between, on loopback without a key. The "
-        "embedded default takes its working directory.",
+        description="Folders that `path:` references may name, separated by colons, on loopback without a key. The "
+        "embedded default uses its working directory.",
     )
-    max_body_bytes: int = Field(1_000_000, description="Of the body of any other request.")
+    max_body_bytes: int = Field(
+        1_000_000, description="The maximum size of a request body that is not an uploaded file."
+    )
     max_upload_bytes: int = Field(
-        5_000_000_000, ge=1, le=5 * 1024**3, description="Of one uploaded file; S3 takes 5 GiB in one PUT."
+        5_000_000_000,
+        ge=1,
+        le=5 * 1024**3,
+        description="The maximum size of an uploaded file. S3 accepts 5 GiB in one PUT.",
     )
     cache_bytes: int = Field(
         20_000_000_000,
         ge=0,
-        description="How much unpacked uploads and tokenised splits may take below `cache` in the data folder.",
+        description="The maximum size of `cache` in the data folder, which holds unpacked uploads and tokenised "
+        "splits.",
     )
 
-    device: str = Field("auto", description="`auto` takes CUDA where there is one; or `cpu`, `cuda:1`, …")
-    threads: int = Field(default_factory=cores_given, ge=1, description="Torch threads; the cores given, if not set.")
-    lease_seconds: float = Field(30.0, gt=0, description="A worker silent for so long has lost its job.")
-    heartbeat_seconds: float = Field(2.0, gt=0, description="How often a worker renews its lease and listens.")
-    max_attempts: int = Field(3, ge=1, description="How many workers a job may cost before it fails.")
-    cancel_grace_seconds: float = Field(10.0, gt=0, description="After it a job that does not stop loses its process.")
-    reaper_seconds: float = Field(5.0, gt=0, description="Between two looks for jobs that nobody looks after.")
-    unheard_seconds: float = Field(15.0, ge=0, description="A job unclaimed for so long may have lost its message.")
-    queues: str = Field("gpu,light", description="What a worker serves: `gpu`, `light`, or both.")
+    device: str = Field("auto", description="`auto` uses CUDA if there is a GPU. Or `cpu`, `cuda:1`, …")
+    threads: int = Field(
+        default_factory=cores_given,
+        ge=1,
+        description="The number of torch's threads. Default: the number of available cores.",
+    )
+    lease_seconds: float = Field(30.0, gt=0, description="Seconds after which a silent worker loses its job.")
+    heartbeat_seconds: float = Field(
+        2.0,
+        gt=0,
+        description="Seconds between two heartbeats, by which a worker renews its lease and learns of cancels.",
+    )
+    max_attempts: int = Field(3, ge=1, description="How many workers may be lost on a job before it fails.")
+    cancel_grace_seconds: float = Field(
+        10.0, gt=0, description="Seconds after a cancel until the process of a job that does not stop is killed."
+    )
+    reaper_seconds: float = Field(5.0, gt=0, description="Seconds between two searches for lost jobs.")
+    unheard_seconds: float = Field(
+        15.0, ge=0, description="Seconds after which the message of an unclaimed job may be lost."
+    )
+    queues: str = Field("gpu,light", description="The queues that a worker serves: `gpu`, `light`, or both.")
     jobs_per_child: int = Field(
         1,
         ge=1,
-        description="How many jobs a worker's process runs before a fresh one does, unless it has grown. The embedded"
-        " default has 100 where there is no GPU.",
+        description="How many jobs a worker's process runs before it is replaced. A process that has grown large is "
+        "replaced earlier. The embedded default is 100 without a GPU.",
     )
     light_worker: bool = Field(
-        True, description="The embedded default brings a second worker for light jobs: half a GB that mostly waits."
+        True, description="Start a second embedded worker for light jobs. It takes half a GB and mostly waits."
     )
-    keep_days: float | None = Field(None, gt=0, description="Finished jobs are deleted after so long; else kept.")
-    orphan_hours: float = Field(24.0, ge=0, description="A stored object that nothing names is deleted after so long.")
-    sweep_hours: float = Field(1.0, gt=0, description="Between two sweeps for both.")
-    log_json: bool = Field(False, description="One JSON object a log line.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Days after which finished jobs are deleted. Default: they are kept."
+    )
+    orphan_hours: float = Field(
+        24.0, ge=0, description="Hours after which a stored object that nothing names is deleted."
+    )
+    sweep_hours: float = Field(1.0, gt=0, description="Hours between two sweeps that delete both.")
+    log_json: bool = Field(False, description="Write each log line as a JSON object.")
 
     @model_validator(mode="after")
     def _guarded_outside_loopback(self) -> Settings:
         if not self.loopback and self.api_key is None:
             raise ValueError(
-                f"refusing to listen on {self.host} without a key: set MICROLITH_API_KEY, or listen on 127.0.0.1"
+                f"will not listen on {self.host} without a key: set MICROLITH_API_KEY, or listen on 127.0.0.1"
             )
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
-            raise ValueError("MICROLITH_API_KEY is too short to be a secret: give at least 16 characters")
+            raise ValueError("MICROLITH_API_KEY is too short: use at least 16 characters")
         if self.allow_paths and not self.serves_its_user:
-            raise ValueError("`path:` references are for a server on loopback without a key: leave the folders out")
+            raise ValueError("only a server on loopback without a key accepts `path:` references: remove the folders")
         return self
 
     @field_validator("allow_paths", mode="before")

@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a client, each with a message that says what to do.
+"""Everything that can go wrong for a client. Each error has a message that says what to do.
 
 MicrolithClientError
 ├── Unreachable              nobody answered, after every retry
@@ -35,11 +35,11 @@ from microlith.contract import ErrorDetail, Job, Module, Problem
 
 
 class MicrolithClientError(Exception):
-    """The root: catch it to catch them all."""
+    """The base class of all errors of the client."""
 
 
 class Unreachable(MicrolithClientError):
-    """No answer from `url`: no connection, or it broke and every retry did too."""
+    """No answer from `url`: no connection, or the connection broke, also in every retry."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
@@ -51,7 +51,7 @@ class Unreachable(MicrolithClientError):
 
 
 class UnexpectedAnswer(Unreachable):
-    """An answer that is none of the contract's: most often another service at that address."""
+    """An answer that does not follow the contract. Most often another service is at that address."""
 
     def __init__(self, url: str, reason: str) -> None:
         MicrolithClientError.__init__(
@@ -64,7 +64,7 @@ class UnexpectedAnswer(Unreachable):
 
 
 class ProblemError(MicrolithClientError):
-    """The server refused. `code` is stable and made for programs; the message is made for people."""
+    """The server refused the request. `code` is stable and meant for programs; the message is meant for people."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(explain(problem))
@@ -96,7 +96,7 @@ class ProblemError(MicrolithClientError):
 
     @property
     def request_id(self) -> str | None:
-        """What to name when asking the server's operator."""
+        """The id to quote when you ask the server's operator."""
         return self.problem.request_id
 
 
@@ -105,27 +105,27 @@ class UnauthenticatedProblem(ProblemError):
 
 
 class ForbiddenProblem(ProblemError):
-    """403: the key is not for this."""
+    """403: this is not allowed."""
 
 
 class NotFoundProblem(ProblemError):
-    """404: there is no such thing, or it is somebody else's."""
+    """404: it does not exist, or it belongs to somebody else."""
 
 
 class ConflictProblem(ProblemError):
-    """409: the state of things does not allow it."""
+    """409: the current state does not allow it."""
 
 
 class InvalidInputProblem(ProblemError):
-    """400, 413, 422: the request has to be changed; `errors` points to the places."""
+    """400, 413, 422: change the request. `errors` points to the places."""
 
 
 class RateLimitedProblem(ProblemError):
-    """429: too much, still, after every retry."""
+    """429: too many requests, even after every retry."""
 
 
 class ServerProblem(ProblemError):
-    """500 and above: not the caller's fault."""
+    """500 and above: the fault is the server's."""
 
 
 _BY_STATUS: dict[int, type[ProblemError]] = {
@@ -149,27 +149,27 @@ def problem_error(problem: Problem) -> ProblemError:
 def explain(problem: Problem) -> str:
     """A problem for people: what is wrong, where, what to do, and the code and request to quote."""
     lines = [f"{problem.title}: {problem.detail}"]
-    lines += [line for fault in problem.errors or [] if (line := _place(fault, problem.detail))]
+    lines += [line for fault in problem.errors or [] if (line := _describe_fault(fault, problem.detail))]
     if problem.hint:
         lines.append(f"Hint: {problem.hint}")
     request = f", request {problem.request_id}" if problem.request_id else ""
     return "\n".join([*lines, f"[{problem.status} {problem.code}{request}]"])
 
 
-def _place(fault: ErrorDetail, told: str) -> str:
-    """One fault of the input, as far as the problem's own detail has not told it."""
-    where = fault.pointer or "(the body)"
-    if fault.detail not in told:
-        return f"  {where}: {fault.detail}"
-    return "" if where in told else f"  at {where}"
+def _describe_fault(fault: ErrorDetail, problem_detail: str) -> str:
+    """One fault of the input, as far as the problem's own detail does not say it already."""
+    pointer = fault.pointer or "(the body)"
+    if fault.detail not in problem_detail:
+        return f"  {pointer}: {fault.detail}"
+    return "" if pointer in problem_detail else f"  at {pointer}"
 
 
 class DigestMismatch(MicrolithClientError):
-    """`path` held bytes with another sha256 than promised; it has been removed."""
+    """The bytes at `path` had the wrong sha256. The file has been removed."""
 
     def __init__(self, path: Path, expected: str, actual: str) -> None:
         super().__init__(
-            f"{path.name}: these are not the promised bytes, so the file was removed.\n"
+            f"{path.name}: the digest of the bytes is wrong, so the file was removed.\n"
             f"  expected sha256 {expected}\n  received sha256 {actual}\n"
             "Download it again; if it happens twice, the stored file or something on the way is damaged."
         )
@@ -183,23 +183,25 @@ class UnsafeArchive(MicrolithClientError):
 
 
 class TargetOccupied(MicrolithClientError):
-    """There is something at `path` that a download would overwrite."""
+    """A download would overwrite something at `path`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} exists and is not what was to be downloaded. Choose another folder, or remove it.")
+        super().__init__(
+            f"{path} exists and is something else than this download. Choose another folder, or remove it."
+        )
         self.path = path
 
 
 class NotUploadable(MicrolithClientError):
-    """There is nothing at the path, or nothing the server could use; nothing was sent."""
+    """There is nothing at the path, or nothing that the server could use. Nothing was sent."""
 
 
 class NoSuchLayout(MicrolithClientError):
-    """The module was not exported in the layout asked for."""
+    """The module was not exported in this layout."""
 
     def __init__(self, module: Module, layout: str) -> None:
-        known = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
-        super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {known}.")
+        layouts = ", ".join(artifact.layout for artifact in module.artifacts) or "no files yet"
+        super().__init__(f"Module {module.id} ({module.concern.label}) has no layout {layout!r}; it has: {layouts}.")
 
 
 class NoSuchModule(MicrolithClientError, LookupError):
@@ -207,7 +209,7 @@ class NoSuchModule(MicrolithClientError, LookupError):
 
     def __init__(self, label: str, ratio: float | None, there: Sequence[Module]) -> None:
         ratios = [f"{module.ratio.requested:g}" for module in there if module.concern.label == label]
-        labels = ", ".join(dict.fromkeys(module.concern.label for module in there)) or "none yet"
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in there)) or "not ready yet"
         at = "" if ratio is None else f" at ratio {ratio:g}"
         super().__init__(
             f'{label} is there at several ratios: say which, as in modules["{label}", {ratios[0]}]; '
@@ -218,7 +220,7 @@ class NoSuchModule(MicrolithClientError, LookupError):
 
 
 class MissingExtra(MicrolithClientError, ImportError):
-    """A package that only some calls need is not installed."""
+    """A package that this call needs is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'This needs {package}: pip install "microlith[{extra}]".')
@@ -238,7 +240,7 @@ class InvalidMask(MicrolithClientError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"{name} is no mask that can be applied: {reason}.\n"
+            f"{name} is not a mask that can be applied: {reason}.\n"
             "Download it again: `microlith modules download MODULE FOLDER --layout mask`."
         )
         self.name = name
@@ -246,7 +248,7 @@ class InvalidMask(MicrolithClientError):
 
 
 class WrongBase(MicrolithClientError):
-    """The base's tensors are not those the mask was made for; nothing was applied.
+    """The mask was made for other tensors than this base's. It was not applied.
 
     `base` says which model that was, for people; `wanted` and `actual` are sha256 digests of all tensors.
     """
@@ -262,32 +264,27 @@ class WrongBase(MicrolithClientError):
 
 
 class NotABase(MicrolithClientError):
-    """What was given as a base is no model, or none that transformers opens."""
+    """The given base is not a model, or transformers cannot open it."""
 
 
 class InvalidCombination(MicrolithClientError):
     """`name` is not a recomposed classifier that can be opened; `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} is no recomposed classifier that can be opened: {reason}.\nDownload it again.")
+        super().__init__(f"{name} is not a recomposed classifier that can be opened: {reason}.\nDownload it again.")
         self.name = name
         self.reason = reason
 
 
 class JobFailed(MicrolithClientError):
-    """The job ended without success; `job` tells everything."""
+    """The job ended without success. `job` has the details."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(_obituary(job))
+        ended = {"expired": "has expired", "cancelled": "was cancelled"}.get(job.state, job.state)
+        lines = [f"Job {job.id} {ended}."]
+        if job.error:
+            lines.append(f"{job.error.code}: {job.error.message}")
+            lines += [f"Hint: {job.error.hint}"] if job.error.hint else []
+        lines.append(f"Modules finished before that: {job.concerns.succeeded} of {job.concerns.total} concerns.")
+        super().__init__("\n".join(lines))
         self.job = job
-
-
-def _obituary(job: Job) -> str:
-    lines = [
-        f"Job {job.id} {'has ' if job.state == 'expired' else 'was ' if job.state == 'cancelled' else ''}{job.state}."
-    ]
-    if job.error:
-        lines.append(f"{job.error.code}: {job.error.message}")
-        lines += [f"Hint: {job.error.hint}"] if job.error.hint else []
-    lines.append(f"Modules finished before that: {job.concerns.succeeded} of {job.concerns.total} concerns.")
-    return "\n".join(lines)

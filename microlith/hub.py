@@ -43,15 +43,15 @@ def push_to_hub(
     layout: str = "portable",
     client: Client | None = None,
 ) -> Pushed:
-    """Put a module into a repository of the hub, which is made when it is missing, as one commit.
+    """Upload a module to a repository of the hub, as one commit. A missing repository is created.
 
-    `module` is a downloaded module's folder, or a module (or its id) of the server that `client`, or else the
-    environment, names. Nothing is sent before every file is what SHA256SUMS says. Without `token`, huggingface_hub
-    finds the user's own (HF_TOKEN, or `hf auth login`). Other files of the repository stay.
+    `module` is the folder of a downloaded module, or a module (or its id) on a server. The server is that of `client`,
+    or else the one in the environment. Nothing is sent before every file matches SHA256SUMS. Without `token`,
+    huggingface_hub finds the user's own (HF_TOKEN, or `hf auth login`). Other files of the repository stay.
 
         microlith.push_to_hub("modules/animal-0.5", "me/animal", private=True)
 
-    Raises HubRefused for what the hub or its client will not do, and what a download raises. Needs `microlith[hub]`.
+    Raises HubRefused if the hub or its client refuses, and whatever a download raises. Needs `microlith[hub]`.
     """
     api = _open_hub(token)
     with _files_of(module, layout, client) as folder:
@@ -65,7 +65,7 @@ def _push(api: HfApi, folder: Path, repo_id: str, private: bool) -> Pushed:
 
     repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     if private and not api.repo_info(repo).private:
-        raise HubRefused(repo, "it exists and is public, and a private one was asked for", "Take another name.")
+        raise HubRefused(repo, "it exists and is public, but you requested a private one", "Take another name.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
     commit = api.create_commit(repo, files, commit_message=f"A module, as its {SUMS} says")

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("microlith", "app", "worker")
@@ -57,6 +58,24 @@ def names_a_type(value: ast.expr) -> bool:
 def camel_cased(target: ast.expr) -> Iterator[str]:
     if isinstance(target, ast.Name) and CAMEL_CASE.fullmatch(target.id):
         yield target.id
+
+
+def test_classes_and_aliases_are_type_names_and_nothing_else_is() -> None:
+    source = """
+        class Row(Protocol): ...
+        def make():
+            class _Inner: ...
+        if TYPE_CHECKING:
+            Array = np.ndarray[Any, Any]
+        Kind = Literal["a", "b"]
+        Source: TypeAlias = str | Path
+        Facts = TypedDict("Facts", {})
+        T = TypeVar("T")
+        Value = TypeVar("Value")
+        LIMIT = LIMITS["most"]
+        settings = Settings()
+    """
+    assert {*type_names(ast.parse(dedent(source)))} == {"Row", "_Inner", "Array", "Kind", "Source", "Facts"}
 
 
 def test_every_type_name_is_defined_in_one_module() -> None:

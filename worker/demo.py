@@ -62,19 +62,19 @@ def download(client: Client, job: Job, folder: Path) -> dict[str, Path]:
     """Every module of the job, unpacked and checked, by label."""
     modules = client.modules(job.id)
     size = sum(artifact.size_bytes for module in modules for artifact in module.artifacts)
-    found = {module.concern.label: client.download_module(module, folder) for module in modules}
-    console.print(f"\n[bold]4. Downloaded[/] {len(found)} modules, {numbers.size(size)}, every sha256 checked.")
-    return found
+    folders = {module.concern.label: client.download_module(module, folder) for module in modules}
+    console.print(f"\n[bold]4. Downloaded[/] {len(folders)} modules, {numbers.size(size)}, every sha256 checked.")
+    return folders
 
 
 def classify(path: Path, concern: str, sentence: str) -> None:
     """What a module says of a sentence of its concern, beside the base. Raises WrongAnswer if the module misses it."""
     console.print(f"\n   “{sentence}”")
     base = demo.FOLDER / MODEL.removeprefix("demo:")
-    for name, place in ((f"module {concern}", path), ("base", base)):
-        label, probability = answer(place, sentence)
+    for name, folder in ((f"module {concern}", path), ("base", base)):
+        label, probability = answer(folder, sentence)
         console.print(f"   {name:<13}  {label} ({probability:.0%})")
-        if place is path and label != concern:
+        if folder is path and label != concern:
             raise WrongAnswer(f"The module for {concern} took a {concern} for: {label}.")
 
 

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1", tags=["catalog"], route_class=Visit)
 
 @router.get("/methods", response_model=Methods, responses=documented())
 async def get_methods() -> Response:
-    """Every method, structure and option, with its JSON Schema, its default and a sentence."""
+    """List every method, structure and option, with its JSON Schema, its default and a sentence about it."""
     return written(catalog.methods())
 
 
@@ -38,14 +38,18 @@ async def get_methods() -> Response:
 )
 @lane("files")
 def register_model(wanted: RegisterModel, library: CallersLibrary) -> Response:
-    """Give a model an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the hub."""
+    """Register a model under an id: an upload (zip, tar or tar.gz of a Hugging Face model folder) or a name on the
+    hub.
+    """
     model = library.register_model(wanted)
     return JSONResponse(model.model_dump(mode="json"), 201, {"Location": f"/v1/models/{model.id}"})
 
 
 @router.get("/models", responses=documented())
 def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
-    """Your registered models, newest first, then those that come with the server; without labels and layers."""
+    """List your registered models, newest first, then those that come with the server. Labels and layers are left
+    out.
+    """
     return cursor.page(library.models(cursor.before, cursor.limit))
 
 
@@ -55,13 +59,13 @@ def list_models(library: CallersLibrary, cursor: PageCursor) -> Page[ModelInfo]:
 )
 @lane("plans")
 def get_model(ref: str, library: CallersLibrary) -> ModelInfo:
-    """A model by id or reference: its labels, and every layer that can be pruned."""
+    """Show a model by id or reference: its labels, and every layer that can be pruned."""
     return library.model(ref)
 
 
 @router.delete("/models/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
 def delete_model(ref: str, library: CallersLibrary) -> None:
-    """Forget a registered model and its upload. Jobs keep their results; one that has not begun fails."""
+    """Delete a registered model and its upload. Jobs keep their results. A job that has not started yet fails."""
     library.delete("model", ref)
 
 
@@ -73,25 +77,29 @@ def delete_model(ref: str, library: CallersLibrary) -> None:
 )
 @lane("files")
 def register_dataset(wanted: RegisterDataset, library: CallersLibrary) -> Response:
-    """Give a dataset an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a hub name."""
+    """Register a dataset under an id: an upload (Parquet, CSV, JSON Lines, or an archive with a file per split) or a
+    hub name.
+    """
     dataset = library.register_dataset(wanted)
     return JSONResponse(dataset.model_dump(mode="json"), 201, {"Location": f"/v1/datasets/{dataset.id}"})
 
 
 @router.get("/datasets", responses=documented())
 def list_datasets(library: CallersLibrary, cursor: PageCursor) -> Page[DatasetInfo]:
-    """Your registered datasets, newest first, then those that come with the server; without columns and labels."""
+    """List your registered datasets, newest first, then those that come with the server. Columns and labels are left
+    out.
+    """
     return cursor.page(library.datasets(cursor.before, cursor.limit))
 
 
 @router.get("/datasets/{ref:path}", responses=documented(NotFound, ResourceLimit, SourceUnavailable, DatasetInvalid))
 @lane("plans")
 def get_dataset(ref: str, library: CallersLibrary) -> DatasetInfo:
-    """A dataset by id or reference: its splits, columns and how many of each label."""
+    """Show a dataset by id or reference: its splits, its columns and the number of each label."""
     return library.dataset(ref)
 
 
 @router.delete("/datasets/{ref:path}", status_code=204, response_class=Response, responses=documented(NotFound))
 def delete_dataset(ref: str, library: CallersLibrary) -> None:
-    """Forget a registered dataset and its upload. Jobs keep their results; one that has not begun fails."""
+    """Delete a registered dataset and its upload. Jobs keep their results. A job that has not started yet fails."""
     library.delete("dataset", ref)

@@ -11,7 +11,7 @@ from app.domain.errors import ArtifactDamaged, NotFound
 from app.storage import ObjectStore
 
 LINK_SECONDS = 3600
-REPAIR = "POST /v1/jobs/{id}/repair makes it anew."
+REPAIR = "POST /v1/jobs/{id}/repair makes it again."
 
 
 def content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str | None) -> Response:
@@ -40,7 +40,7 @@ def _check_stored(artifact: ArtifactRow, objects: ObjectStore) -> None:
     """A file that is gone or cut short is refused here; other damage the reader finds by the digest."""
     stored = objects.head(artifact.key)
     if stored is None:
-        raise NotFound("The artifact's file is gone from the store.", hint=REPAIR)
+        raise NotFound("The artifact's file is missing from the store.", hint=REPAIR)
     if stored != artifact.size_bytes:
         raise ArtifactDamaged(f"The stored file has {stored} bytes of {artifact.size_bytes}.", hint=REPAIR)
 

@@ -108,7 +108,7 @@ Named = Annotated[str, Field(max_length=512)]
 class JobQuery(BaseModel):
     """What the query of a list of jobs may say, besides `label.KEY=VALUE`."""
 
-    kind: Kind | None = Field(None, description="Without it, jobs of every kind but `predict` are listed.")
+    kind: Kind | None = Field(None, description="Without it, the list has jobs of every kind except `predict`.")
     state: State | None = None
     model: Named | None = None
     dataset: Named | None = None
@@ -144,6 +144,6 @@ IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 PageLimit = Annotated[int, Query(ge=1), AfterValidator(lambda limit: min(limit, MAX_LIMIT))]
 AfterSeq = Annotated[
     int,
-    Query(ge=0, le=HIGHEST, description="Only events numbered higher."),
+    Query(ge=0, le=HIGHEST, description="Only events with a higher number."),
     AfterValidator(lambda after: min(after, LAST_EVENT)),
 ]

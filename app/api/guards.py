@@ -97,13 +97,13 @@ class Guards:
         if not _has_good_host(request):
             raise InvalidInput("The Host header is no name or address.", pointer="/host")
         if is_foreign(request):
-            raise ForeignPage("A page of another site may not send this.", hint="Send it from this server's own pages.")
+            raise ForeignPage("A page of another site sent this request.", hint="Send it from this server's own pages.")
         path = request.scope["path"]
         open_path = path in OPEN_PATHS
         if self.settings.api_key is None and not LOOPBACK_HOSTS.fullmatch(request.headers.get("host", "")):
             if not open_path:
                 raise Unauthenticated(
-                    "Without a key this server answers to localhost only.", hint="Call it by 127.0.0.1."
+                    "Without a key, this server answers only requests to localhost.", hint="Use the address 127.0.0.1."
                 )
             return
         request.state.known = await self._is_known(request)
@@ -125,10 +125,11 @@ class Guards:
 
     def _unknown(self) -> Unauthenticated:
         if self.settings.api_key is not None:
-            return Unauthenticated("This server asks for a key.", hint="Send it as `Authorization: Bearer KEY`.")
+            return Unauthenticated("This server requires a key.", hint="Send it as `Authorization: Bearer KEY`.")
         return Unauthenticated(
             "This server was started by another user of this machine.",
-            hint="Open the address with the token that it printed, or send that as `Authorization: Bearer TOKEN`.",
+            hint="Open the address with the token that the server printed, or send the token as `Authorization: "
+            "Bearer TOKEN`.",
         )
 
 

@@ -19,15 +19,14 @@ MEASURED_SECONDS = 1.0
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers."""
+    """Answer if the process is alive."""
     return {"status": "ok", "version": microlith.__version__}
 
 
-@router.get("/readyz", responses={503: {"description": "A part this server needs is away"}})
+@router.get("/readyz", responses={503: {"description": "A part that this server needs does not answer"}})
 async def readyz(request: Request) -> JSONResponse:
-    """Database, migrations, broker and object store answer, as of a second ago; 503 when one does not.
-
-    Who has the key is told of each part what is wrong with it.
+    """Say whether database, migrations, broker and object store answered within the last second; if not, 503. A caller
+    with the key also gets what is wrong with each part.
     """
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.look()

@@ -41,7 +41,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Visit)
 
 RawNames = Annotated[
     bool,
-    Query(description="Names to the letter; otherwise one that a spreadsheet would run begins with an apostrophe."),
+    Query(
+        description="Leave names unchanged. Otherwise a name that a spreadsheet would run gets an apostrophe in front."
+    ),
 ]
 
 BAD_SPECS = (
@@ -66,7 +68,7 @@ BAD_SPECS = (
 def submit_job(
     spec: JobSpec, jobs: CallersJobs, validate_only: bool = False, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Ask for a decomposition. With `validate_only` nothing is queued and the answer is the plan."""
+    """Submit a decomposition. With `validate_only` nothing is queued, and the answer is the plan."""
     if validate_only:
         return written(jobs.plan(spec))
     job = jobs.submit(Submission(spec, idempotency_key))
@@ -75,7 +77,7 @@ def submit_job(
 
 @router.get("", response_model=Page[Job], responses=documented())
 async def list_jobs(watching: CallersWatching, wanted: WantedJobs, cursor: PageCursor) -> Response:
-    """Your jobs, newest first. `label.KEY=VALUE` narrows the list to jobs you marked so."""
+    """List your jobs, newest first. `label.KEY=VALUE` lists only jobs with this label."""
     return written(cursor.page(await watching.page(wanted, cursor.before, cursor.limit)))
 
 
@@ -88,32 +90,34 @@ async def get_job(
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A job as it is, or at its first change: from the version of `If-None-Match`, or else from now."""
+    """Show a job. With `Prefer: wait=N`, wait for its first change, counted from the version of `If-None-Match` or else
+    from now.
+    """
     known = (lambda job: matches(if_none_match, etag_of(job))) if if_none_match else (lambda _: True)
     return answer(await watching.job(job_id, wait_preference(prefer), known), if_none_match)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=documented(NotFound, Conflict))
 def cancel_job(job_id: str, jobs: CallersJobs) -> Job:
-    """Stop a job: at once when queued, at the worker's next checkpoint when running."""
+    """Stop a job: a queued one at once, a running one at the worker's next checkpoint."""
     return jobs.cancel(job_id)
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=documented(NotFound, Conflict))
 def retry_job(job_id: str, jobs: CallersJobs) -> Job:
-    """Queue a failed, cancelled or expired job again; modules it has published are kept."""
+    """Queue a failed, cancelled or expired job again. Its published modules are kept."""
     return jobs.retry(job_id)
 
 
 @router.post("/{job_id}/repair", status_code=202, responses=documented(NotFound, Conflict))
 def repair_job(job_id: str, jobs: CallersJobs) -> Job:
-    """Look at every stored file of a finished job, and make anew those that are damaged or gone."""
+    """Check every stored file of a finished job, and make damaged or missing ones again."""
     return jobs.repair(job_id)
 
 
 @router.delete("/{job_id}", status_code=204, responses=documented(NotFound, Conflict))
 def delete_job(job_id: str, jobs: CallersJobs) -> None:
-    """Remove a finished job with its modules and artifacts."""
+    """Delete a finished job with its modules and artifacts."""
     jobs.delete(job_id)
 
 
@@ -130,7 +134,7 @@ async def job_events(
     limit: PageLimit = 100,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The job's history: a page of JSON, or with `Accept: text/event-stream` a stream that ends with the job."""
+    """Read the job's history: a page of JSON, or with `Accept: text/event-stream` a stream that ends with the job."""
     if event_stream.MEDIA_TYPE not in request.headers.get("accept", ""):
         return answer(await watching.history(job_id, after, limit))
     start = event_stream.resume_after(last_event_id, after)
@@ -140,7 +144,7 @@ async def job_events(
 
 @router.get("/{job_id}/modules", response_model=Page[Module], responses=documented(NotFound))
 async def job_modules(job_id: str, watching: CallersWatching, cursor: PageCursor) -> Response:
-    """The modules that are ready."""
+    """List the modules that are ready."""
     return as_json(
         await watching.modules(
             ("modules", job_id, cursor),
@@ -151,7 +155,7 @@ async def job_modules(job_id: str, watching: CallersWatching, cursor: PageCursor
 
 @router.get("/{job_id}/results", response_model=Results, responses=documented(NotFound))
 async def job_results(job_id: str, watching: CallersWatching) -> Response:
-    """The base's report, every module that is ready, and how they compare."""
+    """Show the base's report, every module that is ready, and how they compare."""
     return as_json(await watching.modules(("results", job_id), lambda modules: modules.results(job_id)))
 
 

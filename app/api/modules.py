@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", responses=documented(NotFound), route_class=Vis
 
 @router.get("/modules/{module_id}", response_model=Module, tags=["modules"])
 async def get_module(module_id: str, watching: CallersWatching) -> Response:
-    """A module with its measures beside the base's."""
+    """Show a module with its measures beside the base's."""
     return as_json(await watching.modules(("module", module_id), lambda modules: modules.get(module_id)))
 
 
@@ -32,9 +32,8 @@ async def get_module(module_id: str, watching: CallersWatching) -> Response:
     responses=documented(NotFound, Conflict, UnsupportedModel),
 )
 def order_layout(module_id: str, wanted: LayoutRequest, orders: CallersOrders) -> Response:
-    """One more layout of a module: the job that makes it, or the one that has made it already.
-
-    In the place of the module's id, that of a job that has made a class set stands for the class set.
+    """Make one more layout of a module. The answer is the job that makes it, or the one that already made it. For a
+    class set, use the id of the job that made it instead of a module's id.
     """
     job = orders.layout(module_id, wanted)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
@@ -55,21 +54,25 @@ async def try_module(
         str | None, Header(description="`wait=N`: answer when the job is over, or after N ≤ 60 s.")
     ] = None,
 ) -> Response:
-    """A module and its base asked about texts: a job, whose `prediction` is the answer; 200 when it is over already."""
+    """Try a module and its base on texts. The answer is a job whose `prediction` has the results. The status is 200 if
+    the job is already over.
+    """
     job = await tries.ask(module_id, wanted, wait_preference(prefer))
     return JSONResponse(job.model_dump(mode="json"), 200 if job.finished else 202, {"Location": job.urls.self})
 
 
 @router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=documented())
 def combine_modules(wanted: CombineSpec, orders: CallersOrders) -> Response:
-    """One classifier of several modules: a class set of one base, or recomposed across bases; it is a job too."""
+    """Combine modules into one classifier: a class set of one base, or a recomposition of several bases. The answer is
+    a job.
+    """
     job = orders.combine(wanted)
     return JSONResponse(job.model_dump(mode="json"), 202, {"Location": job.urls.self})
 
 
 @router.get("/artifacts/{artifact_id}", tags=["artifacts"])
 def get_artifact(artifact_id: str, artifacts: CallersArtifacts) -> Artifact:
-    """A stored file: its size, digest and what it holds."""
+    """Show a stored file: its size, its digest and the files in it."""
     return artifacts.get(artifact_id)
 
 
@@ -81,11 +84,11 @@ def get_content(
     backend: AnyBackend,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The bytes, with `Range`; or 307 to where the object store serves them."""
+    """Download the bytes, also with `Range`; or 307 to the address where the object store has them."""
     return content(artifacts.row(artifact_id), backend.objects, if_none_match)
 
 
 @router.head("/artifacts/{artifact_id}/content", tags=["artifacts"], include_in_schema=False)
 def head_content(artifact_id: str, artifacts: CallersArtifacts) -> Response:
-    """What GET would send, without sending it; a presigned link cannot be asked this way."""
+    """The headers of GET, without the bytes. A presigned link does not support this."""
     return head(artifacts.row(artifact_id))

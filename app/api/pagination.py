@@ -39,8 +39,8 @@ class Cursor:
     @classmethod
     async def from_query(
         cls,
-        limit: Annotated[int, Query(ge=1, description=f"At most {MAX_LIMIT}; more is taken as {MAX_LIMIT}.")] = 20,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, description=f"At most {MAX_LIMIT}; more counts as {MAX_LIMIT}.")] = 20,
+        cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     ) -> Cursor:
         return cls(min(limit, MAX_LIMIT), _decode(cursor) if cursor else None)
 
@@ -61,5 +61,5 @@ def _decode(cursor: str) -> str:
     except ValueError:
         told = ""
     if not _ID.fullmatch(told):
-        raise InvalidInput("This is no cursor of ours.", hint="Leave it out to start anew.", pointer="/cursor")
+        raise InvalidInput("This cursor is invalid.", hint="Leave it out to start at the beginning.", pointer="/cursor")
     return told

@@ -115,7 +115,7 @@ async def _away(request: Request, error: Exception) -> JSONResponse:
     said = str(error).partition("\n")[0]
     log.warning("dependency_unreachable", request_id=_request_id(request), path=request.url.path, error=said)
     why = "needs too long for this" if took_too_long(error) else "or the object store does not answer"
-    away = Unavailable(f"The database {why}.", hint="Ask again shortly, or for less; nothing is lost.")
+    away = Unavailable(f"The database {why}.", hint="Ask again shortly, or ask for less. Nothing is lost.")
     return _answer(request, away)
 
 
@@ -159,7 +159,7 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     if full := _full(request, error):
         return _answer(request, full)
     log.error("request_failed", request_id=_request_id(request), path=request.url.path, exc_info=error)
-    hint = "Its log has more under the request id."
+    hint = "The server's log has more under the request id."
     return _answer(request, MicrolithError("The server met an error it did not expect.", hint=hint))
 
 

@@ -19,20 +19,22 @@ ANY_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format":
 
 @router.post("", status_code=201, response_model=Upload, responses=documented(PayloadTooLarge))
 def begin_upload(wanted: BeginUpload, uploads: CallersUploads) -> Response:
-    """Announce a file. The answer says where to PUT it, whole; one that you sent before is answered as complete."""
+    """Announce a file. The answer says where to PUT it, in one piece. If you sent the file before, the answer is the
+    complete upload.
+    """
     upload = uploads.begin(wanted)
     return JSONResponse(upload.model_dump(mode="json"), 201, {"Location": upload.urls.self})
 
 
 @router.get("", responses=documented())
 def list_uploads(uploads: CallersUploads, cursor: PageCursor) -> Page[Upload]:
-    """Your uploads, newest first."""
+    """List your uploads, newest first."""
     return cursor.page(uploads.page(cursor.before, cursor.limit))
 
 
 @router.get("/{upload_id}", responses=documented(NotFound))
 def get_upload(upload_id: str, uploads: CallersUploads) -> Upload:
-    """An upload; while it is open, with a fresh link to PUT it to."""
+    """Show an upload. While it is open, it has a new link to PUT the file to."""
     return uploads.get(upload_id)
 
 
@@ -42,7 +44,7 @@ def get_upload(upload_id: str, uploads: CallersUploads) -> Upload:
     openapi_extra={"requestBody": {"content": ANY_BYTES, "required": True}},
 )
 async def put_content(upload_id: str, request: Request, uploads: CallersUploads) -> Upload:
-    """The file's bytes through this server, where the object store has no links or cannot be reached."""
+    """Send the file's bytes through this server, if the object store has no links or you cannot reach it."""
     try:
         return await uploads.receive(upload_id, request.stream())
     except ClientDisconnect as error:
@@ -52,11 +54,11 @@ async def put_content(upload_id: str, request: Request, uploads: CallersUploads)
 @router.post("/{upload_id}/complete", responses=documented(NotFound, Conflict, DatasetInvalid))
 @lane("files")
 def complete_upload(upload_id: str, sent: CompleteUpload, uploads: CallersUploads) -> Upload:
-    """Have size and sha256 checked. A mismatch is refused, and the upload stays open."""
+    """Check size and sha256 and keep the file. A mismatch is refused, and the upload stays open."""
     return uploads.complete(upload_id, sent.sha256)
 
 
 @router.delete("/{upload_id}", status_code=204, response_class=Response, responses=documented(NotFound, Conflict))
 def delete_upload(upload_id: str, uploads: CallersUploads) -> None:
-    """Remove an upload that no registered model or dataset comes from."""
+    """Delete an upload that no registered model or dataset uses."""
     uploads.delete(upload_id)

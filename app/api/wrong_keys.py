@@ -46,7 +46,7 @@ class WrongKeys:
         if record.failures <= FREE:
             return
         if self._waiting >= WAITING_AT_ONCE:
-            raise RateLimited("Too many wrong keys at once.", hint="Send the right one; it is never kept waiting.")
+            raise RateLimited("Too many wrong keys at once.", hint="Send the right key, which never has to wait.")
         self._waiting += 1
         try:
             await asyncio.sleep(min(FIRST_SECONDS * 2.0 ** min(record.failures - FREE - 1, 10), LONGEST_SECONDS))

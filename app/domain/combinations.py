@@ -53,7 +53,7 @@ def check_labels(labels: Sequence[str]) -> None:
     if twice:
         raise InvalidInput(
             f"More than one module answers {', '.join(map(repr, twice))}.",
-            hint="Give one module for each concern; to replace a module, leave the old one out.",
+            hint="Give one module for each concern. To replace a module, leave out the old one.",
             pointer=POINTER,
         )
 
@@ -63,7 +63,7 @@ def check_tasks(tasks: dict[str, Task]) -> None:
     if len(set(tasks.values())) > 1:
         texts, images = (", ".join(repr(n) for n, task in tasks.items() if task == kind) for kind in ("text", "image"))
         raise InvalidInput(
-            f"The modules of {texts} read texts, those of {images} images: no input suits them all.",
+            f"The modules of {texts} read texts, those of {images} read images. No input fits them all.",
             hint="Combine modules of text models, or of image models.",
             pointer=POINTER,
         )
@@ -83,7 +83,7 @@ def check_recovery(wanted: CombineSpec, structure: str) -> None:
     """Raises InvalidInput for a refit of what has lost no neurons."""
     if wanted.recovery == "refit" and "neurons" not in parts_of(structure):
         raise InvalidInput(
-            f"Recovery `refit` solves the weights that read neurons anew; these modules have lost {structure} alone.",
+            f"Recovery `refit` needs modules without some of their neurons. From these only {structure} were removed.",
             hint="Use recovery `none` or `bias`.",
             pointer="/recovery",
         )

@@ -33,7 +33,7 @@ def disk_fault(error: BaseException, whose: str) -> StorageUnavailable | None:
         if reason is not None:
             return StorageUnavailable(
                 f"{whose} cannot write to its own disk: {reason}.",
-                hint="Make room in its temporary and data folders, then try again: what is finished is kept.",
+                hint="Free space in its temporary and data folders, then try again. What is finished is kept.",
             )
     return None
 

@@ -28,8 +28,8 @@
     ├── WorkerLost                     WORKER_LOST            500
     └── VerificationFailed             VERIFICATION_FAILED    500
 
-A request meets them as `application/problem+json`; a job carries code, message and hint in its `error`.
-A class tells its cause, and after an empty line its remedy: docs/reference/errors.md is made of them.
+A request meets them as `application/problem+json`; a job carries code, message and hint in its `error`. The docstring
+of a class gives its cause and, after an empty line, its remedy. docs/reference/errors.md shows both.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ from typing import ClassVar
 
 
 class MicrolithError(Exception):
-    """A fault of ours, unless it is one of the kinds below; `detail` says what was wrong, `hint` what to do next.
+    """A fault of the server. The other kinds of error follow below. `detail` says what was wrong, `hint` what to do
+    next.
 
-    Report it with its `request_id` or the job's id: the log has the rest.
+    Report it with its `request_id` or the job's id. The log has the details.
     """
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something broke on our side"
+    title: ClassVar[str] = "Something went wrong on the server"
     retry_after: ClassVar[int | None] = None
-    """Seconds after which the same request may fare better."""
+    """Seconds after which the same request may succeed."""
 
     def __init__(self, detail: str, *, hint: str | None = None, pointer: str | None = None) -> None:
         super().__init__(detail)
@@ -58,19 +59,19 @@ class MicrolithError(Exception):
 
 
 class InvalidInput(MicrolithError):
-    """Something of the request is unknown, contradictory or out of its bounds; `errors` point to the places.
+    """Something in the request is unknown, contradictory or out of range. `errors` point to the places.
 
-    Change what `detail` and `hint` name. `GET /v1/methods` tells what is allowed.
+    Change what `detail` and `hint` name. `GET /v1/methods` says what is allowed.
     """
 
-    code, status, title = "VALIDATION_ERROR", 422, "The request does not make sense"
+    code, status, title = "VALIDATION_ERROR", 422, "The request is invalid"
 
 
 class UnknownLabels(InvalidInput):
-    """`concerns` names a class that the model does not have, or the dataset has labels that are none of the model's.
+    """`concerns` names a class that the model does not have, or the dataset has labels that the model does not have.
 
-    Take label names or ids of `GET /v1/models/REF`; where the data calls its labels otherwise, rename them or name
-    another column.
+    Use label names or ids from `GET /v1/models/REF`. If the data uses other names, rename its labels or name another
+    column.
     """
 
     code, title = "UNKNOWN_LABELS", "The model has no such label"
@@ -79,16 +80,16 @@ class UnknownLabels(InvalidInput):
 class DatasetInvalid(InvalidInput):
     """A file cannot be read, a split or column is missing, or rows have no text or label.
 
-    Name columns and splits in the dataset object; data is CSV with a header line, JSON Lines or Parquet, in UTF-8.
+    Name columns and splits in the dataset object. Data must be CSV with a header line, JSON Lines or Parquet, in UTF-8.
     """
 
-    code, title = "DATASET_INVALID", "The dataset cannot be used as it is"
+    code, title = "DATASET_INVALID", "The dataset cannot be used"
 
 
 class NoMatchingLayers(InvalidInput):
-    """`layers` leaves nothing to prune, or nothing that the structure is about.
+    """`layers` selects nothing to prune, or nothing that belongs to the structure.
 
-    Patterns are substrings of the names that `detail` lists; leave `layers` out for the feed-forward layers.
+    Patterns are substrings of the names that `detail` lists. Leave out `layers` to prune the feed-forward layers.
     """
 
     code, title = "NO_MATCHING_LAYERS", "The layer patterns match nothing"
@@ -104,10 +105,10 @@ class NotEnoughSamples(InvalidInput):
 
 
 class UnsupportedModel(InvalidInput):
-    """It is no sequence classifier or ViT, lacks a tokenizer, has an architecture without the units asked for, or
-    answers with numbers that are not finite.
+    """The model is not a sequence classifier or ViT, has no tokenizer, has none of the units that the structure
+    removes, or gives answers that are not finite.
 
-    Structure `weights` works on every linear layer; the documentation's limits say what is supported.
+    Structure `weights` works on every linear layer. The page on limits in the documentation says what is supported.
     """
 
     code, title = "UNSUPPORTED_MODEL", "This model cannot be decomposed"
@@ -116,25 +117,25 @@ class UnsupportedModel(InvalidInput):
 class UnsafeModel(InvalidInput):
     """The model names code of its own (`auto_map`), or its weights are pickles.
 
-    Save it with `save_pretrained` as safetensors, of an architecture that is part of transformers.
+    Use an architecture that is part of transformers, and save the model with `save_pretrained` as safetensors.
     """
 
-    code, title = "UNSAFE_MODEL", "This model would run code of its own"
+    code, title = "UNSAFE_MODEL", "This model contains code of its own"
 
 
 class ResourceLimit(InvalidInput):
-    """A file that you brought takes more than it may: memory, time, rows, names, tensors or bytes.
+    """A file that you uploaded or named exceeds a limit: of memory, time, rows, names, tensors or bytes.
 
-    `detail` says which bound it passed. Make the file smaller: fewer columns, smaller row groups, shorter texts.
+    `detail` says which limit. Make the file smaller: fewer columns, smaller row groups, shorter texts.
     """
 
-    code, title = "RESOURCE_LIMIT", "The file asks for too much"
+    code, title = "RESOURCE_LIMIT", "The file exceeds a limit"
 
 
 class IdempotencyMismatch(InvalidInput):
-    """An `Idempotency-Key` came again with another body.
+    """An `Idempotency-Key` was sent again with another body.
 
-    Take a new key for a new request; repeat the body to the letter to get the first answer again.
+    Use a new key for a new request. To get the first answer again, send exactly the same body.
     """
 
     code, title = "IDEMPOTENCY_MISMATCH", "The idempotency key was used for another request"
@@ -143,16 +144,16 @@ class IdempotencyMismatch(InvalidInput):
 class NotFound(MicrolithError):
     """No job, module, artifact, model or dataset of yours has this id, or it was deleted.
 
-    Look at the list of its kind; what belongs to another caller is not there for you.
+    Look at the list of its kind. You cannot see what belongs to another caller.
     """
 
-    code, status, title = "NOT_FOUND", 404, "There is no such thing"
+    code, status, title = "NOT_FOUND", 404, "Not found"
 
 
 class Conflict(MicrolithError):
-    """The action does not fit the state: a running job cannot be deleted, a finished one not cancelled.
+    """The state does not allow the action: you cannot delete a running job or cancel a finished one.
 
-    Ask for the state first; `detail` names the states in which the action is allowed.
+    Check the state first. `detail` names the states that allow the action.
     """
 
     code, status, title = "CONFLICT", 409, "The state does not allow this"
@@ -161,23 +162,24 @@ class Conflict(MicrolithError):
 class IdempotencyInFlight(Conflict):
     """The first request with this `Idempotency-Key` has no answer yet.
 
-    Wait a moment and send it again; the Python client does so by itself.
+    Wait a moment and send it again. The Python client does so by itself.
     """
 
     code, title = "IDEMPOTENCY_IN_FLIGHT", "The same request is still being handled"
 
 
 class Unauthenticated(MicrolithError):
-    """The bearer key is missing or wrong; or the server has none and was called by another name than localhost.
+    """The bearer key is missing or wrong. Or the server has no key and was called by another name than localhost.
 
-    Send `Authorization: Bearer KEY`; the client and the command line read `MICROLITH_API_KEY`.
+    Send `Authorization: Bearer KEY`. The client and the command line read `MICROLITH_API_KEY`.
     """
 
     code, status, title = "UNAUTHENTICATED", 401, "A valid key is needed"
 
 
 class ForeignPage(MicrolithError):
-    """A browser sent a form or a script's request from a page of another site, which may change nothing here.
+    """A browser sent a form or a script's request from a page of another site. Such a page may not change anything
+    here.
 
     Send it from the server's own pages, or from a program with `Authorization: Bearer KEY`.
     """
@@ -186,18 +188,19 @@ class ForeignPage(MicrolithError):
 
 
 class PayloadTooLarge(MicrolithError):
-    """A body is larger than `MICROLITH_MAX_BODY_BYTES`, or an uploaded file than `MICROLITH_MAX_UPLOAD_BYTES`.
+    """A body is larger than `MICROLITH_MAX_BODY_BYTES`, or an uploaded file is larger than
+    `MICROLITH_MAX_UPLOAD_BYTES`.
 
-    Send less, upload files instead of inlining them, or have the operator raise the bound.
+    Send less, upload files instead of inlining them, or ask the operator to raise the limit.
     """
 
     code, status, title = "PAYLOAD_TOO_LARGE", 413, "The request body is too large"
 
 
 class RateLimited(MicrolithError):
-    """Many wrong keys came at once; this one was not waited for.
+    """Many wrong keys came at once, so the server refused this one without checking it.
 
-    Send the right key, which is never kept waiting.
+    Send the right key, which never has to wait.
     """
 
     code, status, title = "RATE_LIMITED", 429, "Too many wrong keys"
@@ -205,28 +208,28 @@ class RateLimited(MicrolithError):
 
 
 class SourceUnavailable(MicrolithError):
-    """A `hub:` name does not exist, is not yours to read, or the hub cannot be reached.
+    """A `hub:` name does not exist, you may not read it, or the hub cannot be reached.
 
-    Check the name and revision; on a closed network upload the model or data instead.
+    Check the name and revision. On a closed network, upload the model or data instead.
     """
 
-    code, status, title = "SOURCE_UNAVAILABLE", 422, "A model or dataset could not be fetched"
+    code, status, title = "SOURCE_UNAVAILABLE", 422, "A model or dataset could not be downloaded"
 
 
 class Unavailable(MicrolithError):
     """The database, the broker or the object store does not answer.
 
-    Send the request again after `Retry-After` seconds; `GET /readyz` says which part is away.
+    Send the request again after `Retry-After` seconds. `GET /readyz` says which part does not answer.
     """
 
-    code, status, title = "SERVICE_UNAVAILABLE", 503, "A server that this one needs is away"
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "A server that this one needs does not answer"
     retry_after = 2
 
 
 class Overloaded(MicrolithError):
-    """More requests came at once than the server can answer soon; this one was not begun.
+    """More requests came at once than the server can answer soon. The server has not begun this one.
 
-    Send it again after `Retry-After` seconds, fewer at a time; the Python client does so by itself.
+    Send it again after `Retry-After` seconds, and send fewer at a time. The Python client sends it again by itself.
     """
 
     code, status, title = "OVERLOADED", 503, "Too many requests at once"
@@ -234,69 +237,68 @@ class Overloaded(MicrolithError):
 
 
 class SchemaMismatch(MicrolithError):
-    """The database is of an older or a newer release than the program: a worker takes no jobs from it.
+    """The database is of an older or a newer release than the program. A worker takes no jobs from it.
 
-    Run `microlith-server migrate` of the newest release, and that release everywhere.
+    Install the newest release everywhere, then run its `microlith-server migrate`.
     """
 
     code, status, title = "SCHEMA_MISMATCH", 503, "The database is of another release"
 
 
 class ArtifactDamaged(MicrolithError):
-    """The stored bytes are not those whose digest the artifact has.
+    """The stored bytes do not match the artifact's digest.
 
-    `POST /v1/jobs/{id}/repair` makes damaged and missing files anew, under the same ids.
+    `POST /v1/jobs/{id}/repair` makes damaged and missing files again, under the same ids.
     """
 
-    code, title = "ARTIFACT_DAMAGED", "The stored file is not what it was"
+    code, title = "ARTIFACT_DAMAGED", "The stored file is damaged"
 
 
 class StorageUnavailable(MicrolithError):
-    """The store was away for more than a minute, or a disk was full or not to be written, when a file had to be kept.
+    """When a file had to be stored, the store did not answer for more than a minute, or the disk was full or read-only.
 
-    Mend the store or make room, then send the request again, or retry the job: it goes on with the modules that are
-    left.
+    Repair the store or free some space. Then send the request again, or retry the job, which continues with the
+    remaining modules.
     """
 
-    code, status, title = "STORAGE_UNAVAILABLE", 503, "There is no room for files"
+    code, status, title = "STORAGE_UNAVAILABLE", 503, "Files cannot be stored"
     retry_after = 10
 
 
 class OutOfMemory(MicrolithError):
-    """Not even a single input fits beside the model.
+    """A single input does not fit in memory beside the model.
 
-    Take a worker with more memory, shorter inputs, or `MICROLITH_DEVICE=cpu`; then retry.
+    Use a worker with more memory, shorter inputs, or `MICROLITH_DEVICE=cpu`. Then retry.
     """
 
     code, title = "OUT_OF_MEMORY", "The worker ran out of memory"
 
 
 class DeadlineExceeded(MicrolithError):
-    """`deadline_seconds` passed before the job was done.
+    """`deadline_seconds` passed before the job was finished.
 
-    Retry it with the finished modules kept, give it more time, or ask for fewer concerns or a `limit`.
+    Retry it (finished modules are kept), give it more time, or request fewer concerns or a `limit`.
     """
 
     code, status, title = "DEADLINE_EXCEEDED", 504, "The job did not finish in time"
 
 
 class WorkerLost(MicrolithError):
-    """As many workers as `MICROLITH_MAX_ATTEMPTS` died or fell silent while they had the job, most often for want of
-    memory.
+    """`MICROLITH_MAX_ATTEMPTS` workers died or went silent while they had the job, most often because memory ran out.
 
-    Look at the worker's log and the machine's memory, then retry: finished modules are kept.
+    Look at the worker's log and the machine's memory, then retry. Finished modules are kept.
     """
 
     code, title = "WORKER_LOST", "Every worker that tried this job was lost"
 
 
 class VerificationFailed(MicrolithError):
-    """A finished artifact, opened again in a clean process, did not answer as the module in memory did.
+    """A finished artifact, opened again in a clean process, gave other answers than the module in memory.
 
-    Nothing wrong was published. Retry; if it happens again, report it with the job's spec.
+    The wrong file was not published. Retry. If it happens again, report it with the job's spec.
     """
 
-    code, title = "VERIFICATION_FAILED", "A module did not re-open as it was"
+    code, title = "VERIFICATION_FAILED", "A module changed when it was opened again"
 
 
 def of_code(code: str) -> type[MicrolithError]:

@@ -23,7 +23,7 @@ def select_layers(linear_layers: Sequence[str], patterns: LayerPatterns | None, 
     if not chosen:
         raise NoMatchingLayers(
             f"No linear layer matches. The model has: {', '.join(linear_layers)}.",
-            hint="Patterns are substrings of these names; leave `layers` out to take the feed-forward layers.",
+            hint="Patterns are substrings of these names. Leave out `layers` to prune the feed-forward layers.",
             pointer="/layers",
         )
     return chosen
@@ -58,7 +58,7 @@ def select_attentions(
         known = ", ".join(name for part in parts for name in part.layers)
         raise NoMatchingLayers(
             f"None of the chosen layers belongs to attention heads. These do: {known}.",
-            hint="Leave `layers` out to take the heads of every block.",
+            hint="Leave out `layers` to use the heads of every block.",
             pointer="/layers",
         )
     return found
@@ -84,7 +84,7 @@ def layers_touched(
 def _known(family: Family | None, units: str) -> Family:
     if family is None:
         raise UnsupportedModel(
-            f"Where this architecture keeps its {units} is not known.",
+            f"Microlith does not know where this architecture keeps its {units}.",
             hint="Use structure `weights`, which works on every linear layer.",
             pointer="/structure",
         )

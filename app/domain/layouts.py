@@ -24,13 +24,13 @@ def check_export(export: Export) -> None:
     """Raises InvalidInput where an option is for a layout that is not asked for."""
     if export.onnx.int8 and "onnx" not in export.layouts:
         raise InvalidInput(
-            "INT8 is a form of the layout `onnx`, which is not asked for.",
+            "INT8 is a form of the layout `onnx`, which is not in `layouts`.",
             hint=f"Use `layouts: {[*export.layouts, 'onnx']}`, or leave `onnx` out.".replace("'", '"'),
             pointer="/export/onnx/int8",
         )
     if export.vocabulary.trim and "mask" in export.layouts:
         raise InvalidInput(
-            "A mask is laid over the whole base, so a trimmed vocabulary is no part of it.",
+            "A mask applies to the whole base, so it cannot have a trimmed vocabulary.",
             hint="Leave `mask` out of the layouts, or `vocabulary` out.",
             pointer="/export/vocabulary/trim",
         )

@@ -97,7 +97,7 @@ def check_widths(spec: JobSpec, inputs: Mapping[str, int]) -> None:
 def _check_recovery(spec: JobSpec) -> None:
     if spec.recovery == "refit" and "neurons" not in parts_of(spec.structure):
         raise InvalidInput(
-            f"Recovery `refit` solves the weights that read neurons anew; structure `{spec.structure}` removes none.",
+            f"Recovery `refit` needs removed neurons, and structure `{spec.structure}` removes none.",
             hint="Use structure `neurons` or `heads+neurons`, or recovery `none` or `bias`.",
             pointer="/recovery",
         )
@@ -115,7 +115,7 @@ def _check_scope(spec: JobSpec) -> None:
     if "weights" not in parts_of(spec.structure):
         raise InvalidInput(
             f"Scope `{spec.scope}` compares single weights; structure `{spec.structure}` removes none.",
-            hint="Neurons and heads take the scopes `layer` and `global`.",
+            hint="Neurons and heads have the scopes `layer` and `global`.",
             pointer="/scope",
         )
     if pattern := pattern_of(spec.scope):
@@ -129,7 +129,7 @@ def _check_pattern(spec: JobSpec, removed: int, group: int) -> None:
     if not all(math.isclose(asked, ratio, abs_tol=1e-9) for asked in spec.ratios):
         raise InvalidInput(
             f"Scope `{spec.scope}` removes the fraction {ratio:.12g}; another ratio contradicts it.",
-            hint=f"Ask for ratio {ratio:.12g}, or leave the scope out.",
+            hint=f"Use ratio {ratio:.12g}, or leave out the scope.",
             pointer="/ratio",
         )
     for place, rule in enumerate(spec.ratio_rules):
@@ -144,7 +144,7 @@ def _check_rules(spec: JobSpec) -> None:
     for place, rule in enumerate(spec.ratio_rules):
         if rule.structure is not None and rule.structure not in parts:
             raise InvalidInput(
-                f"Structure `{spec.structure}` removes no {rule.structure}, so this rule never fits.",
+                f"Structure `{spec.structure}` removes no {rule.structure}, so this rule never applies.",
                 pointer=f"/ratio_rules/{place}/structure",
             )
 

@@ -50,13 +50,13 @@ class EmbeddedServices:
     @property
     def database_url(self) -> str:
         """The embedded PostgreSQL, in SQLAlchemy's form (`postgresql+psycopg://…`)."""
-        assert self._postgres is not None, "no embedded database was asked for, or it is not started"
+        assert self._postgres is not None, "no embedded database was requested, or it is not started"
         return self._postgres.url
 
     @property
     def broker_url(self) -> str:
         """The embedded Valkey (`redis://…`)."""
-        assert self._valkey is not None, "no embedded broker was asked for, or it is not started"
+        assert self._valkey is not None, "no embedded broker was requested, or it is not started"
         return self._valkey.url
 
     def start_worker(

@@ -30,8 +30,10 @@ from microlith.contract.methods import METHODS, ScoringMethod
 STRUCTURES = {
     "weights": "Single weights of the chosen layers: the lowest scores within each row, layer, model or N:M group are "
     "zeroed.",
-    "neurons": "Feed-forward neurons: the lowest scores of each block go, with rows, biases and columns; files shrink.",
-    "heads": "Attention heads: the lowest scores of the model go, their rows and columns zeroed.",
+    "neurons": "Feed-forward neurons: those with the lowest scores of each block are removed, with rows, biases "
+    "and columns. Files get smaller.",
+    "heads": "Attention heads: those with the lowest scores of the model are removed by zeroing their rows "
+    "and columns.",
     "heads+neurons": "Heads first, then feed-forward neurons.",
     "heads+weights": "Heads first, then single weights.",
 }
@@ -86,11 +88,11 @@ def _source(ref: str) -> DatasetSpec:
     try:
         return DatasetSpec(ref=ref)
     except ValidationError as error:
-        raise InvalidInput(f"{ref!r} is no reference: write demo:NAME or hub:ORG/NAME.") from error
+        raise InvalidInput(f"{ref!r} is not a reference. Write demo:NAME or hub:ORG/NAME.") from error
 
 
 def _unseen(ref: str) -> NoReturn:
-    raise SourceUnavailable(f"{ref} is fetched by the worker when a job needs it.", hint="Submit a job with it.")
+    raise SourceUnavailable(f"{ref} is downloaded by a worker when a job needs it.", hint="Submit a job with it.")
 
 
 def _method(kind: type[ScoringMethod]) -> MethodInfo:

@@ -30,8 +30,8 @@ SMOOTHING = 0.1
 def too_much() -> Overloaded:
     """What somebody is told who would wait longer than is good for anybody."""
     return Overloaded(
-        "The server has more to do than it can answer soon.",
-        hint=f"Ask again in {Overloaded.retry_after} s; nothing was begun.",
+        "The server has more requests than it can answer soon.",
+        hint=f"Send the request again in {Overloaded.retry_after} s. Nothing was begun.",
     )
 
 

@@ -17,7 +17,7 @@ from microlith.contract import TERMINAL_STATES, JobError, Kind, Progress
 STOPPED = "worker stopped"
 """The reason of a release by a worker that was told to stop."""
 
-LATER = "Retry it (finished concerns are kept), or submit it with a later `deadline_seconds`."
+LATER = "Retry it (finished concerns are kept), or submit it with a longer `deadline_seconds`."
 
 
 def move(unit: Unit, job: JobRow, action: Action, **data: Any) -> None:
@@ -77,7 +77,7 @@ def fail(unit: Unit, job: JobRow, error: MicrolithError) -> None:
 def expire(unit: Unit, job: JobRow) -> None:
     """End a queued job whose deadline has passed: as expired if nobody ever started it, as failed otherwise."""
     if job.started_at is not None:
-        fail(unit, job, DeadlineExceeded("The deadline passed before the job was taken up again.", hint=LATER))
+        fail(unit, job, DeadlineExceeded("The deadline passed before a worker claimed the job again.", hint=LATER))
         return
     passed = DeadlineExceeded("The deadline passed while the job was queued.", hint=LATER)
     job.error = JobError(code=passed.code, message=passed.detail, hint=passed.hint).model_dump()
@@ -91,7 +91,9 @@ def abandon(unit: Unit, job: JobRow, max_attempts: int, reason: str = "worker lo
     """
     lost = job.attempts - unit.events.count_requeued(job.id, STOPPED)
     if job.state == "running" and lost >= max_attempts:
-        hint = "The worker was killed, often for memory: lower `sampling.per_concern` or run it on a larger machine."
+        hint = (
+            "The worker was killed, often because memory ran out. Lower `sampling.per_concern` or use a larger machine."
+        )
         fail(unit, job, WorkerLost(f"{lost} workers were lost while running this job.", hint=hint))
     else:
         move(unit, job, "release", attempt=job.attempts, reason=reason)

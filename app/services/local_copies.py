@@ -91,7 +91,7 @@ class Shelves:
             self.objects.download(upload.key or "", file)
         except FileNotFoundError as error:
             raise SourceUnavailable(
-                f"The file of {upload.id} is gone from the store.", hint="Upload it again."
+                f"The file of {upload.id} is missing from the store.", hint="Upload it again."
             ) from error
         with file.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != upload.sha256:

@@ -67,7 +67,7 @@ class Orders:
         module, origin = self._found(module_id)
         resolved = Resolved.model_validate(origin.resolved)
         if resolved.model and task_of(resolved.model.architecture) == "image":
-            raise UnsupportedModel("This module reads images, and only texts can be tried.", pointer="/inputs")
+            raise UnsupportedModel("This module reads images. You can only try texts.", pointer="/inputs")
         _check_mask(self._artifacts(module))
         spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
         order = PredictionOrder(module=module.id, inputs=wanted.inputs)
@@ -89,11 +89,11 @@ class Orders:
             raise NotFound(f"There is no job {job_id}.", hint="GET /v1/jobs lists yours.")
         if origin.kind != "combine" or CombineSpec.model_validate(origin.order).mode != "class_set":
             raise Conflict(
-                f"The job {job_id} is not one that makes a class set.",
+                f"The job {job_id} does not make a class set.",
                 hint="Name a module, or the job of a combination in mode `class_set`.",
             )
         if origin.state != "succeeded":
-            raise Conflict(f"The class set of {job_id} is not there: the job is {origin.state}.")
+            raise Conflict(f"The class set of {job_id} is not ready: the job is {origin.state}.")
         check_export(Export(layouts=[wanted.layout], onnx=wanted.onnx))
         artifacts = {artifact.layout: artifact for artifact in self.unit.artifacts.of_job(job_id)}
         job = self._there(origin, artifacts.get(wanted.layout), wanted) or self._under_way(job_id, wanted)
@@ -148,7 +148,7 @@ class Orders:
 
 def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
     if "mask" not in artifacts:
-        raise Conflict("This module was made before masks were kept.", hint="Run its job again.")
+        raise Conflict("This module was made before Microlith kept masks.", hint="Run its job again.")
 
 
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:

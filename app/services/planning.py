@@ -96,9 +96,9 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
     model = describe_model(spec.model, allow_paths=allow_paths, shelf=shelf)
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
-        raise InvalidInput("Samples at the boundary are generated for text alone.", pointer="/sampling/source")
+        raise InvalidInput("Boundary samples can only be generated for text models.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
-        raise InvalidInput("What reads images has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+        raise InvalidInput("An image model has no vocabulary to trim.", pointer="/export/vocabulary/trim")
     concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
@@ -114,9 +114,9 @@ def concerns_of(spec: JobSpec, labels: list[str]) -> list[Concern]:
     if modules * len(labels) > MOST_ROWS:
         fit = max(MOST_ROWS // (len(labels) * len(spec.ratios)), 1)
         raise InvalidInput(
-            f"{modules:,} modules, each measured on {len(labels):,} classes, are {modules * len(labels):,} rows of "
-            f"results; a job may have {MOST_ROWS:,}.",
-            hint=f"Name at most {fit:,} `concerns`, and submit one job after another; every class stays measured.",
+            f"{modules:,} modules, each measured on {len(labels):,} classes, make {modules * len(labels):,} rows of "
+            f"results. The limit is {MOST_ROWS:,}.",
+            hint=f"Name at most {fit:,} `concerns` in each job. Modules are still measured on every class.",
             pointer="/concerns",
         )
     return concerns

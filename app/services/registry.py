@@ -134,7 +134,7 @@ class Library:
         """
         with self.backend.database.unit() as unit:
             if row.upload_id and unit.uploads.lock(row.upload_id, self.owner) is None:
-                raise Conflict("The upload was deleted meanwhile.", hint="Upload it again.")
+                raise Conflict("The upload was deleted in the meantime.", hint="Upload it again.")
             if row.hub:
                 unit.sources.hold(self.owner, row.kind, row.hub)
             if known := _same(unit, self.owner, row):

@@ -31,7 +31,7 @@ class SignedOut:
             try:
                 await self._reads.join(self._look)
             except DATABASE_AWAY as error:
-                raise Unavailable("The database does not answer.", hint="Ask again shortly.") from error
+                raise Unavailable("The database does not answer.", hint="Try again shortly.") from error
         return session_id in self._ended
 
     def end(self, session_id: str, expires_at: datetime, owner: str) -> None:

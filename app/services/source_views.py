@@ -79,7 +79,7 @@ def _told(kind: type[Info], row: ListedSource, nothing: Mapping[str, Any], **ins
     try:
         if row.readable and _is_bounded(facts):
             return kind.model_validate(facts)
-        said = "numbers beyond all bounds, or no object"
+        said = "numbers out of range, or not an object"
     except ValidationError as error:
         said = str(error)[:500]
     log.error("source_unreadable", source=row.id, said=said)
@@ -88,8 +88,8 @@ def _told(kind: type[Info], row: ListedSource, nothing: Mapping[str, Any], **ins
 
 def _lost(kind: type[UnsupportedModel] | type[DatasetInvalid], what: str, row: ListedSource) -> Any:
     raise kind(
-        f"What is known of the {what} {row.id} cannot be read any more.",
-        hint="Delete it, and upload and register it again.",
+        f"The stored facts of the {what} {row.id} cannot be read.",
+        hint="Delete it, then upload and register it again.",
     )
 
 

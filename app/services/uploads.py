@@ -43,7 +43,7 @@ class Uploads:
         """A new upload; or the complete one with this content, if the caller has said which and sent it before."""
         limit = self.backend.settings.max_upload_bytes
         if wanted.size_bytes > limit:
-            raise PayloadTooLarge(f"An upload may have {limit:,} bytes.", pointer="/size_bytes")
+            raise PayloadTooLarge(f"An upload may have at most {limit:,} bytes.", pointer="/size_bytes")
         with self.backend.database.unit() as unit:
             for row in unit.uploads.same(self.owner, wanted.kind, wanted.sha256) if wanted.sha256 else ():
                 if row.size_bytes == wanted.size_bytes and row.filename == wanted.filename:
@@ -94,7 +94,7 @@ class Uploads:
                 self._seal(row, sealed, sha256)
                 row = self._keep(upload_id, sealed, sha256)
         if row.sha256 != sha256:
-            raise Conflict("The upload is complete, with another sha256.", hint="Begin another upload.")
+            raise Conflict("The upload is complete and has another sha256.", hint="Begin another upload.")
         return self.show(row)
 
     def delete(self, upload_id: str) -> None:
@@ -103,7 +103,10 @@ class Uploads:
             row = unit.uploads.lock(upload_id, self.owner) or _missing(upload_id)
             used = [source.id for source in unit.sources.of_upload(row.id)]
             if used:
-                raise Conflict(f"{', '.join(used)} was registered from this upload.", hint="Delete that; both go.")
+                raise Conflict(
+                    f"{', '.join(used)} was registered from this upload.",
+                    hint="Delete that one; its upload is deleted too.",
+                )
             forget(unit, row, self.backend)
 
     def find(self, upload_id: str) -> UploadRow:
@@ -149,7 +152,7 @@ class Uploads:
     def _open(self, upload_id: str) -> UploadRow:
         row = self.find(upload_id)
         if row.key is not None:
-            raise Conflict("The upload is complete; what it holds never changes.", hint="Begin another upload.")
+            raise Conflict("The upload is complete and cannot change.", hint="Begin another upload.")
         return row
 
     def _scratch(self) -> Path:
@@ -178,13 +181,13 @@ class Uploads:
         try:
             objects.move(row.staged, sealed)
         except FileNotFoundError:
-            raise Conflict("The upload is being completed already.", hint="GET it shortly.") from None
+            raise Conflict("Another request is completing the upload.", hint="GET it again shortly.") from None
         size, actual = objects.head(sealed), objects.sha256(sealed)
         if (size, actual) != (row.size_bytes, sha256):
             objects.delete(sealed)
             raise InvalidInput(
-                f"What arrived has the sha256 {actual}, not {sha256}.",
-                hint="PUT the file again; if that fails too, check the digest you send.",
+                f"The sha256 of the received bytes is {actual}, not {sha256}.",
+                hint="PUT the file again. If that fails too, check the digest that you send.",
                 pointer="/sha256",
             )
         if row.kind == "boundary":

@@ -49,7 +49,7 @@ def real_place(name: str, allowed: Allowed, *, pointer: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user's home, out of our reach
         kept, there = True, False
     if not kept:
-        raise _outside(f"{name!r} is outside of the folders that this server reads.", pointer)
+        raise _outside(f"{name!r} is outside the folders that this server may read.", pointer)
     if not there:
         raise InvalidInput(f"There is no file or folder at {name!r} on the server.", pointer=pointer)
     if isinstance(allowed, Folders) and place.is_dir():
@@ -61,10 +61,10 @@ def _check_inside(name: str, folder: Path, allowed: Folders, pointer: str) -> No
     """Every entry of the folder is a plain file or folder, or a link to one that is allowed as well."""
     for seen, entry in enumerate(_entries(folder, allowed.closed)):
         if seen >= MOST_ENTRIES:
-            raise ResourceLimit(f"{name!r} holds more than {MOST_ENTRIES:,} files.", pointer=pointer)
+            raise ResourceLimit(f"{name!r} contains more than {MOST_ENTRIES:,} files.", pointer=pointer)
         place = Path(os.path.realpath(entry)) if entry.is_symlink() else Path(entry)
         if not allowed.hold(place):
-            raise _outside(f"{entry.name!r} in {name!r} leads out of the folders that this server reads.", pointer)
+            raise _outside(f"{entry.name!r} in {name!r} leads out of the folders that this server may read.", pointer)
         found = _found(place)
         if found and not _is_plain(found):
             raise InvalidInput(f"{entry.name!r} in {name!r} is neither a file nor a folder.", pointer=pointer)
@@ -102,5 +102,5 @@ def _same_disk(folder: Path, place: Path) -> bool:
 
 
 def _outside(detail: str, pointer: str) -> InvalidInput:
-    hint = "Whoever starts the server names them: `microlith-server serve --allow-path DIR`. Or upload the files."
+    hint = "Start the server with `microlith-server serve --allow-path DIR` to allow a folder, or upload the files."
     return InvalidInput(detail, hint=hint, pointer=pointer)

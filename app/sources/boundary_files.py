@@ -18,6 +18,6 @@ def check_boundary(beginning: bytes) -> None:
         stated = None
     if not isinstance(stated, str):
         raise DatasetInvalid(
-            f"This is not a file of boundary samples: it is no safetensors file whose metadata says `{FORMAT}`.",
-            hint="Upload a set that a job has made, or one written in its format.",
+            f"This is not a file of boundary samples. Such a file is safetensors, and its metadata says `{FORMAT}`.",
+            hint="Upload a set that a job has made, or one in the same format.",
         )

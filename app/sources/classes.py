@@ -45,34 +45,34 @@ def _count(names: object, config: Mapping[str, Any], pointer: str) -> int:
         raise UnsupportedModel("id2label does not name the classes 0 to n-1.", pointer=pointer)
     count = len(names) if names is not None else config.get("num_labels", 2)
     if not is_count(count):
-        raise UnsupportedModel(f"num_labels is {quote(count)}, which is no count.", pointer=pointer)
+        raise UnsupportedModel(f"num_labels is {quote(count)}, which is not a valid count.", pointer=pointer)
     return int(count)
 
 
 def _check_count(count: int, linear: Mapping[str, tuple[int, int]], pointer: str) -> None:
     if count < 2:
-        raise UnsupportedModel("The model has fewer than two labels; there is nothing to separate.", pointer=pointer)
+        raise UnsupportedModel("The model has fewer than two labels, so there is nothing to separate.", pointer=pointer)
     outputs = next((linear[name][0] for name in _HEADS if name in linear), None)
     if outputs is not None and outputs != count:
         raise UnsupportedModel(
             f"The classifier has {outputs} outputs and config.json names {count} labels.", pointer=pointer
         )
     if count > MAX_LABELS:
-        raise ResourceLimit(f"The model has {count:,} labels; there may be {MAX_LABELS:,}.", pointer=pointer)
+        raise ResourceLimit(f"The model has {count:,} labels. The limit is {MAX_LABELS:,}.", pointer=pointer)
 
 
 def _label(number: int, name: object, pointer: str) -> str:
     if not isinstance(name, str | int | float):
-        raise UnsupportedModel(f"Label {number} of the model is no text.", pointer=pointer)
+        raise UnsupportedModel(f"Label {number} of the model is not a text.", pointer=pointer)
     label = str(name)
     if len(label) > MAX_LABEL:
         raise ResourceLimit(
-            f"Label {number}, {quote(label)}, has {len(label):,} characters; a label may have {MAX_LABEL:,}.",
+            f"Label {number}, {quote(label)}, has {len(label):,} characters. The limit is {MAX_LABEL:,}.",
             pointer=pointer,
         )
     if not storable(label):
         raise UnsupportedModel(
-            f"Label {number}, {quote(label)}, has a character that cannot be kept: NUL, or half of a surrogate pair.",
+            f"Label {number}, {quote(label)}, has a character that cannot be stored: NUL, or half of a surrogate pair.",
             pointer=pointer,
         )
     return label

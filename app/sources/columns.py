@@ -143,7 +143,7 @@ def _check_image_type(kind: pa.DataType, column: str, image_shape: Sequence[int]
     if not (is_pixels(kind) or is_encoded(kind)):
         raise DatasetInvalid(
             f"Column {column} holds {shorten(str(kind))}. Images are lists of numbers, or files (PNG, JPEG) as bytes.",
-            hint="Parquet holds both, JSON Lines lists of numbers.",
+            hint="Parquet can hold both, JSON Lines only lists of numbers.",
             pointer=f"{POINTER}/image_column",
         )
     if pa.types.is_fixed_size_list(kind) and image_shape:
@@ -162,11 +162,11 @@ def _check_length(length: int, column: str, shape: Sequence[int]) -> None:
 
 def _check_class_names(names: Sequence[str]) -> None:
     pointer = f"{POINTER}/label_column"
-    within(len(names), MAX_LABELS, f"The data names {len(names):,} classes", "Is it the label column?")
+    within(len(names), MAX_LABELS, f"The data names {len(names):,} classes", "Check that it is the label column.")
     for name in names:
         if len(name) > MAX_LABEL_CHARACTERS or not storable(name):
             raise DatasetInvalid(
-                f"Class name {shorten(name)} is too long or no text.",
-                hint=f"Names have at most {MAX_LABEL_CHARACTERS:,} characters, and no NUL among them.",
+                f"Class name {shorten(name)} is too long or not a text.",
+                hint=f"Names may have at most {MAX_LABEL_CHARACTERS:,} characters, and no NUL.",
                 pointer=pointer,
             )

@@ -72,7 +72,7 @@ def _lengths(*stated: object) -> list[int]:
 def _refuse_code(config: Mapping[str, Any], tokenizer: Mapping[str, Any], pointer: str) -> None:
     if _names_code(config) or _names_code(tokenizer):
         raise UnsafeModel(
-            "The model brings code of its own (auto_map, or kernels from the hub), which is never run here.",
+            "The model contains code of its own (auto_map, or kernels from the hub), which Microlith never runs.",
             hint="Use a model whose architecture is part of transformers.",
             pointer=pointer,
         )
@@ -94,21 +94,21 @@ def _names_code(config: Mapping[str, Any]) -> bool:
 def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
     architecture = architecture_of(config)
     if architecture is None:
-        raise UnsupportedModel("config.json names no architecture.", pointer=pointer)
+        raise UnsupportedModel("config.json does not name an architecture.", pointer=pointer)
     if not architecture.endswith(_TASK) and architecture not in _IMAGES:
         raise UnsupportedModel(
-            f"{architecture} is neither a sequence classifier nor an image classifier that is known here.",
+            f"{architecture} is neither a sequence classifier nor a supported image classifier.",
             hint=f"Its architecture must end in {_TASK}, or be {' or '.join(sorted(_IMAGES))}.",
             pointer=pointer,
         )
     kind = model_type_of(config)
     if kind in _CONV1D:
-        raise UnsupportedModel(f"{architecture} has Conv1D layers in place of linear ones.", pointer=pointer)
+        raise UnsupportedModel(f"{architecture} has Conv1D layers instead of linear ones.", pointer=pointer)
     family = family_of(kind)
     if family and family.decoder and not is_count(config.get("pad_token_id")):
         raise UnsupportedModel(
-            f"{architecture} answers at the last token before the pads, and config.json has no pad_token_id.",
-            hint="Set pad_token_id to the id that the model was fine-tuned with and save the config.",
+            f"{architecture} answers at the last token before the padding, but config.json has no pad_token_id.",
+            hint="Set pad_token_id to the id that the model was fine-tuned with, and save the config.",
             pointer=pointer,
         )
     task = config.get("problem_type")

@@ -73,7 +73,7 @@ def _files_of(folder: Path) -> list[Path]:
     except OSError as error:
         raise unreadable(error) from error
     if len(names) > MAX_FILES:
-        raise ResourceLimit(f"The model's folder holds more than {MAX_FILES:,} files.", pointer=POINTER)
+        raise ResourceLimit(f"The model's folder contains more than {MAX_FILES:,} files.", pointer=POINTER)
     return [folder / name for name in sorted(names) if any(fnmatch.fnmatchcase(name, kept) for kept in MODEL_FILES)]
 
 

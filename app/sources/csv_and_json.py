@@ -53,7 +53,7 @@ def json_types(file: Path) -> list[tuple[str, pa.DataType]]:
     with file.open("rb") as stream:
         record = json.loads(stream.readline(_BLOCK_BYTES) or b"null", object_pairs_hook=_JsonPairs)
     if not isinstance(record, _JsonPairs):
-        raise ValueError("it must hold one JSON object per line")
+        raise ValueError("it must have one JSON object per line")
     return [(name, _json_type(value)) for name, value in record]
 
 
@@ -82,11 +82,11 @@ def _check_header(file: Path) -> None:
         names: list[str] = next(filter(None, csv.reader(lines)), [])
     except csv.Error as error:
         raise ValueError(f"its line of column names is broken, {error}") from error
-    hint = "Keep the columns that are read: an input and a label."
+    hint = "Keep only the columns that the job reads: an input and a label."
     within(len(names), MAX_COLUMNS, f"{file.name} has more than {MAX_COLUMNS:,} columns", hint)
     if len(head) > MAX_HEADER_BYTES and not lines.read(1):
         raise ResourceLimit(
             f"The line of column names of {file.name} has more than {MAX_HEADER_BYTES:,} bytes.",
-            hint="The first line names the columns; a quote that is opened there must be closed.",
+            hint="The first line names the columns. Close every quote that it opens.",
             pointer=POINTER,
         )

@@ -116,7 +116,7 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
     files = split_files(place, source.splits, roles)
     schemas = [read_schema(file) for shards in files.values() for file in shards]
     if not schemas:
-        raise DatasetInvalid("No split was asked for.", pointer=POINTER)
+        raise DatasetInvalid("The request names no split.", pointer=POINTER)
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
         check_types(schema, columns, model.image_shape if model else None)
@@ -129,7 +129,7 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
         counts.update(_count(stamp(file), local.columns))
         _check_labels(counts)
     rows = counts.total()
-    within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Bring fewer rows: a sample serves as well.")
+    within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Use fewer rows: a sample is enough.")
     if not counts:
         raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
     order = local.class_names or _in_order(counts)
@@ -139,9 +139,11 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
 
 def _check_labels(labels: Collection[str]) -> None:
     """ResourceLimit where all labels of a data set are more than can be told."""
-    within(len(labels), MAX_LABELS, f"The data has {len(labels):,} different labels", "Is it the label column?")
+    within(
+        len(labels), MAX_LABELS, f"The data has {len(labels):,} different labels", "Check that it is the label column."
+    )
     characters, what = sum(map(len, labels)), "The different labels have {:,} characters together"
-    within(characters, MAX_LABELS_CHARACTERS, what.format(characters), "Is it the label column?")
+    within(characters, MAX_LABELS_CHARACTERS, what.format(characters), "Check that it is the label column.")
 
 
 def _in_order(labels: Iterable[str]) -> list[str]:
@@ -170,8 +172,8 @@ def _count(file: Stamp, columns: Columns) -> dict[str, int]:
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
             raise DatasetInvalid(
-                f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values; "
-                "is it the label column?",
+                f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values. "
+                "Check that it is the label column.",
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name)

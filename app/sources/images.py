@@ -69,7 +69,7 @@ def _preprocessor(folder: Path, pointer: str) -> dict[str, Any]:
         raise UnsupportedModel(f"{PREPROCESSOR} cannot be read: {error}.", pointer=pointer) from error
     if "auto_map" in content:
         raise UnsafeModel(
-            f"{PREPROCESSOR} brings code of its own (auto_map), which is never run here.",
+            f"{PREPROCESSOR} contains code of its own (auto_map), which Microlith never runs.",
             hint="Use a model whose image processor is part of transformers.",
             pointer=pointer,
         )

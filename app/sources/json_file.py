@@ -36,7 +36,7 @@ def read_object(file: Path, most: int) -> dict[str, Any]:
 def parse_object(content: bytes) -> dict[str, Any]:
     """The object that is written here in UTF-8; ValueError says what is wrong."""
     if content.count(b"[") + content.count(b"{") > MAX_OPENINGS or content.count(b",") > MAX_COMMAS:
-        raise ValueError("it holds more values than it may")
+        raise ValueError("it has more values than allowed")
     try:
         found = json.loads(content.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
     except UnicodeDecodeError as error:
@@ -44,7 +44,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
-        raise ValueError("it holds no object")
+        raise ValueError("it is not a JSON object")
     _check_depth(found)
     return found
 
@@ -78,9 +78,9 @@ def _whole(digits: str) -> int:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"the number {digits[:MAX_DIGITS]} is beyond all bounds")
+        raise ValueError(f"the number {digits[:MAX_DIGITS]} is too large")
     return number
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

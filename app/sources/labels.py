@@ -49,7 +49,7 @@ def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[st
     for place, number in enumerate(ids):
         if number in ids[:place]:
             raise InvalidInput(
-                f"{concerns[place]!r} names class {model_labels[number]!r} a second time; give each once.",
+                f"{concerns[place]!r} names class {model_labels[number]!r} a second time. Name each class once.",
                 pointer=f"/concerns/{place}",
             )
     return [Concern(id=number, label=model_labels[number]) for number in ids]
@@ -119,6 +119,6 @@ def _short(spec: JobSpec, what: str, need: int, better: str | None = None) -> No
     name = f"name only `concerns` that have {better}, " if better else ""
     return NotEnoughSamples(
         f"{what} in the {spec.sampling.split} split; sampling needs {need}.",
-        hint=f"Lower `sampling.per_concern`, {name}or take another split.",
+        hint=f"Lower `sampling.per_concern`, {name}or use another split.",
         pointer="/sampling/per_concern",
     )

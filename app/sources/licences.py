@@ -72,7 +72,7 @@ def _notices(place: Path) -> tuple[Path, ...]:
     long = any(file.stat().st_size > MAX_NOTICE_BYTES or len(os.fsencode(file.name)) > MAX_NAME for file in found)
     if len(found) > MAX_NOTICES or long:
         raise ResourceLimit(
-            f"The licences and notices beside it are more than {MAX_NOTICES} files, or one of them has more than "
+            f"It comes with more than {MAX_NOTICES} licences and notices, or one of them has more than "
             f"{MAX_NOTICE_BYTES:,} bytes, or a name of more than {MAX_NAME}."
         )
     return tuple(found)

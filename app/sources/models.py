@@ -59,7 +59,7 @@ def _described(ref: Reference, folder: Path) -> ModelInfo:
     linear = linear_shapes(weights.shapes, family)
     if len(linear) > MAX_LAYERS:
         raise ResourceLimit(
-            f"The model has {len(linear):,} linear layers; there may be {MAX_LAYERS:,}.", pointer=POINTER
+            f"The model has {len(linear):,} linear layers. The limit is {MAX_LAYERS:,}.", pointer=POINTER
         )
     labels = labels_of(config, linear, pointer=POINTER)
     licence = licence_of(ref, folder)

@@ -64,20 +64,20 @@ def _check_footer(file: Path) -> None:
     length = int.from_bytes(end[:4], "little") if end[4:] == _MAGIC else 0
     if MAX_FOOTER_BYTES < length < size:
         raise ResourceLimit(
-            f"The footer of {file.name} has {length:,} bytes; at most {MAX_FOOTER_BYTES:,} are read.",
-            hint="Write fewer columns, larger row groups and no metadata of your own.",
+            f"The footer of {file.name} has {length:,} bytes; the limit is {MAX_FOOTER_BYTES:,}.",
+            hint="Write fewer columns, larger row groups and no extra metadata.",
             pointer=POINTER,
         )
 
 
 def _check_counts(name: str, parquet: pyarrow.parquet.ParquetFile) -> None:
-    footer, hint = parquet.metadata, "Keep the columns that are read: an input and a label."
+    footer, hint = parquet.metadata, "Keep only the columns that the job reads: an input and a label."
     fields = footer.num_columns
     within(fields, MAX_FIELDS, f"{name} has {fields:,} columns with what is nested in them", hint)
     columns = len(parquet.schema_arrow)
     within(columns, MAX_COLUMNS, f"{name} has {columns:,} columns", hint)
     rows = max(footer.num_rows, sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups)))
-    within(rows, MAX_ROWS, f"{name} has {rows:,} rows", "Bring fewer rows: a sample serves as well.")
+    within(rows, MAX_ROWS, f"{name} has {rows:,} rows", "Use fewer rows: a sample is enough.")
 
 
 def _rows_at_once(footer: pyarrow.parquet.FileMetaData, columns: list[str]) -> int:

@@ -46,5 +46,5 @@ def dataset_place(ref: Reference, *, pointer: str) -> Path:
 def _place(ref: Reference, known: dict[str, demo.Licence], what: str, pointer: str) -> Path:
     if ref.kind == "demo":
         return demo.FOLDER / among(ref.name, known, what=what, pointer=pointer)
-    assert ref.place is not None, "only a place on this disk is asked for"
+    assert ref.place is not None, "only a place on this disk is supported"
     return ref.place

@@ -77,9 +77,9 @@ def parse(text: str, *, pointer: str, allow_paths: Allowed, shelf: Shelf = NOTHI
     if kind == "path" and name:
         return _path(name, pointer, allow_paths)
     raise InvalidInput(
-        f"{text!r} is no reference. References are demo:NAME, hub:ORG/NAME[@REVISION]"
+        f"{text!r} is not a reference. References are demo:NAME, hub:ORG/NAME[@REVISION]"
         + (", path:FOLDER_OR_FILE" if allow_paths else "")
-        + " and the ids of what you have registered.",
+        + " and the ids of your registered models and datasets.",
         pointer=pointer,
     )
 
@@ -87,7 +87,7 @@ def parse(text: str, *, pointer: str, allow_paths: Allowed, shelf: Shelf = NOTHI
 def hub_reference(name: str, *, pointer: str) -> Reference:
     """The reference of `ORG/NAME[@REVISION]`; InvalidInput where it cannot be one."""
     if not _is_hub_name(name):
-        raise InvalidInput(f"{name!r} is no name on the hub: write ORG/NAME or ORG/NAME@REVISION.", pointer=pointer)
+        raise InvalidInput(f"{name!r} is not a name on the hub. Write ORG/NAME or ORG/NAME@REVISION.", pointer=pointer)
     return parse(f"hub:{name}", pointer=pointer, allow_paths=False)
 
 
@@ -102,7 +102,7 @@ def among(name: str, known: Iterable[str], *, what: str, pointer: str) -> str:
 
 def _unknown(text: str, pointer: str) -> NoReturn:
     what, listed = _NOUNS[text[:3]]
-    raise InvalidInput(f"You have no {what} {text}.", hint=f"{listed} lists what you have.", pointer=pointer)
+    raise InvalidInput(f"You have no {what} {text}.", hint=f"{listed} lists yours.", pointer=pointer)
 
 
 def _is_hub_name(name: str) -> bool:
@@ -112,8 +112,9 @@ def _is_hub_name(name: str) -> bool:
 def _path(name: str, pointer: str, allow_paths: Allowed) -> Reference:
     if not allow_paths:
         raise InvalidInput(
-            "path: references are not served here.",
-            hint="They name files on the server's own disk, which only the embedded default reads. Use demo: or hub:.",
+            "This server does not accept path: references.",
+            hint="They name files on the server's own disk, and only the embedded default reads those. Use demo: "
+            "or hub:.",
             pointer=pointer,
         )
     return Reference("path", name, place=real_place(name, allow_paths, pointer=pointer))

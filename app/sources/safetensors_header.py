@@ -52,14 +52,14 @@ def shapes_in(header: Mapping[str, Any], data_bytes: int) -> Shapes:
 
 def _tensor(name: str, tensor: object) -> tuple[tuple[int, ...], tuple[int, int]]:
     if not 0 < len(name) <= MAX_NAME or not name.isprintable():
-        raise ValueError("the name is no plain one")
+        raise ValueError("the name is not a plain one")
     if not isinstance(tensor, dict):
-        raise ValueError("nothing is told")
+        raise ValueError("its entry is empty")
     shape, bits, span = tensor.get("shape"), _bits(tensor.get("dtype")), tensor.get("data_offsets")
     if not isinstance(shape, list) or len(shape) > MAX_SIDES or not all(is_count(side, 0, MOST) for side in shape):
-        raise ValueError(f"the shape is no list of at most {MAX_SIDES} whole numbers of 64 bits")
+        raise ValueError(f"the shape is not a list of at most {MAX_SIDES} whole numbers of 64 bits")
     if not isinstance(span, list) or len(span) != 2 or not all(is_count(offset, 0, MOST) for offset in span):
-        raise ValueError("the offsets are no two whole numbers of 64 bits")
+        raise ValueError("the offsets are not two whole numbers of 64 bits")
     count = math.prod(shape)
     if count > MOST or count * bits != 8 * (span[1] - span[0]):
         raise ValueError("the offsets do not fit the shape")
@@ -68,7 +68,7 @@ def _tensor(name: str, tensor: object) -> tuple[tuple[int, ...], tuple[int, int]
 
 def _check_metadata(metadata: object) -> None:
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("its metadata are no texts")
+        raise ValueError("its metadata are not texts")
 
 
 def _bits(dtype: object) -> int:

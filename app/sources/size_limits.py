@@ -43,4 +43,4 @@ def most_text_bytes(size: int) -> int:
 def within(count: int, most: int, what: str, hint: str) -> None:
     """ResourceLimit where a file has more than `most` of something."""
     if count > most:
-        raise ResourceLimit(f"{what}; at most {most:,} are read.", hint=hint, pointer=POINTER)
+        raise ResourceLimit(f"{what}; the limit is {most:,}.", hint=hint, pointer=POINTER)

@@ -44,11 +44,11 @@ def roles_in(folder: Path) -> list[str]:
 def _the_file(file: Path, role: str, name: str) -> Path:
     if file.suffix.lower() not in FORMATS:
         raise DatasetInvalid(
-            f"{file.name} is no data file. Data files end in {', '.join(FORMATS)}.", pointer=f"{POINTER}/ref"
+            f"{file.name} is not a data file. Data files end in {', '.join(FORMATS)}.", pointer=f"{POINTER}/ref"
         )
     if name not in (role, file.name):
         raise DatasetInvalid(
-            f"{file.name} is a single file and plays every role; it has no split {name!r}.",
+            f"{file.name} is a single file and serves as every split; it has no split {name!r}.",
             pointer=f"{POINTER}/splits/{role}",
         )
     return file
@@ -69,7 +69,7 @@ def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]
             return found
     raise DatasetInvalid(
         f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {_named(present, folder)}.",
-        hint="Name a file per role in `splits`.",
+        hint="Name a file for each split in `splits`.",
         pointer=f"{POINTER}/splits/{role}",
     )
 

@@ -121,7 +121,7 @@ def _batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBat
     seen = 0
     for batch in _raw_batches(file, columns, rows):
         seen += batch.num_rows
-        within(seen, MAX_ROWS, f"{file.name} has more than {MAX_ROWS:,} rows", "Bring fewer rows.")
+        within(seen, MAX_ROWS, f"{file.name} has more than {MAX_ROWS:,} rows", "Use fewer rows.")
         yield batch
 
 
@@ -158,7 +158,7 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
     if _widest(inputs) > MAX_TEXT_BYTES:
         raise ResourceLimit(
             f"A text of {file.name} has more than {MAX_TEXT_BYTES:,} bytes.",
-            hint="Cut texts to what the model reads: a few thousand words at most.",
+            hint="Cut texts to the length that the model reads, a few thousand words at most.",
             pointer=POINTER,
         )
     size = _size(inputs)
@@ -166,7 +166,7 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
         most = most_text_bytes(file.stat().st_size)
         raise ResourceLimit(
             f"The texts of {file.name} come to more than {most:,} bytes, far more than the file has.",
-            hint="Leave out rows that repeat one another.",
+            hint="Leave out repeated rows.",
             pointer=POINTER,
         )
     return size
@@ -186,7 +186,7 @@ def _labels(file: Path, column: pa.Array, names: list[str] | None) -> pa.Array:
 
 def _refuse_long(name: str) -> None:
     raise DatasetInvalid(
-        f"A label of {name} has more than {MAX_LABEL_CHARACTERS:,} characters; is it the label column?",
+        f"A label of {name} has more than {MAX_LABEL_CHARACTERS:,} characters. Check that it is the label column.",
         hint="Name the column of the classes in `label_column`.",
         pointer=f"{POINTER}/label_column",
     )
@@ -221,15 +221,15 @@ def _schema(file: Stamp) -> TableSchema:
 def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
     """Columns by name, where the names can be told apart and kept."""
     found = list(columns)
-    hint = "Keep the columns that are read: an input and a label."
+    hint = "Keep only the columns that the job reads: an input and a label."
     within(len(found), MAX_COLUMNS, f"The data has {len(found):,} columns", hint)
     for name, times in Counter(name for name, _ in found).items():
         if times > 1:
-            raise DatasetInvalid(f"There are {times} columns of the name {shorten(name)}.", pointer=POINTER)
+            raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
         if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
             raise DatasetInvalid(
-                f"The name of column {shorten(name)} is too long or no text.",
-                hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL among them.",
+                f"The name of column {shorten(name)} is too long or not a text.",
+                hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL.",
                 pointer=POINTER,
             )
     return dict(found)
@@ -241,7 +241,7 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     for part in ("info", "features"):
         found = found.get(part, {}) if isinstance(found, dict) else None
     if not isinstance(found, dict):
-        raise ValueError("its `huggingface` metadata is no object with `info` and `features`")
+        raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
     named = {name: kind.get("names") for name, kind in found.items() if isinstance(kind, dict)}
     return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
 
@@ -254,7 +254,7 @@ def _reading(file: Path) -> Iterator[None]:
     except (*_BROKEN, MemoryError) as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             raise ResourceLimit(
-                f"Reading {file.name} takes more memory than it may.",
+                f"Reading {file.name} takes more memory than allowed.",
                 hint="Write smaller row groups and shorter texts.",
                 pointer=POINTER,
             ) from error

@@ -89,7 +89,7 @@ def _copy(stream: IO[bytes], file: IO[bytes], most: int) -> int:
     while chunk := stream.read(CHUNK_BYTES):
         written += len(chunk)
         if written > most:
-            raise ValueError("unpacked it is larger than it may be")
+            raise ValueError("unpacked, it is larger than allowed")
         file.write(chunk)
     return written
 
@@ -116,12 +116,12 @@ def _zipped(raw: IO[bytes]) -> Iterator[_Entry]:
         for info in opened.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise ValueError(f"{info.filename!r} is no plain file")
+                raise ValueError(f"{info.filename!r} is not a plain file")
             if info.is_dir() or _is_litter(info.filename):
                 _inside(info.filename)
                 continue
             if info.compress_type not in _PACKED:
-                raise ValueError(f"{info.filename[:200]!r} is packed in a way that is not known here")
+                raise ValueError(f"{info.filename[:200]!r} is packed in an unknown way")
             with opened.open(info) as stream:
                 yield _Entry(info.filename, stream)
 
@@ -130,7 +130,7 @@ def _tarred(raw: IO[bytes]) -> Iterator[_Entry]:
     with tarfile.open(fileobj=cast(IO[bytes], _Sparing(raw)), mode="r:") as opened:
         for member in opened:
             if not (member.isreg() or member.isdir()) or member.issparse():
-                raise ValueError(f"{member.name!r} is no plain file")
+                raise ValueError(f"{member.name!r} is not a plain file")
             if member.isdir() or _is_litter(member.name):
                 _inside(member.name)
                 continue
@@ -146,7 +146,7 @@ def _inside(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     strange = "\\" in name or ":" in name or not name.isprintable() or len(name.encode(errors="replace")) > 500
     if path.is_absolute() or ".." in path.parts or strange or len(path.parts) > MAX_DEPTH:
-        raise ValueError(f"the name {name[:200]!r} does not stay inside the archive's folder, or is no plain name")
+        raise ValueError(f"the name {name[:200]!r} leads out of the archive's folder, or is not a plain name")
     return path
 
 
@@ -175,7 +175,7 @@ class _Sparing:
     def read(self, size: int = -1) -> bytes:
         content = self._file.read(MAX_READ_BYTES + 1) if size < 0 else b""
         if max(size, len(content)) > MAX_READ_BYTES:
-            raise ValueError("its directory or one of its headers is larger than it may be")
+            raise ValueError("its directory or one of its headers is larger than allowed")
         return content or self._file.read(size)
 
 

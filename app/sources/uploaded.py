@@ -77,7 +77,7 @@ def answer(question: dict[str, Any]) -> dict[str, int | None]:
 def _open(file: Path, target: Path, expected: Sequence[str], kept: Sequence[str], pointer: str) -> None:
     """Unpack to `target` what is of use, in a confined process."""
     if not is_archive(file):
-        formats = "" if expected else f" Data of one file ends in {', '.join(FORMATS)}."
+        formats = "" if expected else f" A single data file ends in {', '.join(FORMATS)}."
         raise InvalidInput(f"The file is neither a zip nor a tar (plain or gzip).{formats}", pointer=pointer)
     most = Bounds().bytes_for(file)
     seconds = 30 + most // _BYTES_A_SECOND

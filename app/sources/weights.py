@@ -76,8 +76,8 @@ def refuse_pickles(names: Iterable[str], *, pointer: str) -> None:
     found = set(names)
     if found.isdisjoint({SINGLE, INDEX}) and any(PurePath(name).suffix in _PICKLED for name in found):
         raise UnsafeModel(
-            "The model's weights are pickled; opening a pickle can run code.",
-            hint="Convert once: load the model where you trust it and call save_pretrained, which writes safetensors.",
+            "The model's weights are pickled. Opening a pickle can run code.",
+            hint="Convert the model: load it where you trust it and call save_pretrained, which writes safetensors.",
             pointer=pointer,
         )
 
@@ -113,7 +113,7 @@ def _header(file: Path, most: int, pointer: str) -> bytes:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or not is_count(length, 2, size - 8):
-            raise _not_whole(file, ValueError("its header is longer than the file, or there is none"), pointer)
+            raise _not_whole(file, ValueError("its header is missing, or longer than the file"), pointer)
         if length > most:
             raise ResourceLimit(
                 f"The headers of the weights have more than {MAX_HEADER_BYTES:,} bytes.", pointer=pointer
@@ -131,6 +131,6 @@ def _shapes(file: Path, header: bytes, pointer: str) -> Shapes:
 def _not_whole(file: Path, error: ValueError, pointer: str) -> UnsupportedModel:
     return UnsupportedModel(
         f"{file.name} is not a whole safetensors file: {error}.",
-        hint="It may be cut short, or a Git LFS pointer instead of the weights.",
+        hint="It may be cut short, or be a Git LFS pointer instead of the weights.",
         pointer=pointer,
     )

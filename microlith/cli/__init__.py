@@ -78,7 +78,7 @@ def root(
     key: KeyOption = None,
     as_json: JsonOption = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Break a fine-tuned transformer classifier into small modules, one per concern.

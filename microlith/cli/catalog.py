@@ -1,4 +1,4 @@
-"""`microlith models`, `datasets` and `methods`: what a job can be built from, and bringing one's own."""
+"""`microlith models`, `datasets` and `methods`: what a job can be built from, and uploads."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ RefArgument = Annotated[
     str, typer.Argument(help="An id, demo:NAME, hub:ORG/NAME@REVISION or path:PLACE.", metavar="REF")
 ]
 PathArgument = Annotated[
-    str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one; for data also a file.")
+    str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one. For data also a file.")
 ]
-ColumnOption = typer.Option(metavar="NAME", help="Where it has no usual name.")
+ColumnOption = typer.Option(metavar="NAME", help="Needed only if the column has no usual name.")
 
 
 def list_models(session: CliSession) -> None:
-    """Your registered models, and those that come with the server."""
+    """List your registered models, and those that come with the server."""
     with session.connect() as client:
         listed = list(client.models())
     session.show(tables.models(listed), listed)
 
 
 def show_model(session: CliSession, ref: RefArgument) -> None:
-    """A model's labels and layers."""
+    """Show a model's labels and layers."""
     with session.connect() as client:
         model = client.model(ref)
     session.show(details.model(model), model)
 
 
 def upload_model(session: CliSession, path: PathArgument) -> None:
-    """Bring a fine-tuned model to the server: config, safetensors and tokenizer, as save_pretrained writes them.
+    """Upload a fine-tuned model: config, safetensors and tokenizer, as save_pretrained writes them.
 
     microlith models upload ./my-model
     """
     with session.connect() as client, transfer(Path(path).name, err()) as hear:
         model = client.upload_model(path, hear)
     session.show(details.model(model), model)
-    session.remark(f"Name it in a job: --model {model.id}")
+    session.remark(f"Use it in a job: --model {model.id}")
 
 
 def delete_model(session: CliSession, model: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Forget a model you registered, and its file. Jobs keep their results."""
+    """Delete a model that you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_model(model)
-    session.say(f"{model} is gone.", {"id": model, "deleted": True})
+    session.say(f"Deleted {model}.", {"id": model, "deleted": True})
 
 
 def list_datasets(session: CliSession) -> None:
-    """Your registered datasets, and those that come with the server."""
+    """List your registered datasets, and those that come with the server."""
     with session.connect() as client:
         listed = list(client.datasets())
     session.show(tables.datasets(listed), listed)
 
 
 def show_dataset(session: CliSession, ref: RefArgument) -> None:
-    """A dataset's columns, splits and label counts."""
+    """Show a dataset's columns, splits and label counts."""
     with session.connect() as client:
         dataset = client.dataset(ref)
     session.show(details.dataset(dataset), dataset)
@@ -74,7 +74,7 @@ def upload_dataset(
     image_column: Annotated[str | None, ColumnOption] = None,
     label_column: Annotated[str | None, ColumnOption] = None,
 ) -> None:
-    """Bring data to the server: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
+    """Upload data: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
@@ -82,19 +82,19 @@ def upload_dataset(
     with session.connect() as client, transfer(Path(path).name, err()) as hear:
         dataset = client.upload_dataset(path, hear, **columns)
     session.show(details.dataset(dataset), dataset)
-    session.remark(f"Name it in a job: --dataset {dataset.id}")
+    session.remark(f"Use it in a job: --dataset {dataset.id}")
 
 
 def delete_dataset(session: CliSession, dataset: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Forget a dataset you registered, and its file. Jobs keep their results."""
+    """Delete a dataset that you registered, and its file. Jobs keep their results."""
     with session.connect() as client:
         client.delete_dataset(dataset)
-    session.say(f"{dataset} is gone.", {"id": dataset, "deleted": True})
+    session.say(f"Deleted {dataset}.", {"id": dataset, "deleted": True})
 
 
 @command
 def methods(session: CliSession) -> None:
-    """Everything a job can be told: methods, structures, options and their defaults."""
+    """List everything that you can set for a job: methods, structures, options and their defaults."""
     with session.connect() as client:
         offered = client.methods()
     session.show(tables.methods(offered), offered)
@@ -118,10 +118,14 @@ def _datasets(
 
 
 models = typer.Typer(
-    invoke_without_command=True, callback=_models, help="Models the server knows; without a command, their list."
+    invoke_without_command=True,
+    callback=_models,
+    help="The models that the server knows. Without a command, lists them.",
 )
 datasets = typer.Typer(
-    invoke_without_command=True, callback=_datasets, help="Datasets the server knows; without a command, their list."
+    invoke_without_command=True,
+    callback=_datasets,
+    help="The datasets that the server knows. Without a command, lists them.",
 )
 models.command("list")(models_listed)
 models.command("show")(command(show_model))

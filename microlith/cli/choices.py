@@ -1,4 +1,4 @@
-"""What stands for a thing on the command line, and what the shell offers for it."""
+"""The names of jobs and modules on the command line, and what the shell offers to complete them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from microlith.errors import MicrolithClientError
 
 OFFERED = 50
 PATIENCE = 1.5
-"""Seconds that a key press may wait for the server."""
+"""How many seconds a key press may wait for the server."""
 
 
 def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -27,15 +27,17 @@ def recent_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]
     except MicrolithClientError:
         return []
     return [
-        (job.id, f"{job.state}, {numbers.called(job.spec.model, job.resolved.model)}")
+        (job.id, f"{job.state}, {numbers.source_name(job.spec.model, job.resolved.model)}")
         for job in newest
         if job.id.startswith(incomplete)
     ]
 
 
 JobArgument = Annotated[
-    str, typer.Argument(help="The job, as `list` names it.", metavar="JOB", autocompletion=recent_jobs)
+    str, typer.Argument(help="The id of the job, as `list` shows it.", metavar="JOB", autocompletion=recent_jobs)
 ]
-ModuleArgument = Annotated[str, typer.Argument(help="The module, as `modules list` names it.", metavar="MODULE")]
+ModuleArgument = Annotated[
+    str, typer.Argument(help="The id of the module, as `modules list` shows it.", metavar="MODULE")
+]
 StateOption = Annotated[State | None, typer.Option(help="Only jobs in this state.")]
-KindOption = Annotated[Kind | None, typer.Option(help="Only jobs of this kind; tries are listed by it alone.")]
+KindOption = Annotated[Kind | None, typer.Option(help="Only jobs of this kind. Tries are listed only with this flag.")]

@@ -12,9 +12,11 @@ import typer
 
 from microlith.cli.session import CliSession
 
-UrlOption = Annotated[str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or this machine's.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="The server. Default: MICROLITH_URL, or the one on this machine.")
+]
 KeyOption = Annotated[str | None, typer.Option("--key", help="The bearer key. Default: MICROLITH_API_KEY.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 SHARED = {"url": UrlOption, "key": KeyOption, "as_json": JsonOption}
 
 

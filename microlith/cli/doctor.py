@@ -1,4 +1,4 @@
-"""`microlith doctor`: looks at everything between this shell and a finished job, and says what to do."""
+"""`microlith doctor`: checks everything between this shell and a finished job, and says what to do."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Finding:
 
 
 def doctor(session: CliSession) -> None:
-    """Check the server, the key, the versions and what is installed here; say what to do about each fault.
+    """Check the server, the key, the versions and what is installed here, and say what to do about each fault.
 
-    Exits with 0 if a job could be submitted now, with 4 if no server answered, and with 3 if it would refuse.
+    The exit code is 0 if you can submit a job now, 4 if no server answered, and 3 if the server would refuse.
     """
     findings = list(examine(session))
     if session.as_json:
@@ -74,7 +74,7 @@ def _check_server(client: Client, session: CliSession) -> Finding:
     try:
         client.health()
     except Unreachable as error:
-        advice = "Start it (`make serve`), or name another: --url or MICROLITH_URL."
+        advice = "Start it (`make serve`), or choose another server with --url or MICROLITH_URL."
         return Finding("server", "wrong", f"{client.base_url} ({named_by}): {error.reason}", advice)
     except ProblemError as error:
         return Finding("server", "wrong", f"{client.base_url} ({named_by}): {error.title}", "Look at its log.")
@@ -85,7 +85,7 @@ def _compare_versions(client: Client) -> Finding:
     server = client.health().get("version", "unknown")
     if server.split(".")[:2] == microlith.__version__.split(".")[:2]:
         return Finding("version", "ok", f"the server is {server}")
-    advice = f'Take the same here: pip install "microlith=={server}".'
+    advice = f'Install the same version here: pip install "microlith=={server}".'
     return Finding("version", "note", f"the server is {server}, this client {microlith.__version__}", advice)
 
 
@@ -96,7 +96,7 @@ def _check_readiness(client: Client) -> Finding:
         return Finding("ready", "ok", ", ".join(parts))
     faults = "; ".join(f"{name}: {state}" for name, state in away.items())
     return Finding(
-        "ready", "wrong", faults, "Whoever runs the server has to bring these back; jobs are kept meanwhile."
+        "ready", "wrong", faults, "Ask whoever runs the server to start these again. Jobs are kept meanwhile."
     )
 
 
@@ -107,7 +107,7 @@ def _check_key(client: Client) -> Finding:
         return Finding("key", "wrong", error.detail, "Set MICROLITH_API_KEY, or pass --key.")
     except MicrolithClientError as error:
         return Finding("key", "wrong", str(error).splitlines()[0], "Look at the server's log.")
-    return Finding("key", "ok", "the server takes it" if client.has_key else "none is needed")
+    return Finding("key", "ok", "the server accepts it" if client.has_key else "no key is needed")
 
 
 def _look_for_openers() -> Iterator[Finding]:
@@ -115,5 +115,5 @@ def _look_for_openers() -> Iterator[Finding]:
         if importlib.util.find_spec(package):
             yield Finding(package, "ok", "installed")
         else:
-            advice = f'To open what comes out of the service here: pip install "microlith[{extra}]".'
+            advice = f'To open results on this machine: pip install "microlith[{extra}]".'
             yield Finding(package, "note", f"not installed in {sys.prefix}", advice)

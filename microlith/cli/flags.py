@@ -42,7 +42,7 @@ class Flag:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-REF = "Or a file or folder here, which is uploaded first."
+REF = "You can also name a file or folder of this machine, which is uploaded first."
 FLAGS = (
     Flag("model", "model", metavar="REF", help=f"demo:NAME, hub:ORG/NAME@REVISION, mdl_… or path:FOLDER. {REF}"),
     Flag("dataset", "dataset", metavar="REF", help=f"The same kinds of reference, dst_… for an id. {REF}"),
@@ -54,7 +54,7 @@ FLAGS = (
     Flag("form", "method.form"),
     Flag("structure", "structure"),
     Flag("scope", "scope"),
-    Flag("ratio", "ratio", float, many=True, help="The fraction REMOVED; several make a sweep. Default: 0.5."),
+    Flag("ratio", "ratio", float, many=True, help="The fraction REMOVED. Repeat it for a sweep. Default: 0.5."),
     Flag("recovery", "recovery"),
     Flag("head", "head"),
     Flag("include", "layers.include", many=True, metavar="PATTERN"),

@@ -1,4 +1,4 @@
-"""`microlith jobs`: ask for decompositions, watch them, compare what came out."""
+"""`microlith jobs`: submit decompositions, watch them, compare the results."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, com
 REFERENCE = re.compile(r"(demo|hub|path):|(mdl|dst)_")
 
 Texts = list[str] | None
-LabelOption = Annotated[Texts, typer.Option(metavar="KEY=VALUE", help="Your own mark; may be given several times.")]
+LabelOption = Annotated[Texts, typer.Option(metavar="KEY=VALUE", help="A label of your own. Can be repeated.")]
 SpecArgument = Annotated[
-    str | None, typer.Argument(metavar="SPEC", help="A YAML or JSON spec, - for stdin; flags change it.")
+    str | None, typer.Argument(metavar="SPEC", help="A YAML or JSON spec, or - for stdin. Flags override it.")
 ]
-SpecOption = Annotated[str | None, typer.Option("--spec", metavar="FILE", help="The same, as a flag.")]
+SpecOption = Annotated[str | None, typer.Option("--spec", metavar="FILE", help="The same as SPEC.")]
 SetOption = Annotated[
-    Texts, typer.Option("--set", metavar="PLACE=VALUE", help="Any other place of the spec: evaluation.latency=false.")
+    Texts,
+    typer.Option("--set", metavar="PLACE=VALUE", help="Any other field of the spec, such as evaluation.latency=false."),
 ]
-PlanFlag = Annotated[bool, typer.Option("--plan", help="Only say what would be done.")]
-WatchFlag = Annotated[bool, typer.Option(help="Stay until the job is over.")]
+PlanFlag = Annotated[bool, typer.Option("--plan", help="Only show what the job would do.")]
+WatchFlag = Annotated[bool, typer.Option(help="Wait until the job is over.")]
 RawFlag = Annotated[
-    bool, typer.Option("--raw", help="With --csv: also names that a spreadsheet would run as they are.")
+    bool, typer.Option("--raw", help="With --csv: leave names as they are, even those that a spreadsheet would run.")
 ]
 
 
@@ -50,19 +51,21 @@ def submit(
     plan: PlanFlag = False,
     watch: WatchFlag = True,
 ) -> None:
-    """Ask for a decomposition; watch it and print its results.
+    """Submit a decomposition, watch it and print its results.
 
     microlith submit --model demo:bert-tiny-wordnet --dataset demo:wordnet-supersense
 
     microlith submit --model ./my-model --dataset reviews.csv --concern praise --ratio 0.6
 
-    --model and --dataset are needed, here or in SPEC (`microlith init` writes one). What is left out has the server's
-    default, which `microlith methods` tells.
+    --model and --dataset are required, here or in SPEC (`microlith init` writes one). Everything else has a default of
+    the server (`microlith methods` lists them).
     """
     asked = spec_from(spec or spec_flag, flags, settings)
     missing = [f"--{name}" for name in ("model", "dataset") if not asked.get(name)]
     if missing:
-        raise typer.BadParameter(f"{' and '.join(missing)} must be given (`microlith models`, `microlith datasets`)")
+        raise typer.BadParameter(
+            f"give {' and '.join(missing)}; `microlith models` and `microlith datasets` list your choices"
+        )
     with session.connect() as client:
         _upload_local_sources(client, asked)
         if plan:
@@ -71,7 +74,7 @@ def submit(
             return
         job = client.submit(asked)
         if watch:
-            err().print(f"Job {job.id}" + (" was done before: here it is." if job.finished else ""))
+            err().print(f"Job {job.id}" + (" is identical and already finished." if job.finished else ""))
             _watch(session, client, job.id)
         else:
             session.show(details.job(job), job)
@@ -96,27 +99,27 @@ def _local_path(ref: Any) -> Path | None:
 
 
 def watch(session: CliSession, job: JobArgument) -> None:
-    """Follow a job to its end; the exit code is 0 if it succeeded and 1 otherwise. Ctrl-C leaves it running."""
+    """Follow a job to its end. The exit code is 0 if it succeeds and 1 if not. Ctrl-C leaves the job running."""
     with session.connect() as client:
         _watch(session, client, job)
 
 
 def _watch(session: CliSession, client: Client, job_id: str) -> None:
     """Progress to the error output; at the end the results, or for programs the job, to the standard output."""
-    come_back = f"Come back: microlith watch {job_id}"
+    come_back = f"To watch it again: microlith watch {job_id}"
     try:
         job = live.follow(client.watch(job_id), err())
     except KeyboardInterrupt:
-        err().print(f"The job goes on. {come_back}")
+        err().print(f"The job is still running. {come_back}")
         raise typer.Exit(INTERRUPTED) from None
     except Unreachable:
-        err().print(f"The server is away, the job is safe. {come_back}")
+        err().print(f"The server does not answer. Your job is safe. {come_back}")
         raise
     if session.as_json:
         session.show("", job)
     elif job.state == "succeeded":
         out().print(tables.results(client.results(job_id)))
-        session.remark(f"Bring them home: microlith download {job_id} FOLDER")
+        session.remark(f"To download the modules: microlith download {job_id} FOLDER")
     settle(job)
 
 
@@ -127,9 +130,9 @@ def list_jobs(
     model: Annotated[str | None, typer.Option(help="Only jobs on this model.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only jobs on this dataset.")] = None,
     label: LabelOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many jobs to list, newest first.")] = 20,
 ) -> None:
-    """Your jobs, newest first."""
+    """List your jobs, newest first."""
     filters: JobFilters = {"page": min(limit, 100), "labels": parse_labels(label) or {}}
     for name, value in (("state", state), ("kind", kind), ("model", model), ("dataset", dataset)):
         if value is not None:
@@ -140,7 +143,7 @@ def list_jobs(
 
 
 def show_job(session: CliSession, job: JobArgument) -> None:
-    """A job as it is: state, progress, error, what it was asked and what that came to."""
+    """Show a job: state, progress, error, its spec and what it used for it."""
     with session.connect() as client:
         _show(session, client.job(job))
 
@@ -151,7 +154,7 @@ def results(
     csv: Annotated[bool, typer.Option("--csv", help="Print class,precision,recall,f1-score,support.")] = False,
     raw: RawFlag = False,
 ) -> None:
-    """Every module beside the base: precision, recall and F1 on its own class, ratio, sparsity, size."""
+    """Compare every module with the base: precision, recall and F1 on its own class, ratio, sparsity, size."""
     with session.connect() as client:
         if csv:
             typer.echo(client.results_csv(job, raw=raw), nl=False)
@@ -162,11 +165,13 @@ def results(
 
 def compare(
     session: CliSession,
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Two or more, or one that is a sweep.")],
-    csv: Annotated[bool, typer.Option("--csv", help="Print a row a concern, a column a job and ratio.")] = False,
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Two or more jobs, or one sweep.")],
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV: one row for each concern, one column for each job and ratio.")
+    ] = False,
     raw: RawFlag = False,
 ) -> None:
-    """Jobs beside one another: F1 of each concern, in a column for every job and ratio, and the base's.
+    """Compare jobs: F1 of each concern, with one column for every job and ratio, and one for the base.
 
     microlith compare job_01… job_02…
     """
@@ -181,28 +186,28 @@ def compare(
 
 
 def cancel(session: CliSession, job: JobArgument) -> None:
-    """Stop a job; the modules it has finished stay."""
+    """Stop a job. Its finished modules are kept."""
     with session.connect() as client:
         _show(session, client.cancel(job))
 
 
 def retry(session: CliSession, job: JobArgument) -> None:
-    """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
+    """Queue a failed, cancelled or expired job again. It continues with the remaining concerns."""
     with session.connect() as client:
         _show(session, client.retry(job))
 
 
 def repair(session: CliSession, job: JobArgument) -> None:
-    """Have the stored files of a finished job looked at, and made anew where they are damaged or gone."""
+    """Check the stored files of a finished job, and make damaged or missing ones again."""
     with session.connect() as client:
         _show(session, client.repair(job))
 
 
 def delete(session: CliSession, job: JobArgument) -> None:
-    """Remove a finished job with its modules and their files."""
+    """Delete a finished job with its modules and their files."""
     with session.connect() as client:
         client.delete(job)
-    session.say(f"{job} is gone.", {"id": job, "deleted": True})
+    session.say(f"Deleted {job}.", {"id": job, "deleted": True})
 
 
 def _show(session: CliSession, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""`microlith modules`: look at modules, bring them home, put them on the hub, and make them of masks."""
+"""`microlith modules`: look at modules, download them, upload them to the hub, and make them from masks."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from microlith.hub import push_to_hub
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The modules of a job: look at them, download them, make them of masks.",
+    help="The modules of a job: look at them, download them, make them from masks.",
     callback=remember,
 )
 
 USUAL = "portable"
-"""The file form that is downloaded when none is named."""
+"""The layout to download if you name none."""
 
 
 def list_modules(session: CliSession, job: JobArgument) -> None:
-    """The modules a job has made so far."""
+    """List the modules that a job has made so far."""
     with session.connect() as client:
         modules = client.modules(job)
     session.show(tables.modules(modules), modules)
 
 
 def show_module(session: CliSession, module: ModuleArgument) -> None:
-    """A module's scores, its report and its files."""
+    """Show a module's scores, its report and its files."""
     with session.connect() as client:
         facts = client.module(module)
     session.show(details.module(facts), facts)
@@ -50,17 +50,18 @@ def download(
     session: CliSession,
     *,
     named: Annotated[
-        list[str] | None, typer.Argument(metavar="MODULE|JOB", help="Which modules, or all of a job.")
+        list[str] | None, typer.Argument(metavar="MODULE|JOB", help="Modules, or jobs for all of their modules.")
     ] = None,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to; made when it is missing.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="The folder to download to. It is created if missing.")
+    ],
     job: Annotated[str | None, typer.Option(help="Every module of this job.")] = None,
-    concern: Annotated[list[str] | None, typer.Option(help="Of the jobs, only these labels or ids.")] = None,
-    layout: Annotated[str, typer.Option(help="Which file form.")] = USUAL,
+    concern: Annotated[list[str] | None, typer.Option(help="Only these concerns of the jobs, by label or id.")] = None,
+    layout: Annotated[str, typer.Option(help="The layout.")] = USUAL,
     unpack: Annotated[bool, typer.Option(help="Unpack each module into a folder of its own.")] = True,
 ) -> None:
-    """Download modules, every digest checked; what broke off goes on where it stopped.
-
-    Of a job that combined modules it is the classifier that they became, as a zip.
+    """Download modules and check every digest. An interrupted download continues where it stopped. For a job that
+    combined modules, this downloads the combined classifier as a zip.
 
     microlith download mod_01… ./modules
 
@@ -70,7 +71,7 @@ def download(
     if not ids or (job and named):
         raise typer.BadParameter("name modules or a job, and a folder: microlith download JOB FOLDER")
     if concern and not any(name.startswith("job_") for name in ids):
-        raise typer.BadParameter("goes with a job only", param_hint="--concern")
+        raise typer.BadParameter("works only with a job", param_hint="--concern")
     fetched = []
     with session.connect() as client:
         for name in ids:
@@ -92,10 +93,10 @@ def try_module(
     session: CliSession,
     module: ModuleArgument,
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Up to 32; a line each from stdin for none.")
+        list[str] | None, typer.Argument(metavar="TEXT", help="Up to 32 texts. Without any, each line of stdin is one.")
     ] = None,
 ) -> None:
-    """Ask a module, and its base, what they make of texts.
+    """Show the answers of a module and its base to texts.
 
     microlith modules try mod_01… "small furry mammal with long ears"
     """
@@ -110,10 +111,10 @@ def try_module(
 def export(
     session: CliSession,
     module: Annotated[str, typer.Argument(metavar="MODULE|JOB", help="A module, or the job of a class set.")],
-    layout: Annotated[str, typer.Option(help="Which file form: portable, compact, mask or onnx.")],
-    int8: Annotated[bool, typer.Option(help="With onnx: a graph with weights in INT8 beside it.")] = False,
+    layout: Annotated[str, typer.Option(help="The layout: portable, compact, mask or onnx.")],
+    int8: Annotated[bool, typer.Option(help="With onnx: add a graph with weights in INT8.")] = False,
 ) -> None:
-    """Have one more file form of a module or a class set made, and wait for it; then download it with --layout."""
+    """Make one more layout of a module or a class set, and wait for it. Then download it with --layout."""
     with session.connect() as client:
         _follow_to_success(client, client.order_layout(module, layout, int8=int8))
         facts = client.job(module) if module.startswith("job_") else client.module(module)
@@ -123,17 +124,19 @@ def export(
 def push(
     session: CliSession,
     module: Annotated[str, typer.Argument(metavar="MODULE", help="A module, or the folder of a downloaded one.")],
-    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; made when it is missing.")],
-    private: Annotated[bool, typer.Option("--private", help="Make it private; an existing public one is refused.")] = (
-        False
-    ),
-    layout: Annotated[str, typer.Option(help="Which file form.")] = "portable",
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository. It is created if missing.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private. An existing public one is refused.")
+    ] = (False),
+    layout: Annotated[str, typer.Option(help="The layout.")] = "portable",
     token: Annotated[
         str | None,
-        typer.Option(envvar="HF_TOKEN", help="Yours, with the right to write; better in HF_TOKEN. Never kept."),
+        typer.Option(
+            envvar="HF_TOKEN", help="Your token, with write permission. Better set HF_TOKEN. It is never stored."
+        ),
     ] = None,
 ) -> None:
-    """Put a module on the Hugging Face Hub, with your token and from this machine, as one commit.
+    """Upload a module to the Hugging Face Hub, with your token and from this machine, as one commit.
 
     HF_TOKEN=hf_… microlith modules push mod_01… --repo me/animal --private
     """
@@ -144,17 +147,17 @@ def push(
 
 def combine(
     session: CliSession,
-    modules: Annotated[list[str], typer.Argument(metavar="MODULE", help="One for each concern, two or more.")],
-    dataset: Annotated[str, typer.Option(help="What calibrates and measures the combination.")],
+    modules: Annotated[list[str], typer.Argument(metavar="MODULE", help="Two or more modules, one for each concern.")],
+    dataset: Annotated[str, typer.Option(help="The data to calibrate and measure the combination on.")],
     mode: Annotated[str, typer.Option(help="class_set (one base) or recompose (any bases).")] = "recompose",
-    layout: Annotated[list[str] | None, typer.Option(help="A file form of a class set; may come again.")] = None,
+    layout: Annotated[list[str] | None, typer.Option(help="A layout of a class set. Can be repeated.")] = None,
     recovery: Annotated[
         str | None,
-        typer.Option(help="What is mended in a class set: none, bias or refit; by default what its modules had."),
+        typer.Option(help="How a class set is repaired: none, bias or refit. Default: as its modules were."),
     ] = None,
-    out_folder: Annotated[str, typer.Option("--out", help="Where the classifier goes.")] = ".",
+    out_folder: Annotated[str, typer.Option("--out", help="The folder for the classifier.")] = ".",
 ) -> None:
-    """Make one classifier of several modules, wait for it, and download it.
+    """Combine several modules into one classifier, wait for it, and download it.
 
     microlith modules combine mod_01… mod_02… --dataset demo:wordnet-supersense --out combined
     """
@@ -174,9 +177,9 @@ def apply(
     session: CliSession,
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="A module in layout `mask`: the zip or its folder.")],
     base: Annotated[Path, typer.Option(help="The folder of the base model.")],
-    out: Annotated[Path, typer.Option(help="Where the module goes; must not exist.")],
+    out: Annotated[Path, typer.Option(help="The folder for the module. It must not exist yet.")],
 ) -> None:
-    """Make a module of its mask and its base, bit for bit; opens with plain from_pretrained.
+    """Make a module from its mask and its base, bit for bit. It opens with plain from_pretrained.
 
     microlith modules apply modules/animal-0.5-mask --base ./bert --out ./animal
     """
@@ -223,7 +226,7 @@ def _modules_of(client: Client, job: str, names: list[str] | None) -> list[Modul
     concerns = {name: module.concern for module in modules for name in (module.concern.label, str(module.concern.id))}
     strangers = [name for name in names if name not in concerns]
     if strangers:
-        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "none yet"
+        labels = ", ".join(dict.fromkeys(module.concern.label for module in modules)) or "not ready yet"
         raise typer.BadParameter(f"{', '.join(strangers)}: the job's modules are {labels}", param_hint="--concern")
     ids = {concerns[name].id for name in names}
     return [module for module in modules if module.concern.id in ids]

@@ -34,9 +34,9 @@ EXIT_CODES = {
     DONE: "done",
     FAILED: "the job failed, was cancelled or expired",
     USAGE: "wrong usage, or a local file in the way, missing or of the wrong kind",
-    REFUSED: "the server, or the hub, refused and says why",
+    REFUSED: "the server, or the hub, refused and said why",
     UNREACHABLE: "no Microlith server answered",
-    WRONG_BYTES: "a download, or a mask's base, with the wrong digest",
+    WRONG_BYTES: "the digest of a download, or of a mask's base, is wrong",
     INTERRUPTED: "interrupted",
 }
 

@@ -35,7 +35,7 @@ class CliSession:
         if self.as_json:
             self.dump([_plain(model) for model in answer] if isinstance(answer, Sequence) else _plain(answer))
         else:
-            out().print(table if answer else "None yet.")
+            out().print(table if answer else "The list is empty.")
 
     def dump(self, content: Any) -> None:
         """Print as JSON."""

@@ -20,7 +20,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class AsyncClient(ModuleCalls, CatalogCalls):
-    """A connection to one server, for asyncio. Its calls, and what they promise, are those of Client.
+    """A connection to one server, for asyncio. It has the same calls as Client, with the same behaviour.
 
     async with AsyncClient() as client:
         job = await client.submit({"model": "demo:bert-tiny-wordnet", "dataset": "demo:wordnet-supersense"})
@@ -37,26 +37,25 @@ class AsyncClient(ModuleCalls, CatalogCalls):
         retry: Retry | None = None,
         opener: OpenTransport = Suspending,
     ) -> None:
-        """`timeout` in seconds is for each connection and each silence of the server, not for a whole call.
-
-        `opener` is how it waits; Client waits by holding the thread.
+        """`timeout` in seconds limits each connection and each silence of the server, not a whole call. `opener`
+        decides how calls wait; Client blocks the thread.
         """
         url = base_url or os.environ.get("MICROLITH_URL") or DEFAULT_URL
         key = api_key or os.environ.get("MICROLITH_API_KEY") or token_for(url)
         super().__init__(Connection(opener, url, key, timeout, retry or Retry()))
 
     async def decompose(self, model: Source, dataset: Dataset, **options: Unpack[SpecOptions]) -> AsyncJobHandle:
-        """Ask for modules of a model, and get the job that makes them.
+        """Submit a job that makes modules of a model, and return the job.
 
-        Model and dataset are references, or a Path of this machine, which is uploaded first (the same content once
-        only). Options are those of JobSpec; a method may be named alone: `method="wanda"`.
+        Model and dataset are references, or a Path on this machine, which is uploaded first (the same content only
+        once). The options are those of JobSpec. You can give a method by its name alone: `method="wanda"`.
         """
         model_ref = (await self.upload_model(model)).id if isinstance(model, Path) else model
         dataset_ref = (await self.upload_dataset(dataset)).id if isinstance(dataset, Path) else dataset
         return AsyncJobHandle(self, await self.submit(spec_of(model_ref, dataset_ref, options)))
 
     async def attach(self, job_id: str) -> AsyncJobHandle:
-        """A job that was asked for before."""
+        """Return an existing job."""
         return AsyncJobHandle(self, await self.job(job_id))
 
     async def __aenter__(self) -> Self:
@@ -69,22 +68,23 @@ class AsyncClient(ModuleCalls, CatalogCalls):
         return f"AsyncClient({self.base_url!r})"
 
     async def close(self) -> None:
-        """Drop the connections; the client cannot be used afterwards."""
+        """Close the connections. You cannot use the client afterwards."""
         await self._server.close()
 
     async def check(self) -> None:
-        """Return if the server is up and ready to work; raise what is wrong otherwise."""
+        """Return if the server is running and ready. Otherwise raise what is wrong."""
         await self._server.send("GET", "/readyz")
 
     async def health(self) -> dict[str, str]:
-        """The server's `status` and `version`, whatever the state of what it needs."""
+        """Return the server's `status` and `version`, even if a part that it needs does not answer."""
         return await self._facts("/healthz", "status")
 
     async def readiness(self) -> dict[str, str]:
-        """`ok`, or what is wrong, for each part that the server needs; without the key, for all of them as one."""
-        answer = await self._facts("/readyz", "status", also=503)
-        whole = "ok" if answer["status"] == "ready" else answer["status"]
-        parts: dict[str, str] = answer.get("checks") or {"all": whole}
+        """Return `ok`, or what is wrong, for each part that the server needs. Without the key, for all parts
+        together.
+        """
+        told = await self._facts("/readyz", "status", also=503)
+        parts: dict[str, str] = told.get("checks") or {"all": "ok" if told["status"] == "ready" else told["status"]}
         return parts
 
     async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:

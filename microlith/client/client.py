@@ -14,17 +14,19 @@ from microlith.client.transport import Blocking
 class Client(Facade[AsyncClient]):
     """A connection to one server.
 
-    Without arguments it reads MICROLITH_URL and MICROLITH_API_KEY and falls back to a server on this machine. One that
-    you have started without a key left its token in its data folder, where it is found.
-    Requests that can be repeated without harm are, with growing pauses; a submission carries an idempotency key, so
-    that it makes one job however often it had to be sent. What the server refuses is raised as a ProblemError.
+    Without arguments it reads MICROLITH_URL and MICROLITH_API_KEY, and falls back to a server on this machine. If you
+    started that server without a key, the client finds the token in the server's data folder.
+
+    The client repeats requests that are safe to repeat, with growing pauses. A submission has an idempotency key, so it
+    makes only one job even if it is sent several times. If the server refuses a request, the client raises a
+    ProblemError.
 
         with Client() as client:
             job = client.decompose("demo:bert-tiny-wordnet", "demo:wordnet-supersense").wait(progress=True)
             print(job.results().to_pandas())
             job.modules["animal"].download("modules")
 
-    `decompose` and `attach` answer with a job that acts; the other calls with what the server said.
+    `decompose` and `attach` return a job with methods of its own. The other calls return the server's answer.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Client(Facade[AsyncClient]):
         timeout: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        """`timeout` in seconds is for each connection and each silence of the server, not for a whole call."""
+        """`timeout` in seconds limits each connection and each silence of the server, not a whole call."""
         super().__init__(
             AsyncClient(base_url, api_key=api_key, timeout=timeout, retry=retry or Retry(), opener=Blocking)
         )

@@ -92,7 +92,7 @@ async def _append(server: Connection, artifact: Artifact, partial: Path, on_byte
     async with server.stream(f"/v1/artifacts/{artifact.id}/content", headers) as answer:
         resumed = answer.status_code == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise UnexpectedAnswer(str(answer.url), "it sent another range than was asked for")
+            raise UnexpectedAnswer(str(answer.url), "it sent another range than requested")
         done = start if resumed else 0
         with partial.open("ab" if resumed else "wb") as file:
             async for chunk in server.pieces(answer, raw=True):

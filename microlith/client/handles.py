@@ -17,19 +17,21 @@ from microlith.errors import JobFailed, MissingExtra, NoSuchModule
 
 
 class AsyncJobHandle:
-    """A job. `facts` is what the server last said of it; `refresh`, `wait`, `cancel` and `retry` hear more."""
+    """A job. `facts` is its state as the server last reported it. `refresh`, `wait`, `cancel` and `retry` update it."""
 
     def __init__(self, client: ModuleCalls, facts: Job) -> None:
         self.client = client
         self.facts = facts
 
     async def refresh(self) -> Self:
-        """Ask how the job is."""
+        """Update `facts` from the server."""
         self.facts = await self.client.job(self.facts.id)
         return self
 
     async def wait(self, *, progress: bool = False, check: bool = True) -> Self:
-        """Until the job is over, with a bar if asked. Raises JobFailed without success, unless `check` is false."""
+        """Wait until the job is over, with a progress bar if you want one. Raises JobFailed if the job does not
+        succeed, unless `check` is false.
+        """
         with live.watching(quiet=not progress) as show:
             async for facts in self.client.watch(self.facts.id):
                 self.facts = facts
@@ -39,11 +41,13 @@ class AsyncJobHandle:
         return self
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """The job's history after event number `after`, then what happens, until the job is over."""
+        """Yield the job's events after number `after`, then new ones as they happen, until the job is over."""
         return self.client.events(self.facts.id, after)
 
     async def results(self) -> Results:
-        """The base's report, every module so far and the comparison; `.to_pandas()` is a row a module."""
+        """Return the base's report, every module so far and the comparison. `.to_pandas()` has one row for each
+        module.
+        """
         return await self.client.results(self.facts.id)
 
     async def modules(self) -> Modules[AsyncModuleHandle]:
@@ -51,7 +55,7 @@ class AsyncJobHandle:
         return Modules([AsyncModuleHandle(self.client, facts) for facts in await self.client.modules(self.facts.id)])
 
     async def cancel(self) -> Self:
-        """Ask the job to stop; it keeps the modules it has finished."""
+        """Stop the job. It keeps its finished modules."""
         self.facts = await self.client.cancel(self.facts.id)
         return self
 
@@ -61,7 +65,7 @@ class AsyncJobHandle:
         return self
 
     async def delete(self) -> None:
-        """Remove the finished job with its modules and their files."""
+        """Delete the finished job with its modules and their files."""
         await self.client.delete(self.facts.id)
 
 
@@ -75,17 +79,19 @@ class AsyncModuleHandle:
     async def download(
         self, folder: str | Path, layout: str = "portable", *, unpack: bool = True, on_bytes: OnBytes | None = None
     ) -> Path:
-        """Fetch it into a folder of its own inside `folder`, every digest checked; once."""
+        """Download the module into a folder of its own inside `folder`, and check every digest. A complete download is
+        not repeated.
+        """
         return await self.client.download_module(self.facts, folder, layout, unpack=unpack, on_bytes=on_bytes)
 
     async def predict(self, texts: str | Sequence[str]) -> Prediction:
-        """What it, and its base, make of one text or several, asked on the server."""
+        """Return the answers of the module and its base to one or several texts. The server computes them."""
         return await self.client.predict(self.facts, [texts] if isinstance(texts, str) else texts)
 
     async def load(self, folder: str | Path | None = None) -> Any:
-        """The module as a model of transformers, on the CPU, ready to answer.
+        """Return the module as a model of transformers, on the CPU, ready to use.
 
-        Its files are kept in `folder`, by default in the user's cache, and fetched once. Raises MissingExtra without
+        Its files are downloaded once and kept in `folder`, by default in the user's cache. Raises MissingExtra without
         torch and transformers.
         """
         target = folder or _cache_folder() / layout_of(self.facts, "portable").sha256
@@ -93,7 +99,7 @@ class AsyncModuleHandle:
 
 
 class JobHandle(Facade[AsyncJobHandle]):
-    """A job. `facts` is what the server last said of it; `refresh`, `wait`, `cancel` and `retry` hear more."""
+    """A job. `facts` is its state as the server last reported it. `refresh`, `wait`, `cancel` and `retry` update it."""
 
     refresh = chaining(AsyncJobHandle.refresh)
     wait = chaining(AsyncJobHandle.wait)
@@ -105,17 +111,17 @@ class JobHandle(Facade[AsyncJobHandle]):
 
     @property
     def facts(self) -> Job:
-        """What the server last said of it."""
+        """The job as the server last reported it."""
         return self._inner.facts
 
     @property
     def id(self) -> str:
-        """Names the job in every call."""
+        """The id of the job."""
         return self.facts.id
 
     @property
     def state(self) -> State:
-        """As last heard."""
+        """The state as the server last reported it."""
         return self.facts.state
 
     @property
@@ -144,12 +150,12 @@ class ModuleHandle(Facade[AsyncModuleHandle]):
 
     @property
     def id(self) -> str:
-        """Names the module in every call."""
+        """The id of the module."""
         return self.facts.id
 
     @property
     def label(self) -> str:
-        """Its concern's."""
+        """The label of its concern."""
         return self.facts.concern.label
 
     def __repr__(self) -> str:
@@ -166,7 +172,7 @@ Handle = TypeVar("Handle", bound=_Module)
 
 
 class Modules(Generic[Handle]):
-    """A job's modules in its order, found by label, by label and ratio, or by number."""
+    """A job's modules in the job's order. Find one by label, by label and ratio, or by number."""
 
     def __init__(self, handles: list[Handle]) -> None:
         self._handles = handles
@@ -178,7 +184,9 @@ class Modules(Generic[Handle]):
         return iter(self._handles)
 
     def __getitem__(self, key: int | str | tuple[str, float]) -> Handle:
-        """Raises NoSuchModule, with those there are, for a strange label and for a sweep's without a ratio."""
+        """Raises NoSuchModule, which lists the modules, for an unknown label, and for a label without a ratio in a
+        sweep.
+        """
         if isinstance(key, int):
             return self._handles[key]
         label, ratio = key if isinstance(key, tuple) else (key, None)

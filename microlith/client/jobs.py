@@ -1,4 +1,4 @@
-"""Calls about jobs: ask for them, watch them, stop them, read what came of them."""
+"""Calls about jobs: submit them, watch them, stop them, read their results."""
 
 from __future__ import annotations
 
@@ -25,51 +25,52 @@ class JobCalls(Calls):
     """Calls about jobs."""
 
     async def submit(self, spec: JobSpec | dict[str, Any], *, idempotency_key: str | None = None) -> Job:
-        """Ask for a decomposition. Unless the spec says `reuse: false`, an identical finished job is the answer."""
+        """Submit a decomposition. An identical finished job is returned instead, unless the spec says `reuse:
+        false`.
+        """
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         answer = await self._server.send("POST", "/v1/jobs", json=_body(spec), headers=headers, repeatable=True)
         return read(Job, answer)
 
     async def plan(self, spec: JobSpec | dict[str, Any]) -> Plan:
-        """What `submit` would do, without doing it: layers, modules, an estimate of time and size."""
+        """Return what `submit` would do, without doing it: layers, modules, an estimate of time and size."""
         only = {"validate_only": "true"}
         return read(Plan, await self._server.send("POST", "/v1/jobs", json=_body(spec), params=only, repeatable=True))
 
     async def job(self, job_id: str, wait: float | None = None) -> Job:
-        """The job as it is, or at its next change if that comes within `wait` seconds (60 at most)."""
+        """Return the job. With `wait`, return it at its next change, or after `wait` seconds (at most 60)."""
         if wait is None:
             return await self._get(Job, path_of("jobs", job_id))
         return read(Job, await self._long_poll(job_id, min(wait, LONGEST_WAIT)))
 
     def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
-        """The caller's jobs, newest first, fetched page by page as they are read."""
+        """Yield your jobs, newest first. Pages are requested as you read."""
         return self._pages(Job, "/v1/jobs", query(filters))
 
     async def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop: it ends as cancelled, and keeps the modules it has finished."""
+        """Stop a job. It ends as cancelled and keeps its finished modules."""
         return await self._post(Job, path_of("jobs", job_id, "cancel"))
 
     async def retry(self, job_id: str) -> Job:
-        """Queue a failed, cancelled or expired job again; it goes on with the concerns that are left."""
+        """Queue a failed, cancelled or expired job again. It continues with the remaining concerns."""
         return await self._post(Job, path_of("jobs", job_id, "retry"))
 
     async def repair(self, job_id: str) -> Job:
-        """Have every stored file of a finished job looked at, and made anew where it is damaged or gone."""
+        """Check every stored file of a finished job, and make damaged or missing ones again."""
         return await self._post(Job, path_of("jobs", job_id, "repair"))
 
     async def delete(self, job_id: str) -> None:
-        """Remove a finished job with its modules and their files."""
+        """Delete a finished job with its modules and their files."""
         await self._server.send("DELETE", path_of("jobs", job_id))
 
     def events(self, job_id: str, after: int = 0) -> AsyncIterator[Event]:
-        """The job's history after event number `after`, then what happens, until the job is over.
-
-        A cut connection is taken up again where it broke, so that every event comes exactly once.
+        """Yield the job's events after number `after`, then new ones as they happen, until the job is over. If the
+        connection breaks, the client resumes it, so every event comes exactly once.
         """
         return follow(self._server, path_of("jobs", job_id), after)
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
-        """The job now, and again after every change, until it is over."""
+        """Yield the job now, and again after every change, until it is over."""
         etag: str | None = None
         while True:
             asked_at = time.monotonic()
@@ -83,7 +84,7 @@ class JobCalls(Calls):
             await self._server.pause(max(0.0, WATCH_PAUSE - (time.monotonic() - asked_at)))
 
     async def wait(self, job_id: str, on_event: Callable[[Event], object] | None = None, *, check: bool = True) -> Job:
-        """The job once it is over. Raises JobFailed when it did not succeed, unless `check` is false."""
+        """Return the job once it is over. Raises JobFailed if it did not succeed, unless `check` is false."""
         if on_event:
             async for event in self.events(job_id):
                 on_event(event)
@@ -96,13 +97,12 @@ class JobCalls(Calls):
         return job
 
     async def results(self, job_id: str) -> Results:
-        """The base's report, every module so far and the comparison of the two."""
+        """Return the base's report, every module so far and the comparison of the two."""
         return await self._get(Results, path_of("jobs", job_id, "results"))
 
     async def results_csv(self, job_id: str, *, raw: bool = False) -> str:
-        """The table `class,precision,recall,f1-score,support`: row i is module i on its own class.
-
-        A name that a spreadsheet would run (`=1+1`) has an apostrophe in front, unless `raw`.
+        """Return the table `class,precision,recall,f1-score,support`: row i is module i on its own class. A name that a
+        spreadsheet would run (`=1+1`) gets an apostrophe in front, unless `raw` is true.
         """
         params = {"raw": "true"} if raw else None
         return (await self._server.send("GET", path_of("jobs", job_id, "results.csv"), params=params)).text

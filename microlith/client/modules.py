@@ -1,4 +1,4 @@
-"""Calls about modules and their files: look, bring home, order more, combine."""
+"""Calls about modules and their files: look at them, download them, order more layouts, combine them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ class ModuleCalls(JobCalls):
     """Calls about modules and their files, beside those about the jobs that make and ask them."""
 
     async def modules(self, job_id: str) -> list[Module]:
-        """The job's modules so far."""
+        """Yield the job's modules so far."""
         return [module async for module in self._pages(Module, path_of("jobs", job_id, "modules"), {})]
 
     async def module(self, module_id: str) -> Module:
-        """A module by its id."""
+        """Return a module by its id."""
         return await self._get(Module, path_of("modules", module_id))
 
     async def predict(self, module: Module | str, texts: Sequence[str]) -> Prediction:
-        """What a module, and its base, make of texts. Raises JobFailed when the job that asks them does."""
+        """Return the answers of a module and its base to texts. Raises JobFailed if the job that computes them
+        fails.
+        """
         path = path_of("modules", module if isinstance(module, str) else module.id, "predictions")
         headers, timeout = {"Prefer": f"wait={LONGEST_WAIT}"}, self._server.timeout + LONGEST_WAIT
         answer = await self._server.send("POST", path, json={"inputs": [*texts]}, headers=headers, timeout=timeout)
@@ -37,30 +39,29 @@ class ModuleCalls(JobCalls):
         return job.prediction
 
     async def order_layout(self, module_id: str, layout: str, *, int8: bool = False) -> Job:
-        """Have one more layout of a module made; the job that does it, or has done it. Wait for it, then download.
-
-        In the place of the module's id, that of a job that has made a class set stands for the class set.
+        """Order one more layout of a module. Returns the job that makes it, or the one that already made it. Wait for
+        the job, then download. For a class set, use the id of the job that made it instead of a module's id.
         """
         body = {"layout": layout, "onnx": {"int8": int8}}
         path = path_of("modules", module_id, "artifacts")
         return read(Job, await self._server.send("POST", path, json=body, repeatable=True))
 
     async def combine(self, spec: CombineSpec | Mapping[str, Any]) -> Job:
-        """Have one classifier made of several modules; wait for the job, then download its `artifacts`."""
+        """Combine several modules into one classifier. Wait for the job, then download its `artifacts`."""
         checked = spec if isinstance(spec, CombineSpec) else CombineSpec.model_validate(spec)
         body = checked.model_dump(mode="json")
         return read(Job, await self._server.send("POST", "/v1/modules:combine", json=body))
 
     async def artifact(self, artifact_id: str) -> Artifact:
-        """A stored file's size, digest and contents."""
+        """Return a stored file's size, digest and contents."""
         return await self._get(Artifact, path_of("artifacts", artifact_id))
 
     async def download(self, artifact: Artifact | str, to: str | Path, on_bytes: OnBytes | None = None) -> Path:
-        """Fetch a stored file into a folder (which must exist, or be written with a final `/`) or to a file name.
+        """Download a stored file into a folder (which must exist, or end in `/`) or to a file name.
 
-        The bytes go to `NAME.part`, which a later call takes up where it broke, and become NAME once their sha256 is
-        the artifact's; otherwise DigestMismatch is raised and nothing is left. `on_bytes(done, total)` hears how far
-        it is.
+        The bytes go to `NAME.part`, and a later call resumes an interrupted download. If their sha256 is the
+        artifact's, the file becomes NAME. If not, DigestMismatch is raised and nothing is left. `on_bytes(done, total)`
+        is called as the download proceeds.
         """
         facts = await self.artifact(artifact) if isinstance(artifact, str) else artifact
         return await fetch(self._server, facts, file_for(facts, to), on_bytes)
@@ -74,9 +75,8 @@ class ModuleCalls(JobCalls):
         unpack: bool = True,
         on_bytes: OnBytes | None = None,
     ) -> Path:
-        """Fetch a module into a folder of its own inside `folder`, named by concern and ratio, every digest checked.
-
-        With `unpack=False` it stays the archive it travels as. What is already there, whole, is not fetched again.
+        """Download a module into a folder of its own inside `folder`, named by concern and ratio, and check every
+        digest. With `unpack=False` it stays an archive. A complete download is not repeated.
         """
         facts = await self.module(module) if isinstance(module, str) else module
         target = Path(folder) / module_name(facts, layout)

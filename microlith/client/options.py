@@ -20,7 +20,7 @@ SpecPart: TypeAlias = Mapping[str, Any]
 
 
 class SpecOptions(TypedDict, total=False):
-    """JobSpec's optional fields; what is left out has the server's default."""
+    """JobSpec's optional fields. A field that you leave out has the server's default."""
 
     concerns: str | Sequence[str | int]
     method: str | SpecPart | BaseModel

@@ -113,7 +113,7 @@ def _model_files(folder: Path) -> list[Path]:
     files = _matching(folder, MODEL_FILES)
     names = [path.name for path in files]
     if "config.json" not in names:
-        raise NotUploadable(f"{folder} is no model folder: it has no config.json.")
+        raise NotUploadable(f"{folder} is not a model folder: it has no config.json.")
     if not fnmatch.filter(names, "*.safetensors"):
         pickled = bool(_matching(folder, _PICKLED))
         why = "its weights are pickled, and opening a pickle can run code" if pickled else "it has no weights"

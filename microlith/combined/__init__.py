@@ -22,19 +22,15 @@ __all__ = ["Combined", "load"]
 
 
 def load(folder: str | Path) -> Combined:
-    """The classifier in a folder, every file of which is the one SHA256SUMS names. Raises InvalidCombination."""
-    place = Path(folder)
-    if place.is_file():
-        raise InvalidCombination(place.name, "it is a file; unzip it, and name the folder")
+    """Return the classifier in a folder, after checking every file against SHA256SUMS. Raises InvalidCombination."""
+    path = Path(folder)
+    if path.is_file():
+        raise InvalidCombination(path.name, "it is a file; unzip it, and name the folder")
     try:
-        _check(place)
-        return runner.load(place)
+        for line in (path / SUMS).read_text(encoding="utf-8").splitlines():
+            digest, name = line[:64], line[66:]
+            if sha256_of(path / name) != digest:
+                raise ValueError(f"{name} is not the file that {SUMS} names")
+        return runner.load(path)
     except (OSError, ValueError) as error:
-        raise InvalidCombination(place.name, str(error).rstrip(".")) from error
-
-
-def _check(place: Path) -> None:
-    for line in (place / SUMS).read_text(encoding="utf-8").splitlines():
-        digest, name = line[:64], line[66:]
-        if sha256_of(place / name) != digest:
-            raise ValueError(f"{name} is not the file that {SUMS} names")
+        raise InvalidCombination(path.name, str(error).rstrip(".")) from error

@@ -126,7 +126,8 @@ class Combined:
     session: Any
 
     def scores(self, inputs: Sequence[Any]) -> Array:
-        """The calibrated score of every label [inputs, labels], float32; they compare with each other.
+        """Return the calibrated score of every label [inputs, labels], float32. Scores of different labels can be
+        compared.
 
         Inputs are texts or, where the models read images, files or arrays of pixels [channels, height, width].
         """
@@ -142,7 +143,9 @@ class Combined:
         return found
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """The label of each input; under decision `threshold` the list of all that reach theirs, which may be empty."""
+        """Return the label of each input. With decision `threshold`, return the list of all labels that reach their
+        threshold, which may be empty.
+        """
         scores = self.scores(inputs)
         if self.decision == "threshold":
             return [[self.labels[place] for place in (row >= self.thresholds).nonzero()[0]] for row in scores]

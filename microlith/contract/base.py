@@ -17,15 +17,12 @@ class Request(BaseModel):
 
 
 class Body(Request):
-    """All that a caller sends at once: no text in it, however deep, has NUL or half a surrogate pair.
-
-    No database keeps them.
-    """
+    """A whole request body. No text in it may contain NUL or half a surrogate pair, because no database stores them."""
 
     @model_validator(mode="wrap")
     @classmethod
     def _of_plain_text(cls, sent: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
-        """Faults that have a place are told first; but one whose place has such a name cannot be told."""
+        """Other faults come first. A fault at a name that cannot be stored is not reported."""
         names, texts = _texts(sent)
         _refuse_strange(names)
         checked = check(sent)

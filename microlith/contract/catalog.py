@@ -13,7 +13,9 @@ Task = Literal["text", "image"]
 
 
 class MethodInfo(Answer):
-    """A way to score importance: a sentence, its source, the structures it serves and the schema of its options."""
+    """A way to score importance: a sentence about it, its source, the structures it supports and the schema of its
+    options.
+    """
 
     name: str
     title: str
@@ -25,7 +27,7 @@ class MethodInfo(Answer):
 
 
 class OptionInfo(Answer):
-    """A part of the spec: a sentence, its JSON Schema and its default."""
+    """A part of the spec: a sentence about it, its JSON Schema and its default."""
 
     name: str
     description: str
@@ -41,7 +43,7 @@ class StructureInfo(Answer):
 
 
 class Methods(Answer):
-    """Everything a spec may say."""
+    """Everything that a spec can contain."""
 
     object: Literal["methods"] = "methods"
     methods: list[MethodInfo]
@@ -58,62 +60,63 @@ class LayerInfo(Answer):
 
 
 class ModelInfo(Answer):
-    """A model known without loading it: from its config and the header of its weights.
-
-    One registered by its name on the hub has no facts until a worker has fetched it.
+    """A model as its config and the header of its weights describe it. A model registered by its name on the hub has no
+    facts until a worker has downloaded it.
     """
 
     id: str
     object: Literal["model"] = "model"
     name: str | None = Field(
-        None, description="What people call it: of an upload the file's name, else the reference's."
+        None, description="The name to show: the file's name for an upload, else the name in the reference."
     )
-    origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
+    origin: str | None = Field(None, description="For a registered model: the upload, or `hub:ORG/NAME[@REVISION]`.")
     created_at: datetime | None = None
     revision: str | None
     sha256: str | None
     architecture: str | None
     family: str | None
     task: Task = Field("text", description="What the model reads.")
-    labels: list[str] = Field(description="In the order of class ids; left out of lists.")
+    labels: list[str] = Field(description="In the order of class ids. Empty in lists.")
     label_count: int | None = None
     max_length: int | None
-    image_shape: list[int] | None = Field(None, description="Channels, height and width of an image it reads.")
+    image_shape: list[int] | None = Field(None, description="Channels, height and width of the images it reads.")
     parameters: int | None
     size_bytes: int | None
-    layers: list[LayerInfo] = Field(description="Every linear layer; left out of lists.")
+    layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None
     structures: list[str]
     licence: str | None = None
 
 
 class SplitInfo(Answer):
-    """One split: rows, and how many of each label."""
+    """One split: its number of rows, and the number of each label."""
 
     rows: int
     labels: dict[str, int] = Field(description="Left out of lists.")
 
 
 class DatasetInfo(Answer):
-    """A dataset known without loading it whole; one registered by its name on the hub has no facts."""
+    """A dataset as far as it is known without loading all of it. A dataset registered by its name on the hub has no
+    facts.
+    """
 
     id: str
     object: Literal["dataset"] = "dataset"
     name: str | None = Field(
-        None, description="What people call it: of an upload the file's name, else the reference's."
+        None, description="The name to show: the file's name for an upload, else the name in the reference."
     )
-    origin: str | None = Field(None, description="Of a registered one: the upload, or `hub:ORG/NAME[@REVISION]`.")
+    origin: str | None = Field(None, description="For a registered dataset: the upload, or `hub:ORG/NAME[@REVISION]`.")
     created_at: datetime | None = None
     revision: str | None
     sha256: str | None = None
-    columns: dict[str, str] = Field(description="Name to type; left out of lists.")
+    columns: dict[str, str] = Field(description="The type of each column by its name. Empty in lists.")
     column_count: int | None = None
-    label_count: int | None = Field(None, description="Different labels in all splits together.")
+    label_count: int | None = Field(None, description="The number of different labels in all splits together.")
     text_column: str | None = None
     image_column: str | None = None
     label_column: str | None
     class_names: list[str] | None = Field(
-        None, description="What the data itself calls the label column's ids; left out of lists."
+        None, description="The data's own names for the ids in its label column. Empty in lists."
     )
     splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None

@@ -20,11 +20,13 @@ UnionRecovery = Literal["none", "bias", "refit"]
 
 
 class Bootstrap(Request):
-    """How intervals are taken: examples are drawn again, with replacement, the same ones for both classifiers."""
+    """How intervals are computed: examples are resampled with replacement, the same ones for both classifiers."""
 
-    resamples: StrictInt = Field(1000, ge=100, le=10_000, description="How often the examples are drawn again.")
-    confidence: Annotated[float, Field(ge=0.5, le=0.999)] = Field(0.95, description="Of the percentile intervals.")
-    seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Makes the draws repeatable.")
+    resamples: StrictInt = Field(1000, ge=100, le=10_000, description="The number of resamples.")
+    confidence: Annotated[float, Field(ge=0.5, le=0.999)] = Field(
+        0.95, description="The confidence level of the percentile intervals."
+    )
+    seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Makes the resamples repeatable.")
 
 
 class CombineEvaluation(Request):
@@ -32,50 +34,58 @@ class CombineEvaluation(Request):
 
     split: Literal["train", "validation", "test"] = Field("test", description="The split of the comparison.")
     validation_split: Literal["train", "validation", "test"] = Field(
-        "validation", description="The split that calibrates and sets thresholds."
+        "validation", description="The split used for calibration and thresholds."
     )
     limit: Annotated[int, Field(ge=1, strict=True)] | None = Field(
-        None, description="At most this many examples of each split, spread evenly over it; null takes all."
+        None, description="At most this many examples of each split, spread evenly over it. Null uses all."
     )
-    latency: bool = Field(True, strict=True, description="Time a class set and its base, in every layout.")
+    latency: bool = Field(
+        True, strict=True, description="Measure the latency of a class set and its base, in every layout."
+    )
     bootstrap: Bootstrap = Bootstrap()
 
 
 class CombineSpec(Body):
-    """Which modules become one classifier, and how. Each brings its own concern; a concern can come once only."""
+    """Which modules become one classifier, and how. Each module contributes its own concern, and every concern may
+    occur only once.
+    """
 
     mode: Literal["class_set", "recompose"] = Field(
-        description="`class_set`: one ordinary model of what any of the modules keeps, all of one base, its head cut "
-        "to their concerns. `recompose`: every module scores its own concern; they may be of different models."
+        description="`class_set`: one ordinary model that keeps whatever any of the modules keeps. All modules must "
+        "have the same base, and the head has only their concerns. `recompose`: every module scores its "
+        "own concern. The modules may come from different models."
     )
     modules: list[ModuleId] = Field(min_length=2, max_length=MAX_PARTS, description="One for each concern.")
-    dataset: DatasetReference | DatasetSpec = Field(description="What calibrates and measures the combination.")
+    dataset: DatasetReference | DatasetSpec = Field(description="The data to calibrate and measure the combination on.")
     calibration: Scaling = Field(
         "joint",
-        description="How scores of different modules are made comparable, on validation data: a slope and an "
-        "intercept for each, fitted together by the loss of the decision (`joint`) or each alone (`platt`); a slope "
-        "for each (`temperature`); or as they are (`none`). For `recompose`.",
+        description="How scores of different modules are made comparable, on validation data. `joint` fits a slope "
+        "and an intercept for each module, all together by the loss of the decision. `platt` fits them "
+        "for each module alone. `temperature` fits only a slope for each. `none` leaves the scores as "
+        "they are. Only for `recompose`.",
     )
     decision: Decision = Field(
         "argmax",
-        description="The highest score, or every concern whose score reaches its threshold. For `recompose`.",
+        description="`argmax` answers the concern with the highest score, `threshold` every concern whose score "
+        "reaches its threshold. Only for `recompose`.",
     )
     recovery: UnionRecovery | None = Field(
         None,
-        description="What is mended in a class set, whose union has lost less than each of its modules: `bias` or "
-        "`refit`, taken anew over validation examples of its classes. Null is the modules' own, where they agree.",
+        description="How a class set is repaired: `bias` or `refit`, computed again over validation examples of its "
+        "classes, because the set keeps more than each of its modules. Null uses the recovery of the "
+        "modules, if they agree.",
     )
     export: Export | None = Field(
         None,
-        description="The file forms of a class set, as a job has them; null is `portable`. A recomposed classifier is "
-        "one ONNX graph with what runs it, and takes no choice.",
+        description="The file forms of a class set, as in a job. Null means `portable`. A recomposed classifier is "
+        "always one ONNX graph with a program that runs it.",
     )
     evaluation: CombineEvaluation = CombineEvaluation()
 
     @model_validator(mode="after")
     def _each_module_once(self) -> CombineSpec:
         if len(set(self.modules)) != len(self.modules):
-            raise ValueError("the same module stands twice in `modules`; give each once")
+            raise ValueError("`modules` contains the same module twice; give each module once")
         return self
 
 
@@ -88,9 +98,8 @@ class Interval(Answer):
 
 
 class Compared(Answer):
-    """One measure of the combined classifier and of the original on the same examples, and their difference.
-
-    The difference's interval is of paired resamples: it says more than whether the other two overlap.
+    """One measure of the combined classifier and of the original on the same examples, and their difference. The
+    interval of the difference comes from paired resamples. Trust it more than whether the other two intervals overlap.
     """
 
     combined: Interval
@@ -99,7 +108,7 @@ class Compared(Answer):
 
 
 class ConcernCompared(Answer):
-    """One concern's F1; `model` is what its module was made of, `module` its id where it has one."""
+    """One concern's F1. `model` is the model its module was made from, `module` is the module's id if it has one."""
 
     label: str
     model: str
@@ -109,7 +118,7 @@ class ConcernCompared(Answer):
 
 
 class Comparisons(Answer):
-    """The combined classifier beside the original, which is asked about the same labels only."""
+    """The combined classifier beside the original, which chooses among the same labels only."""
 
     reference: str
     rows: int
@@ -122,7 +131,9 @@ class Comparisons(Answer):
 
 
 class LabelScaling(Answer):
-    """What makes a concern's score comparable: slope · score + intercept; `threshold` decides where that is asked."""
+    """How a concern's score is made comparable: slope · score + intercept. `threshold` is used if the decision is by
+    threshold.
+    """
 
     label: str
     slope: float
@@ -131,10 +142,9 @@ class LabelScaling(Answer):
 
 
 class Combination(Answer):
-    """What came of it. `cross_validated` is the macro-F1 of every calibration on the validation split, each example
-
-    calibrated by others; `size` and `latencies` are a class set's, the latter by layout; `notes` tell what was decided
-    on the way and is worth knowing.
+    """The result of a combination. `cross_validated` is the macro-F1 of every calibration on the validation split,
+    where other examples calibrate each example. Only a class set has `size` and `latencies`; the latter are by layout.
+    `notes` explain decisions that the job made.
     """
 
     mode: Literal["class_set", "recompose"]

@@ -25,7 +25,7 @@ TERMINAL_EVENTS: frozenset[str] = frozenset({"job.succeeded", "job.failed", "job
 
 
 class Event(Answer):
-    """What happened, when, and the facts of it; `seq` is the number to resume after."""
+    """What happened, when, and its facts. To resume the stream, pass the last `seq` you read."""
 
     id: str
     object: Literal["event"] = "event"

@@ -1,10 +1,10 @@
-"""Footprint: how large a model is that was made of a base, and how fast."""
+"""Footprint: the size and the speed of a model that was made from a base."""
 
 from microlith.contract.base import Answer
 
 
 class Size(Answer):
-    """Parameters of the module as stored, those that are not zero, and the base's."""
+    """The number of stored parameters of the module, of those that are not zero, and of the base's."""
 
     parameters: int
     nonzero: int
@@ -12,9 +12,9 @@ class Size(Answer):
 
 
 class Latency(Answer):
-    """Median time of one forward pass of the module in a layout, and of the base, on the same inputs.
-
-    Of `runs` passes over `batch` inputs of `positions` each. Modules of equal shapes are timed once.
+    """Median time of one forward pass of the module in a layout, and of the base, on the same inputs. The median is
+    over `runs` passes with `batch` inputs of `positions` tokens or patches each. Modules of equal shapes are timed
+    once.
     """
 
     layout: str = "portable"

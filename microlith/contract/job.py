@@ -28,7 +28,7 @@ class Concern(Answer):
 
 
 class Progress(Answer):
-    """How far the job is, in steps of its own work; `eta_seconds` is null until there is something to judge by."""
+    """How far the job is, in steps of its own work. `eta_seconds` is null until it can be estimated."""
 
     percent: float = 0.0
     done: int = 0
@@ -37,7 +37,7 @@ class Progress(Answer):
 
 
 class ConcernCounts(Answer):
-    """How many concerns the job has and how many of them are finished."""
+    """The number of concerns in the job, and how many of them are finished."""
 
     total: int
     succeeded: int = 0
@@ -45,7 +45,7 @@ class ConcernCounts(Answer):
 
 
 class ModelFacts(Answer):
-    """The model a reference stood for when the job ran; `name` is what people call it."""
+    """The model that the reference pointed to when the job ran. `name` is the name to show."""
 
     ref: str
     name: str | None = None
@@ -56,7 +56,7 @@ class ModelFacts(Answer):
 
 
 class DatasetFacts(Answer):
-    """The data a reference stood for when the job ran, and what people call it; rows per split."""
+    """The data that the reference pointed to when the job ran, with the name to show and the rows of each split."""
 
     ref: str
     name: str | None = None
@@ -67,7 +67,7 @@ class DatasetFacts(Answer):
 
 
 class Resolved(Answer):
-    """What the spec came to: nothing here depends on when or where it is read again."""
+    """What the job used for its spec. Nothing here changes when the references change later."""
 
     model: ModelFacts | None = None
     dataset: DatasetFacts | None = None
@@ -85,7 +85,7 @@ class JobError(Answer):
 
 
 class JobUrls(Answer):
-    """Where everything of the job is."""
+    """The addresses of everything that belongs to the job."""
 
     self: str
     events: str
@@ -100,24 +100,29 @@ class Job(Answer):
     id: str
     object: Literal["job"] = "job"
     kind: Kind = Field(
-        "decompose", description="A decomposition, one more layout of a module, a combination, or a try."
+        "decompose",
+        description="`decompose`, `export` (one more layout), `combine`, or `predict` (texts to try a module on).",
     )
     state: State
     phase: Phase | None = None
     progress: Progress = Progress()
     concerns: ConcernCounts
     queue_position: int | None = Field(
-        None, description="1 is next; 1000 is there or further on; null when the job is not queued."
+        None, description="1 is next. 1000 means 1000 or more. Null if the job is not queued."
     )
-    spec: JobSpec = Field(description="Of the decomposition, also where the job is about a module that came of it.")
+    spec: JobSpec = Field(
+        description="The spec of the decomposition. A job about an existing module has the spec that made the module."
+    )
     order: LayoutOrder | CombineSpec | PredictionOrder | None = Field(
-        None, description="What is asked about modules that are there."
+        None, description="What the job does with existing modules."
     )
     resolved: Resolved
     error: JobError | None = None
     attempts: int = 0
-    prediction: Prediction | None = Field(None, description="Of a try that has succeeded.")
-    artifacts: list[Artifact] = Field([], description="Of a combination; those of modules are the modules' own.")
+    prediction: Prediction | None = Field(None, description="The answers of a try that succeeded.")
+    artifacts: list[Artifact] = Field(
+        [], description="The files of a combination. The files of modules are in the modules."
+    )
     labels: dict[str, str] = {}
     timings: dict[str, float] = Field({}, description="Seconds spent in each phase.")
     created_at: datetime
@@ -134,16 +139,15 @@ class Job(Answer):
 
 
 class PlannedModule(Answer):
-    """A module the job would make."""
+    """A module that the job would make."""
 
     concern: Concern
     ratio: float
 
 
 class Estimate(Answer):
-    """A forecast from the arithmetic of the job; null where a source is remote.
-
-    Seconds of work, bytes of artifacts, and the most memory that the worker's process should take.
+    """A forecast from the arithmetic of the job: seconds of work, bytes of artifacts, and the peak memory of the
+    worker's process. Null if a source is remote.
     """
 
     seconds: float | None
@@ -152,7 +156,7 @@ class Estimate(Answer):
 
 
 class Plan(Answer):
-    """What a spec would do, without doing it; a `hub:` source is only known once the worker has fetched it."""
+    """What a spec would do, without doing it. A `hub:` source is only known once a worker has downloaded it."""
 
     object: Literal["plan"] = "plan"
     spec: JobSpec

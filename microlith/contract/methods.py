@@ -1,4 +1,4 @@
-"""What is removed, and how the importance of it is scored."""
+"""What is removed, and how its importance is scored."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ class ScoringMethod(Request):
 
 
 class CiMethod(ScoringMethod):
-    """Concern identification: a weight matters as its input reacts to the concern and sets it apart from the rest."""
+    """Concern identification: a weight matters if its input responds to the concern and separates it from the rest."""
 
     title = "Concern identification"
-    source = "The seed system's notebook (form `sine`) and its later code (form `alpha`)."
+    source = "The research notebook (form `sine`) and its later code (form `alpha`)."
     name: Literal["ci"] = "ci"
     form: Literal["sine", "alpha"] = Field(
-        "sine", description="How the two norms are joined: `sine` widens p by sin·(p+n)/√(p²+n²), `alpha` adds α·n."
+        "sine", description="How the two norms are combined: `sine` adds sin·(p+n)/√(p²+n²) to p, `alpha` adds α·n."
     )
     neurons_by: Literal["auto", "output", "input"] = Field(
         "auto",
-        description="What a neuron is judged by under structure `neurons`: its `output` (activation and outgoing "
-        "weights) or its `input` row, as the seed system does. `auto` is `output`, except with pairing `position`.",
+        description="How a neuron is scored with structure `neurons`: by its `output` (activation and outgoing "
+        "weights) or by its `input` row, as in the research notebook. `auto` means `output`, except with "
+        "pairing `position`.",
     )
 
 
@@ -54,12 +55,13 @@ class WandaMethod(ScoringMethod):
     name: Literal["wanda"] = "wanda"
     samples: Literal["concern", "all"] = Field(
         "concern",
-        description="Whose inputs count: the concern's, or every sample of the job (one mask for all concerns).",
+        description="Which inputs count: those of the concern's samples, or those of every sample of the job (one "
+        "mask for all concerns).",
     )
 
 
 class MagnitudeMethod(ScoringMethod):
-    """The smallest weights go, whatever the data: the same mask for every concern."""
+    """Removes the smallest weights, whatever the data. Every concern gets the same mask."""
 
     title = "Magnitude"
     source = "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks (arXiv:1506.02626)."
@@ -68,15 +70,16 @@ class MagnitudeMethod(ScoringMethod):
 
 
 class ZscoreMethod(ScoringMethod):
-    """Weights closest to the mean of their row go, in units of its standard deviation; no data is used."""
+    """Removes the weights closest to the mean of their row, in units of its standard deviation. Uses no data."""
 
     title = "z-score of the row"
-    source = "The seed system's `norm distribution` pruning."
+    source = "The research notebook's `norm distribution` pruning."
     name: Literal["zscore"] = "zscore"
     rule: Literal["rank", "quantile"] = Field(
         "rank",
-        description="`rank` removes exactly the asked fraction; `quantile` cuts where a normal distribution would, as "
-        "the seed system does, so that the achieved ratio is only about the asked one.",
+        description="`rank` removes exactly the requested fraction. `quantile` cuts at the quantiles of a normal "
+        "distribution, as the research notebook does, so the achieved ratio is only close to the "
+        "requested one.",
     )
 
     @property
@@ -86,10 +89,10 @@ class ZscoreMethod(ScoringMethod):
 
 
 class RandomMethod(ScoringMethod):
-    """A control: units go by lot, drawn by the sampling seed, the concern and the layer."""
+    """A control: removes units at random, by the sampling seed, the concern and the layer."""
 
-    title = "By lot"
-    source = "The control of every pruning study."
+    title = "At random"
+    source = "The usual control of pruning studies."
     structures = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
     name: Literal["random"] = "random"
 
@@ -123,7 +126,7 @@ METHODS: Mapping[str, type[ScoringMethod]] = {
 
 
 class RatioRule(Request):
-    """Another ratio for some units: of one structure of a chain, of layers whose names hold a pattern, or both."""
+    """Another ratio for some units: those of one structure, those of layers whose names contain a pattern, or both."""
 
     structure: Literal["weights", "neurons", "heads"] | None = None
     layers: Pattern | None = None

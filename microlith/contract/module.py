@@ -11,21 +11,23 @@ from microlith.contract.job import Concern
 
 
 class Ratio(Answer):
-    """The fraction of prunable units removed in the chosen layers, as asked and as it came out."""
+    """The fraction of prunable units removed in the chosen layers, as requested and as achieved."""
 
     requested: float
     achieved: float
 
 
 class Sparsity(Answer):
-    """Zeroed and removed weights and biases of ALL linear layers, against the base's; per layer by dotted name."""
+    """The fraction of weights and biases of ALL linear layers that are zeroed or removed, against the base's. Per layer
+    by dotted name.
+    """
 
     overall: float
     layers: dict[str, float]
 
 
 class OwnScore(Answer):
-    """One class's precision, recall and F1, with the number of its examples and F1's 95 % interval."""
+    """Precision, recall and F1 of one class, the number of its examples and the 95 % interval of its F1."""
 
     precision: float
     recall: float
@@ -35,7 +37,7 @@ class OwnScore(Answer):
 
 
 class OthersOwn(Answer):
-    """What the job's other modules of the same ratio score on this class, in the mean; null when there are none."""
+    """The mean scores of the job's other modules with the same ratio on this class. Null if there are none."""
 
     f1: float | None
 
@@ -56,10 +58,9 @@ class Macro(Answer):
 
 
 class Report(Answer):
-    """Per class, macro and overall measures; loss is the mean cross-entropy in nats on the evaluation split.
-
+    """Per class, macro and overall measures. `loss` is the mean cross-entropy in nats on the evaluation split.
     `exp_loss` is exp(mean cross-entropy) on the validation split. `confusion` counts the examples of each true class
-    (row) by the class they were given (column), both in the order of `classes`; null for more than 100 classes.
+    (row) by their predicted class (column), both in the order of `classes`. It is null for more than 100 classes.
     """
 
     classes: list[ClassScore]
@@ -71,9 +72,9 @@ class Report(Answer):
 
 
 class SimilarityValues(Answer):
-    """How close the module's hidden states are to the base's: 1 is the same. Null where too few samples decide.
-
-    CCA is the mean over the principal directions of `samples` points; `directions` is how many, base and module.
+    """How close the module's hidden states are to the base's. 1 means that they are the same, null that there are too
+    few samples. CCA is the mean over the principal directions of `samples` points. `directions` is the number of
+    directions of base and module.
     """
 
     cca: float | None
@@ -84,9 +85,9 @@ class SimilarityValues(Answer):
 
 
 class SideSimilarity(SimilarityValues):
-    """On one side, concern or rest: the last hidden states, the answers, and every layer where asked.
-
-    `agreement` is the fraction of samples with the same predicted class, `kl` the mean KL(base ‖ module) in nats.
+    """The similarity on one side, concern or rest: of the last hidden states, of the answers, and of every layer if
+    requested. `agreement` is the fraction of samples with the same predicted class, `kl` is the mean KL(base ‖ module)
+    in nats.
     """
 
     agreement: float | None = None
@@ -95,7 +96,7 @@ class SideSimilarity(SimilarityValues):
 
 
 class LegacySimilarity(Answer):
-    """The seed system's definitions: over neurons, pads counted."""
+    """The research notebook's definitions: over neurons, with padding."""
 
     concern: SimilarityValues
     rest: SimilarityValues
@@ -110,7 +111,7 @@ class Similarity(Answer):
 
 
 class BinaryScore(Answer):
-    """Concern against rest at a threshold."""
+    """The module as a binary classifier, concern against rest, at a threshold."""
 
     threshold: float
     precision: float
@@ -120,7 +121,9 @@ class BinaryScore(Answer):
 
 
 class EarlyScore(Answer):
-    """A first idea of F1 of a concern's own class on the whole split, from so many examples, as many of each class."""
+    """A first estimate of the F1 of a concern's own class on the whole split. It uses `examples` examples, equally many
+    of each class.
+    """
 
     f1: float
     f1_interval: tuple[float, float]
@@ -128,9 +131,8 @@ class EarlyScore(Answer):
 
 
 class Numerics(Answer):
-    """What a model's answers were computed in, where bfloat16 was tried.
-
-    `agreement` is the fraction of so many `examples` that bfloat16 and float32 predict the same class of.
+    """The number type of a model's answers, if bfloat16 was tried. `agreement` is the fraction of the `examples` for
+    which bfloat16 and float32 predict the same class.
     """
 
     dtype: Literal["bfloat16", "float32"]
@@ -139,9 +141,8 @@ class Numerics(Answer):
 
 
 class TrimmedVocabulary(Answer):
-    """What is left of the base's tokens, and the module's scores on the evaluation split when it reads with them.
-
-    `unknown` is the fraction of the split's tokens that are the unknown one, `base_unknown` with the whole vocabulary.
+    """The tokens that a trimmed vocabulary keeps, and the module's scores on the evaluation split when it reads with
+    them. `unknown` is the fraction of unknown tokens in the split, `base_unknown` the same with the whole vocabulary.
     """
 
     tokens: int
@@ -157,7 +158,9 @@ class TrimmedVocabulary(Answer):
 
 
 class Module(Answer):
-    """What a concern needs of the base, measured: `own` is its class, `base_own` the base on the same examples."""
+    """The part of the base that a concern needs, with its measures. `own` are the module's scores on its own class,
+    `base_own` the base's on the same examples.
+    """
 
     id: str
     object: Literal["module"] = "module"
@@ -174,11 +177,14 @@ class Module(Answer):
     report: Report
     similarity: Similarity | None = None
     binary: BinaryScore | None = None
-    latency: Latency | None = Field(None, description="Of one input, in the first layout that was timed.")
-    latencies: list[Latency] = Field([], description="By layout and batch size.")
-    numerics: Numerics | None = Field(None, description="Where the splits were answered in bfloat16, or tried to.")
+    latency: Latency | None = Field(None, description="The latency for one input, in the first layout that was timed.")
+    latencies: list[Latency] = Field([], description="The latencies by layout and batch size.")
+    numerics: Numerics | None = Field(
+        None, description="Present if the splits were answered in bfloat16, or if that was tried."
+    )
     vocabulary: TrimmedVocabulary | None = Field(
-        None, description="With a trimmed vocabulary, which its files have; `own` and `report` are with the whole one."
+        None,
+        description="The scores with the trimmed vocabulary of its files. `own` and `report` use the whole vocabulary.",
     )
     artifacts: list[Artifact]
     timings: dict[str, float] = Field({}, description="Seconds spent on this module in each phase.")

@@ -1,4 +1,4 @@
-"""Orders: what is asked about modules that are there already."""
+"""Orders: jobs about existing modules."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class LayoutRequest(Body):
 
 
 class LayoutOrder(LayoutRequest):
-    """One more layout of this module, or of the class set that the job of this id has made."""
+    """The id of the module, or of the job that made the class set."""
 
     module: str

@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 class Page(Answer, Generic[Item]):
-    """`next_cursor` is null on the last page; it stays valid while rows arrive."""
+    """`next_cursor` is null on the last page. It stays valid while new rows arrive."""
 
     data: list[Item]
     next_cursor: str | None = None

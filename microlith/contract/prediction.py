@@ -1,4 +1,4 @@
-"""Predictions: a module and its base asked about texts, side by side."""
+"""Predictions: the answers of a module and its base to the same texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PredictionRequest(Body):
     inputs: list[Text] = Field(
         min_length=1,
         max_length=MAX_INPUTS,
-        description=f"Texts of at most {MAX_CHARACTERS:,} characters; what is longer than the model reads is cut.",
+        description=f"Texts of at most {MAX_CHARACTERS:,} characters. The model cuts those that are too long for it.",
     )
 
 
@@ -31,14 +31,14 @@ class PredictionOrder(PredictionRequest):
 
 
 class ClassProbabilities(Answer):
-    """What a classifier makes of one input: a probability for each of its labels, and the label of the highest."""
+    """A classifier's answer to one input: a probability for each of its labels, and the label with the highest one."""
 
     label: str
     probabilities: list[float]
 
 
 class PredictedInput(Answer):
-    """One input, as the base and as the module see it."""
+    """One input, with the answers of the base and the module."""
 
     text: str
     base: ClassProbabilities
@@ -46,10 +46,10 @@ class PredictedInput(Answer):
 
 
 class Prediction(Answer):
-    """The answers, in the order of the inputs. Probabilities of the base are in the order of `labels`, those of the
-
-    module in the order of `module_labels`: the same, unless its head is `binary`. That one answers `rest` or the
-    concern, with its `threshold` (on the concern's logit less the mean of the others') taken in already.
+    """The answers, in the order of the inputs. The base's probabilities are in the order of `labels`, the module's in
+    the order of `module_labels`. The two are the same unless the module's head is `binary`. A binary head answers
+    `rest` or the concern, and its probabilities already include its `threshold` (on the concern's logit minus the mean
+    of the others').
     """
 
     labels: list[str]

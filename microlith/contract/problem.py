@@ -11,7 +11,7 @@ class ErrorDetail(Answer):
 
 
 class Problem(Answer):
-    """An error: what was wrong, what is allowed, what to do next, under a stable code."""
+    """An error with a stable code: what was wrong, what is allowed, what to do next."""
 
     type: str = "about:blank"
     title: str

@@ -20,7 +20,7 @@ REFERENCE_FORMS = {
     _DATASET: f"{_FORMS}, dst_…",
     _BOUNDARY: "path:FILE (embedded only) or the id of an upload, upl_…",
 }
-"""What each kind of reference may be, in words, by its pattern."""
+"""The forms of each kind of reference, in words, by its pattern."""
 
 ModelReference = Annotated[str, StringConstraints(max_length=1024, pattern=_MODEL)]
 DatasetReference = Annotated[str, StringConstraints(max_length=1024, pattern=_DATASET)]
@@ -31,7 +31,7 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class Splits(Request):
-    """Which split of the source plays which role; with `path:` a value is a file name inside the folder."""
+    """Which split of the source serves as which. With `path:` a value is a file name in the folder."""
 
     train: Name = "train"
     validation: Name = "validation"
@@ -45,7 +45,9 @@ def by_role(splits: Mapping[str, Value]) -> dict[str, Value]:
 
 
 class DatasetSpec(Request):
-    """A dataset reference with the columns and splits to read; a column left out is found by its usual name."""
+    """A dataset reference with the columns and splits to read. For a column that is not named, the usual names are
+    tried.
+    """
 
     ref: DatasetReference
     text_column: Name | None = None

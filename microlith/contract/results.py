@@ -19,7 +19,7 @@ class BaseResult(Answer):
 
 
 class Comparison(Answer):
-    """Own-class F1 of modules and base at one ratio, in the mean over the concerns finished so far."""
+    """The mean F1 of modules and base on the modules' own classes at one ratio, over the concerns finished so far."""
 
     ratio: float
     concerns: int
@@ -29,8 +29,9 @@ class Comparison(Answer):
 
 
 class Overlap(Answer):
-    """How much the modules of one ratio share: Jaccard index of their kept units, pair by pair in the order of
-    `concerns`; the fraction of all units that every module keeps (`core`), in all and per layer."""
+    """How much the modules of one ratio share: the Jaccard index of their kept units, pair by pair in the order of
+    `concerns`, and the fraction of all units that every module keeps (`core`), overall and per layer.
+    """
 
     ratio: float
     concerns: list[int]
@@ -40,7 +41,7 @@ class Overlap(Answer):
 
 
 class Results(Answer):
-    """`base` is null until the base has been measured; `modules` grows while the job runs."""
+    """`base` is null until the base has been measured. `modules` grows while the job runs."""
 
     object: Literal["results"] = "results"
     job_id: str
@@ -50,12 +51,12 @@ class Results(Answer):
     modules: list[Module]
     comparison: list[Comparison]
     overlap: list[Overlap] = []
-    combination: Combination | None = Field(None, description="Of a job that combined modules.")
+    combination: Combination | None = Field(None, description="The result of a job that combined modules.")
 
     if TYPE_CHECKING:  # microlith.display, which the client imports, attaches them
 
         def rows(self) -> list[dict[str, Any]]:
-            """A row a module: every measure that is one number, the base's beside it."""
+            """One row for each module: every measure that is one number, with the base's beside it."""
 
         def to_pandas(self) -> Any:
             """The rows as a pandas DataFrame. Raises MissingExtra without pandas."""

@@ -1,4 +1,4 @@
-"""JobSpec: what a caller asks for. Only `model` and `dataset` are required; every default is the right first choice."""
+"""JobSpec: the request for a job. Only `model` and `dataset` are required, and every default is a good first choice."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ MAX_SECONDS = 30 * 24 * 3600
 MAX_WORKERS = 64
 
 BOOKKEEPING = ("priority", "workers", "deadline_seconds", "reuse", "labels")
-"""What decides when and by whom a job is done, not what comes of it."""
+"""The fields that decide when a job runs and on which worker. They do not change its result."""
 
 JobLabels = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")], Annotated[str, Field(max_length=255)]],
     Field(max_length=32),
 ]
-"""A caller's own marks."""
+"""A caller's own labels."""
 
 
 class JobSpec(Body):
-    """One decomposition: which model, on which data, which concerns, how much to remove and what to hand back."""
+    """One decomposition: which model, on which data, which concerns, how much to remove and which files to make."""
 
     model: ModelReference = Field(
         description="`demo:NAME`, `hub:ORG/NAME[@REVISION]`, `mdl_…` (registered) or, embedded only, `path:FOLDER`."
     )
     dataset: DatasetReference | DatasetSpec = Field(
-        description="The same kinds of reference (`dst_…` where registered), or an object with columns and splits."
+        description="The same kinds of reference (`dst_…` if registered), or an object with columns and splits."
     )
     concerns: Literal["all"] | Annotated[list[StrictInt | Name], Field(min_length=1, max_length=MAX_CONCERNS)] = Field(
         "all", description="The classes to make modules of: `all`, or label names and ids."
@@ -48,45 +48,50 @@ class JobSpec(Body):
     )
     scope: Scope | None = Field(
         None,
-        description="Among which weights the lowest are found: `row` (each output row), `layer`, `global`, or N:M "
-        "(N of every M inputs go). Null is the method's own: `layer` for magnitude, `row` for the rest.",
+        description="The pool in which the lowest scores are removed: `row` (each output row), `layer`, `global`, or "
+        "N:M (N of every M inputs are removed). Null uses the method's default: `layer` for magnitude, "
+        "`row` for the other methods.",
     )
     ratio: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=MAX_RATIOS)] = Field(
         0.5, description="The fraction REMOVED, between 0 and 1; a list is a sweep."
     )
     ratio_rules: list[RatioRule] = Field(
-        default=[], max_length=64, description="Other ratios for some structures or layers; the first that fits counts."
+        default=[],
+        max_length=64,
+        description="Other ratios for some structures or layers. The first matching rule applies.",
     )
     recovery: Literal["none", "ti", "bias", "refit"] = Field(
         "none",
-        description="What is mended after pruning: `ti` restores the weights that separate the concern from the rest, "
-        "`bias` folds the mean of what was removed into the following bias, `refit` solves the weights that read kept "
-        "neurons anew, by least squares, and folds the rest into the bias.",
+        description="How modules are repaired after pruning. `ti` restores the weights that separate the concern "
+        "from the rest. `bias` adds the mean of what was removed to the following bias. `refit` solves "
+        "the weights that read kept neurons again by least squares, and adds what is left to the bias.",
     )
     head: Literal["multiclass", "binary"] = Field(
         "multiclass",
         description="What a module answers: every class, or the concern against the rest at a threshold chosen on the "
         "validation split.",
     )
-    layers: LayerPatterns | None = Field(None, description="Null takes the feed-forward layers of the model's family.")
+    layers: LayerPatterns | None = Field(None, description="Null means the feed-forward layers of the model's family.")
     sampling: Sampling = Sampling()
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
-    priority: Literal["low", "normal", "high"] = Field("normal", description="Who goes first when jobs wait.")
+    priority: Literal["low", "normal", "high"] = Field("normal", description="Which waiting job goes first.")
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True)] = Field(
-        1, description="How many workers may share the concerns at most; the modules are the same."
+        1, description="How many workers may share the concerns. The modules stay the same."
     )
     deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS, strict=True)] | None = Field(
-        None, description="Seconds from submission within which the job must be done; null sets no limit."
+        None, description="Seconds from submission within which the job must finish. Null sets no limit."
     )
-    reuse: bool = Field(True, strict=True, description="Answer an identical finished job again instead of a new one.")
-    labels: JobLabels = Field(default={}, description="Your own marks, to filter lists by.")
+    reuse: bool = Field(
+        True, strict=True, description="If you have an identical finished job, return it instead of a new one."
+    )
+    labels: JobLabels = Field(default={}, description="Your own labels, to filter lists by.")
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_that_follow(cls, spec: Any) -> Any:
-        """Heads are scored as heads, and a pattern N:M says its ratio, unless the caller says otherwise."""
+        """Structure `heads` defaults to the method `heads`, and a scope N:M to its ratio."""
         if not isinstance(spec, dict):
             return spec
         follows: dict[str, Any] = {}
@@ -106,7 +111,7 @@ class JobSpec(Body):
     @classmethod
     def _without_repeats(cls, value: Any) -> Any:
         if isinstance(value, list) and len(set(value)) != len(value):
-            raise ValueError("the same value stands twice; give each once")
+            raise ValueError("the list contains the same value twice; give each value once")
         return value
 
     @property
@@ -120,9 +125,9 @@ class JobSpec(Body):
         return self.ratio if isinstance(self.ratio, list) else [self.ratio]
 
     def fingerprint(self, *content: str) -> str:
-        """The sha256 of what decides the result: the canonical form without the caller's bookkeeping, and `content`.
-
-        `content` names what the references stood for (revisions, versions), so that changed files are a new job.
+        """The sha256 of everything that decides the result: the spec without scheduling fields and labels, and
+        `content`. `content` names what the references pointed to (revisions, versions), so changed files make a new
+        job.
         """
         canonical = self.model_dump(mode="json", exclude={*BOOKKEEPING, "dataset"})
         canonical["dataset"] = self.source.model_dump(mode="json")

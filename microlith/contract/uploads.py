@@ -1,4 +1,4 @@
-"""Uploads: a model, a dataset or a set of boundary samples brought to the server, and what is registered from them."""
+"""Uploads: a model, a dataset or a set of boundary samples, and what is registered from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MODEL_FILES = (
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
     *("README.md", "LICENSE*", "LICENCE*", "NOTICE*"),
 )
-"""What is kept of a model folder: nothing that can run code."""
+"""The files of a model folder that are kept. None of them can run code."""
 
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "*.ndjson", "README.md", "LICENSE*", "LICENCE*", "NOTICE*")
-"""What is kept of a dataset's folder and of `data/` below it."""
+"""The files of a dataset's folder, and of `data/` in it, that are kept."""
 
 UploadKind = Literal["model", "dataset", "boundary"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -27,18 +27,23 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f.][^/\\
 
 
 class BeginUpload(Body):
-    """What is about to be sent, so that it can be refused before it travels."""
+    """A description of the file, so that the server can refuse it before you send it."""
 
-    kind: UploadKind = Field(description="What it holds: a model folder, data, or samples at a decision boundary.")
-    filename: FileName = Field(description="Its ending tells the format of data: `.csv`, `.jsonl`, `.parquet`, `.zip`.")
+    kind: UploadKind = Field(
+        description="What the file contains: a model folder, data, or samples at a decision boundary."
+    )
+    filename: FileName = Field(
+        description="The extension says which format the data has: `.csv`, `.jsonl`, `.parquet`, `.zip`."
+    )
     size_bytes: Annotated[int, Field(ge=1, strict=True)]
     sha256: Sha256 | None = Field(
-        None, description="Of the whole file, in hex. If you have uploaded it before, that upload is the answer."
+        None,
+        description="The sha256 of the whole file, in hex. If you have uploaded it before, the answer is that upload.",
     )
 
 
 class CompleteUpload(Body):
-    """The digest of what was sent."""
+    """The sha256 of the bytes you sent."""
 
     sha256: Sha256
 
@@ -48,11 +53,11 @@ class UploadTarget(Answer):
 
     method: Literal["PUT"] = "PUT"
     url: str
-    expires_at: datetime | None = Field(None, description="Ask for the upload again to get a fresh link.")
+    expires_at: datetime | None = Field(None, description="When the link expires. GET the upload again for a new link.")
 
 
 class UploadUrls(Answer):
-    """Where the upload is, and where its bytes can be PUT through this server."""
+    """The address of the upload, and the one to PUT its bytes to through this server."""
 
     self: str
     content: str
@@ -60,7 +65,7 @@ class UploadUrls(Answer):
 
 
 class Upload(Answer):
-    """A file on its way, `open`, or arrived and checked, `complete`."""
+    """An uploaded file: `open` until its bytes are there, `complete` once they are checked."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -69,7 +74,7 @@ class Upload(Answer):
     size_bytes: int
     sha256: str | None
     state: Literal["open", "complete"]
-    target: UploadTarget | None = Field(None, description="While it is open.")
+    target: UploadTarget | None = Field(None, description="Present while the upload is open.")
     created_at: datetime
     completed_at: datetime | None
     urls: UploadUrls
@@ -78,22 +83,22 @@ class Upload(Answer):
 class _Registration(Body):
     upload: Annotated[str, StringConstraints(max_length=64)] | None = Field(None, description="A complete upload.")
     hub: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        None, description="`ORG/NAME[@REVISION]` on the Hugging Face hub; a worker fetches it when a job needs it."
+        None, description="`ORG/NAME[@REVISION]` on the Hugging Face hub. A worker downloads it when a job needs it."
     )
 
     @model_validator(mode="after")
     def _one_source(self) -> _Registration:
         if (self.upload is None) == (self.hub is None):
-            raise ValueError("give `upload` or `hub`, one of the two")
+            raise ValueError("give either `upload` or `hub`")
         return self
 
 
 class RegisterModel(_Registration):
-    """A model to be known by an id of its own."""
+    """A model to register under an id of its own."""
 
 
 class RegisterDataset(_Registration):
-    """A dataset to be known by an id of its own; columns without a usual name are named here, or in a job."""
+    """A dataset to register under an id of its own. Name columns without a usual name here, or in a job."""
 
     text_column: Name | None = None
     image_column: Name | None = None

@@ -32,11 +32,11 @@ class Column:
         return f"{self.number} at {self.ratio:g}"
 
 
-def compare(found: Iterable[tuple[Job, Results]]) -> list[Column]:
+def compare(documents: Iterable[tuple[Job, Results]]) -> list[Column]:
     """The columns, job by job and ratio by ratio; a job without modules has none."""
     return [
         _column(number, job, document, comparison.ratio)
-        for number, (job, document) in enumerate(found, start=1)
+        for number, (job, document) in enumerate(documents, start=1)
         for comparison in document.comparison
     ]
 
@@ -51,10 +51,15 @@ def table(columns: Sequence[Column]) -> RenderableType:
         values = [column.f1.get(concern) for column in columns]
         tables.row(shown, concern, numbers.score(_base(columns, concern)), *_marked(values))
     shown.add_section()
-    tables.row(shown, Text("mean", "bold"), numbers.score(_mean(_bases(columns))), *_marked([*_means(columns)]))
+    tables.row(
+        shown,
+        Text("mean", "bold"),
+        numbers.score(_mean(_bases(columns))),
+        *_marked([_mean(column.f1) for column in columns]),
+    )
     tables.row(shown, "sparsity", "", *(numbers.score(column.sparsity) for column in columns))
     tables.row(shown, "file, mean", "", *(numbers.size(_whole(column.size_bytes)) for column in columns))
-    return Group(shown, *(Text(line, "dim") for line in dict.fromkeys(_told(column) for column in columns)))
+    return Group(shown, *(Text(line, "dim") for line in dict.fromkeys(_describe(column) for column in columns)))
 
 
 def plain(columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -117,12 +122,8 @@ def _base(columns: Sequence[Column], concern: str) -> float | None:
 
 
 def _bases(columns: Sequence[Column]) -> dict[str, float]:
-    found = {concern: _base(columns, concern) for concern in concerns(columns)}
-    return {concern: value for concern, value in found.items() if value is not None}
-
-
-def _means(columns: Sequence[Column]) -> list[float | None]:
-    return [_mean(column.f1) for column in columns]
+    values = {concern: _base(columns, concern) for concern in concerns(columns)}
+    return {concern: value for concern, value in values.items() if value is not None}
 
 
 def _mean(values: dict[str, float]) -> float | None:
@@ -133,9 +134,11 @@ def _whole(size: float | None) -> int | None:
     return None if size is None else round(size)
 
 
-def _told(column: Column) -> str:
-    spec, found = column.job.spec, column.job.resolved
+def _describe(column: Column) -> str:
+    spec, resolved = column.job.spec, column.job.resolved
     options = spec.method.model_dump(exclude={"name"}, exclude_defaults=True)
     method = " ".join([spec.method.name, *(f"{name} {value}" for name, value in options.items())])
-    sources = f"{numbers.called(spec.model, found.model)} on {numbers.called(spec.source.ref, found.dataset)}"
+    sources = (
+        f"{numbers.source_name(spec.model, resolved.model)} on {numbers.source_name(spec.source.ref, resolved.dataset)}"
+    )
     return f"{column.number}  {column.job.id}: {method}, {spec.structure}, {sources}"

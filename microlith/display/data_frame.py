@@ -23,7 +23,7 @@ def rows(document: Results) -> list[dict[str, Any]]:
 
 
 def _row(module: Module) -> dict[str, Any]:
-    own, base, pace = module.own, module.base_own, module.latency
+    own, base, latency = module.own, module.base_own, module.latency
     return {
         "concern": module.concern.label,
         "class_id": module.concern.id,
@@ -47,7 +47,7 @@ def _row(module: Module) -> dict[str, Any]:
         "nonzero": module.size.nonzero,
         "base_parameters": module.size.base_parameters,
         "size_bytes": module.artifacts[0].size_bytes if module.artifacts else None,
-        "milliseconds": pace.milliseconds if pace else None,
-        "base_milliseconds": pace.base_milliseconds if pace else None,
+        "milliseconds": latency.milliseconds if latency else None,
+        "base_milliseconds": latency.base_milliseconds if latency else None,
         "module": module.id,
     }

@@ -71,7 +71,7 @@ def job(shown: Job) -> RenderableType:
 
 def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
     """The reference, after what people call it where that is something else."""
-    name = numbers.called(ref, source)
+    name = numbers.source_name(ref, source)
     return ref if name == ref else f"{name}, {ref}"
 
 
@@ -118,8 +118,8 @@ def plan(made: Plan) -> RenderableType:
             "architecture": model.architecture if model else None,
             "dataset": _source(made.spec.source.ref, dataset),
             "rows": _rows(dataset.rows) if dataset else None,
-            "layers": _layers(made.resolved) or "known once the model has been fetched",
-            "concerns": ", ".join(concerns) or "known once the model has been fetched",
+            "layers": _layers(made.resolved) or "known once the model has been downloaded",
+            "concerns": ", ".join(concerns) or "known once the model has been downloaded",
             "ratios": ", ".join(f"{ratio:g}" for ratio in made.spec.ratios),
             "modules": str(len(made.modules)),
             "about": f"{numbers.duration(made.estimate.seconds)} of work, {numbers.size(made.estimate.bytes)} of files",
@@ -142,13 +142,13 @@ def module(shown: Module) -> RenderableType:
             f"{_count(shown.size.base_parameters)} in the base",
             "own class": f"precision {own.precision:.3f} (base {base.precision:.3f}), "
             f"recall {own.recall:.3f} ({base.recall:.3f}), F1 {own.f1:.3f} ({base.f1:.3f}), {own.support} examples",
-            "other modules": f"F1 {numbers.score(shown.others_own.f1)} on this class, in the mean",
+            "other modules": f"F1 {numbers.score(shown.others_own.f1)} on this class, on average",
             "all classes": f"macro F1 {shown.report.macro.f1:.3f}, accuracy {shown.report.accuracy:.3f}, "
             f"loss {shown.report.loss:.3f}, exp_loss {shown.report.exp_loss:.3f}",
             "similarity": _similarity(shown),
         }
     )
-    return Group(facts, _report(shown), _files(shown), *([_paces(shown)] if shown.latencies else []))
+    return Group(facts, _report(shown), _files(shown), *([_latencies(shown)] if shown.latencies else []))
 
 
 def _similarity(shown: Module) -> str | None:
@@ -179,11 +179,11 @@ def _files(shown: Module | Job) -> Table:
     return table
 
 
-def _paces(shown: Module) -> Table:
+def _latencies(shown: Module) -> Table:
     table = tables.plain("layout", "batch", "ms", "base ms", "on", right=("batch", "ms", "base ms"))
-    for pace in shown.latencies:
-        both = (numbers.milliseconds(pace.milliseconds), numbers.milliseconds(pace.base_milliseconds))
-        tables.row(table, pace.layout, str(pace.batch), *both, pace.device)
+    for latency in shown.latencies:
+        times = (numbers.milliseconds(latency.milliseconds), numbers.milliseconds(latency.base_milliseconds))
+        tables.row(table, latency.layout, str(latency.batch), *times, latency.device)
     return table
 
 

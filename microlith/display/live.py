@@ -45,31 +45,31 @@ def _bar(console: Console) -> Iterator[Show]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
         TaskProgressColumn(),
-        TextColumn("{task.fields[each]}"),
+        TextColumn("{task.fields[marks]}"),
         TextColumn("{task.fields[concerns]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[eta]}", style="dim"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=100.0, each="", concerns="", eta="")
+        task = bar.add_task("", total=100.0, marks="", concerns="", eta="")
         yield lambda job: bar.update(
             task,
             description=progress.doing(job),
             completed=progress.percent(job),
-            each=progress.each(job),
+            marks=progress.marks(job),
             concerns=progress.concerns(job),
             eta=progress.eta(job),
         )
 
 
 def _lines(console: Console) -> Show:
-    said: list[tuple[object, ...]] = [()]
+    last: list[tuple[object, ...]] = [()]
 
     def show(job: Job) -> None:
         news = (job.state, job.phase, job.queue_position, job.concerns.succeeded)
-        if news != said[0]:
+        if news != last[0]:
             console.print(progress.sentence(job), highlight=False, markup=False)
-        said[0] = news
+        last[0] = news
 
     return show
 

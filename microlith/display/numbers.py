@@ -86,7 +86,7 @@ def ago(moment: datetime) -> str:
     return f"{duration(max(0, round((datetime.now(UTC) - moment).total_seconds())))} ago"
 
 
-def called(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
+def source_name(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
     """What people call a source: the id of something registered says nothing to them, any other reference does."""
     registered = ref.startswith(("mdl_", "dst_"))
     return source.name if registered and source and source.name else ref

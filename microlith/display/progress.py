@@ -28,7 +28,7 @@ def percent(job: Job) -> float:
     return 100.0 if job.state == "succeeded" else job.progress.percent
 
 
-def each(job: Job) -> str:
+def marks(job: Job) -> str:
     """A mark for each concern: done, failed, to come; of many concerns a mark stands for several."""
     counts = job.concerns
     scale = min(1.0, MARKS / max(counts.total, 1))

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from microlith.contract import (
-    ClassProbabilities,
     Combination,
     Comparison,
     DatasetInfo,
@@ -39,11 +38,11 @@ def row(table: Table, *cells: RenderableType, style: str | None = None) -> None:
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
 
 
-def jobs(found: Iterable[Job]) -> Table:
+def jobs(items: Iterable[Job]) -> Table:
     """A line a job, with its percent while it runs and its age."""
     table = plain("id", "state", "concerns", "model", "dataset", "ratio", "made", right=("concerns",))
     table.columns[0].no_wrap = True
-    for job in found:
+    for job in items:
         state = numbers.state(job.state)
         if job.state == "running":
             state.append(f" {job.progress.percent:.0f} %")
@@ -52,8 +51,8 @@ def jobs(found: Iterable[Job]) -> Table:
             job.id,
             state,
             f"{job.concerns.succeeded}/{job.concerns.total}",
-            numbers.called(job.spec.model, job.resolved.model),
-            numbers.called(job.spec.source.ref, job.resolved.dataset),
+            numbers.source_name(job.spec.model, job.resolved.model),
+            numbers.source_name(job.spec.source.ref, job.resolved.dataset),
             ratios(job),
             numbers.ago(job.created_at),
         )
@@ -64,11 +63,11 @@ def results(document: Results) -> RenderableType:
     """One block per ratio: precision, recall and F1 on the concern's own class, each with the base's beside it."""
     if not document.comparison:
         return Text("No module is ready yet.", "dim")
-    blocks: list[RenderableType] = [_block(document, comparison) for comparison in document.comparison]
+    blocks: list[RenderableType] = [_table_of_ratio(document, comparison) for comparison in document.comparison]
     return Group(*blocks, Text(_legend(document), "dim"))
 
 
-def _block(document: Results, comparison: Comparison) -> Table:
+def _table_of_ratio(document: Results, comparison: Comparison) -> Table:
     modules = [module for module in document.modules if module.ratio.requested == comparison.ratio]
     achieved = sorted({numbers.score(module.ratio.achieved) for module in modules})
     between = "–".join(dict.fromkeys((achieved[0], achieved[-1])))
@@ -103,11 +102,11 @@ def _row(module: Module) -> list[str | Text]:
         numbers.change(own.f1 - base.f1),
         numbers.score(module.sparsity.overall),
         numbers.size(module.artifacts[0].size_bytes if module.artifacts else None),
-        _pace(module.latency),
+        _latency(module.latency),
     ]
 
 
-def _pace(latency: Latency | None) -> str | Text:
+def _latency(latency: Latency | None) -> str | Text:
     if latency is None:
         return numbers.NOTHING
     base = numbers.milliseconds(latency.base_milliseconds)
@@ -135,16 +134,16 @@ def _files(modules: Sequence[Module]) -> str:
         sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)
     means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
-    pace = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
-    return f"Files in the mean: {means or 'none yet'}.{pace}"
+    unit = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
+    return f"Mean file size: {means or 'no files yet'}.{unit}"
 
 
-def modules(found: Iterable[Module]) -> Table:
+def modules(items: Iterable[Module]) -> Table:
     table = plain(
         "id", "concern", "ratio", "F1", "base F1", "change", "files", right=("ratio", "F1", "base F1", "change")
     )
     table.columns[0].no_wrap = True
-    for module in found:
+    for module in items:
         own, base = module.own.f1, module.base_own.f1
         files = ", ".join(f"{artifact.layout} {numbers.size(artifact.size_bytes)}" for artifact in module.artifacts)
         scores = (numbers.score(own), numbers.score(base), numbers.change(own - base))
@@ -152,21 +151,21 @@ def modules(found: Iterable[Module]) -> Table:
     return table
 
 
-def models(found: Iterable[ModelInfo]) -> Table:
+def models(items: Iterable[ModelInfo]) -> Table:
     """A line for each: its architecture, how many classes it tells apart, how large it is."""
     counted = ("labels", "parameters", "size")
     table = plain("reference", "name", "architecture", *counted, "licence", right=counted)
-    for model in found:
+    for model in items:
         labels = len(model.labels) if model.label_count is None else model.label_count
         facts = (str(labels), numbers.quantity(model.parameters), numbers.size(model.size_bytes))
         row(table, model.id, model.name or "", model.architecture or numbers.NOTHING, *facts, model.licence or "")
     return table
 
 
-def datasets(found: Iterable[DatasetInfo]) -> Table:
+def datasets(items: Iterable[DatasetInfo]) -> Table:
     """A line for each: rows by split, and the columns that are read and that hold the labels."""
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
-    for dataset in found:
+    for dataset in items:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
         columns = (
             dataset.text_column or dataset.image_column or numbers.NOTHING,
@@ -184,20 +183,20 @@ def datasets(found: Iterable[DatasetInfo]) -> Table:
     return table
 
 
-def methods(known: Methods) -> RenderableType:
+def methods(offered: Methods) -> RenderableType:
     """Methods with their options, structures, and every other part of a spec with its default."""
     scoring = plain("method", "structures", "what it does", title="Methods")
-    for method in known.methods:
+    for method in offered.methods:
         row(scoring, method.name, ", ".join(method.structures), method.description)
         for name, option in method.json_schema.get("properties", {}).items():
             if name != "name":
                 choices = " | ".join(map(str, option.get("enum", []))) or option.get("type", "")
                 row(scoring, f"  {name}", choices, option.get("description", ""))
     structures = plain("structure", "what is removed", title="Structures")
-    for structure in known.structures:
+    for structure in offered.structures:
         row(structures, structure.name, structure.description)
     options = plain("option", "default", "what it means", title="Options")
-    for option in known.options:
+    for option in offered.options:
         row(options, option.name, _default(option.default), option.description)
     return Group(scoring, structures, options)
 
@@ -210,31 +209,29 @@ def _default(value: object) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def combination(told: Combination) -> Table:
+def combination(document: Combination) -> Table:
     """The combined classifier beside the original: macro-F1, accuracy, and F1 of each concern, with intervals."""
-    measured = told.comparison
+    measures = document.comparison
     table = plain("", "module of", "combined", "original", "difference", right=("combined", "original", "difference"))
-    lines = [("macro-F1", "", measured.macro_f1), ("accuracy", "", measured.accuracy)]
-    lines += [(concern.label, concern.model, concern.f1) for concern in measured.concerns]
+    lines = [("macro-F1", "", measures.macro_f1), ("accuracy", "", measures.accuracy)]
+    lines += [(concern.label, concern.model, concern.f1) for concern in measures.concerns]
     for name, model, compared in lines:
-        one = compared.difference
-        change = f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+        difference = compared.difference
+        change = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
         row(table, name, model, f"{compared.combined.value:.3f}", f"{compared.reference.value:.3f}", change)
     return table
 
 
-def prediction(told: Prediction) -> Table:
+def prediction(document: Prediction) -> Table:
     """Each text with the answer of base and module, and how sure each is of its own."""
     table = plain("text", "base", "", "module", "", right=("",))
-    for asked in told.inputs:
-        answers = ((asked.base, told.labels), (asked.module, told.module_labels))
-        cells = [cell for answer, labels in answers for cell in (answer.label, _sure(answer, labels))]
-        row(table, asked.text, *cells, style=None if asked.base.label == asked.module.label else "bold")
+    for predicted in document.inputs:
+        cells = []
+        for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
+            cells += [answer.label, numbers.score(answer.probabilities[labels.index(answer.label)])]
+        agree = predicted.base.label == predicted.module.label
+        row(table, predicted.text, *cells, style=None if agree else "bold")
     return table
-
-
-def _sure(answer: ClassProbabilities, labels: Sequence[str]) -> str:
-    return numbers.score(answer.probabilities[labels.index(answer.label)])
 
 
 def ratios(job: Job) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microlith.masks.file import MaskFile, read_mask
-from microlith.masks.models import Base, rebuilt
+from microlith.masks.models import Base, rebuild
 from microlith.masks.tensors import masked
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ __all__ = ["Base", "MaskFile", "apply_mask", "read_mask"]
 
 
 def apply_mask(base: nn.Module | Base | str | Path, mask: MaskFile | str | Path) -> Any:
-    """The module that `mask`, a zip or the folder of one, makes of its base: a new model, in evaluation mode.
-
-    `base` is a model of transformers in float32, or its folder. It is only read; the module shares what is unchanged.
-    Raises WrongBase unless the base's tensors are those the mask was made for, InvalidMask for what is no sound mask,
-    and promises that what it returns has every bit of the module that was exported.
+    """Apply `mask`, a zip or its unpacked folder, to its base. Returns the module as a new model in evaluation mode.
+    `base` is a model of transformers in float32, or its folder. It is only read, and the module shares its unchanged
+    tensors. Raises WrongBase unless the base's tensors are those that the mask was made for, and InvalidMask for a file
+    that is not a valid mask. The returned model has every bit of the module that was exported.
     """
     read = mask if isinstance(mask, MaskFile) else read_mask(mask)
     opened = Base.of(base)
     opened.check(read)
     tensors = masked(opened.tensors, read)
     opened.check_result(tensors, read)
-    return rebuilt(opened, tensors, read)
+    return rebuild(opened, tensors, read)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,46 +40,45 @@ class MaskFile:
 
 def read_mask(path: str | Path) -> MaskFile:
     """Read a mask. Raises InvalidMask, saying what is wrong, for what is truncated, damaged or something else."""
-    place = Path(path)
-    if not place.exists():
-        raise InvalidMask(place.name, f"there is no file or folder {place}")
+    source = Path(path)
+    if not source.exists():
+        raise InvalidMask(source.name, f"there is no file or folder {source}")
+    with _open_folder(source) as folder:
+        if not all((folder / name).is_file() for name in (DOCUMENT, BITS)):
+            names = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+            raise InvalidMask(source.name, f"a mask holds {DOCUMENT} and {BITS}; this holds {names}")
+        document, bits = _read_document(folder, source.name), _read_bits(folder, source.name)
+        return MaskFile(source.name, document, bits, _read_others(folder))
+
+
+@contextmanager
+def _open_folder(source: Path) -> Iterator[Path]:
+    """The mask's folder with every digest checked: where it is, or unpacked for the time of the block."""
     with ExitStack() as scratch:
         try:
-            folder = _checked(place) if place.is_dir() else _unpacked(place, scratch)
+            if source.is_dir():
+                check_sums(source)
+                folder = source
+            else:
+                parent = scratch.enter_context(tempfile.TemporaryDirectory(prefix="microlith-mask-"))
+                folder = unpack(source, Path(parent) / "mask")
         except MicrolithClientError as error:
-            raise InvalidMask(place.name, str(error).rstrip(".")) from error
-        _check_kind(folder, place.name)
-        return MaskFile(place.name, _document(folder, place.name), _bits(folder, place.name), _others(folder))
+            raise InvalidMask(source.name, str(error).rstrip(".")) from error
+        yield folder
 
 
-def _unpacked(archive: Path, scratch: ExitStack) -> Path:
-    parent = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="microlith-mask-")))
-    return unpack(archive, parent / "mask")
-
-
-def _checked(folder: Path) -> Path:
-    check_sums(folder)
-    return folder
-
-
-def _check_kind(folder: Path, name: str) -> None:
-    if not all((folder / name).is_file() for name in (DOCUMENT, BITS)):
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise InvalidMask(name, f"a mask holds {DOCUMENT} and {BITS}; this holds {found}")
-
-
-def _document(folder: Path, name: str) -> MaskDocument:
+def _read_document(folder: Path, name: str) -> MaskDocument:
     try:
         return MaskDocument.model_validate(json.loads((folder / DOCUMENT).read_text(encoding="utf-8")))
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise InvalidMask(name, f"{DOCUMENT} cannot be understood at {place!r}: {fault['msg']}") from error
+        field = ".".join(map(str, fault["loc"]))
+        raise InvalidMask(name, f"{DOCUMENT} cannot be understood at {field!r}: {fault['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise InvalidMask(name, f"{DOCUMENT} is no JSON: {error}") from error
 
 
-def _bits(folder: Path, name: str) -> dict[str, Tensor]:
+def _read_bits(folder: Path, name: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -88,6 +88,6 @@ def _bits(folder: Path, name: str) -> dict[str, Tensor]:
         raise InvalidMask(name, f"{BITS} cannot be read: {error}") from error
 
 
-def _others(folder: Path) -> dict[str, bytes]:
+def _read_others(folder: Path) -> dict[str, bytes]:
     names = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (DOCUMENT, BITS))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in names}

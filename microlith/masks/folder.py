@@ -28,7 +28,9 @@ def apply_to_folder(base: str | Path, mask: str | Path, out: str | Path) -> Path
     if target.exists():
         raise TargetOccupied(target)
     if not source.is_dir():
-        raise NotABase(f"{source} is no folder; a base is what save_pretrained wrote, or a downloaded repository.")
+        raise NotABase(
+            f"{source} is not a folder. A base is a folder from save_pretrained, or a downloaded repository."
+        )
     module = apply_mask(source, read)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".applying-", dir=target.parent) as scratch:
@@ -43,8 +45,8 @@ def apply_to_folder(base: str | Path, mask: str | Path, out: str | Path) -> Path
 
 def _copy_preparation(source: Path, folder: Path) -> None:
     for file in sorted(source.iterdir()):
-        known = file.suffix in _PREPARING and file.name not in _MODEL_FILES and "index" not in file.name
-        if file.is_file() and known:
+        prepares_inputs = file.suffix in _PREPARING and file.name not in _MODEL_FILES and "index" not in file.name
+        if file.is_file() and prepares_inputs:
             shutil.copyfile(file, folder / file.name)
     for file in (file for pattern in _NOTICES for file in sorted(source.glob(pattern)) if file.is_file()):
         (folder / "licenses").mkdir(exist_ok=True)

@@ -84,12 +84,12 @@ def open_model(folder: Path) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def rebuilt(base: Base, tensors: Mapping[str, Tensor], mask: MaskFile) -> Any:
+def rebuild(base: Base, tensors: Mapping[str, Tensor], mask: MaskFile) -> Any:
     """A copy of the base with these tensors, and the module's settings; it shares the tensors that are unchanged."""
     model = copy.deepcopy(base.model, {id(parameter): parameter for parameter in base.model.parameters()})
     for name, tensor in tensors.items():
         if base.tensors.get(name) is not tensor:
-            _put(model, name, tensor, mask.name)
+            _replace_tensor(model, name, tensor, mask.name)
     settings = mask.document.settings.model_dump(exclude_none=True)
     if labels := settings.pop("id2label", None):
         model.config.id2label = labels
@@ -100,8 +100,8 @@ def rebuilt(base: Base, tensors: Mapping[str, Tensor], mask: MaskFile) -> Any:
     return model.eval()
 
 
-def _put(model: Any, name: str, tensor: Tensor, mask: str) -> None:
-    """Puts a tensor in the place of that name; a linear layer takes its size."""
+def _replace_tensor(model: Any, name: str, tensor: Tensor, mask: str) -> None:
+    """Puts a tensor where that name is; a linear layer takes its size."""
     from torch import nn
 
     owner_name, _, leaf = name.rpartition(".")
@@ -115,7 +115,9 @@ def _put(model: Any, name: str, tensor: Tensor, mask: str) -> None:
 
 def _reads_images(folder: Path) -> bool:
     if not folder.is_dir():
-        raise NotABase(f"{folder} is no folder; a base is what save_pretrained wrote, or a downloaded repository.")
+        raise NotABase(
+            f"{folder} is not a folder. A base is a folder from save_pretrained, or a downloaded repository."
+        )
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return str((config.get("architectures") or [""])[0]).endswith("ForImageClassification")

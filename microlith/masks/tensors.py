@@ -33,7 +33,7 @@ def tensor_digest(tensor: Tensor) -> str:
 def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
     """The module's tensors by name; those the mask leaves alone are the base's own. Raises InvalidMask."""
     try:
-        tensors = _silenced(base, mask)
+        tensors = _zero_what_is_removed(base, mask)
         if mask.document.stored is not None:
             for units in mask.document.neurons:
                 _shrink(tensors, units, kept_units(mask, "neurons", units), mask.document.stored)
@@ -47,22 +47,22 @@ def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
 
 def kept_units(mask: MaskFile, kind: str, units: MaskedUnits) -> Tensor:
     """Which units of a block are kept [count], on the CPU."""
-    return _unpacked(mask.stored[f"{kind}/{units.block}"], units.count)
+    return _unpack_bits(mask.stored[f"{kind}/{units.block}"], units.count)
 
 
-def _silenced(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
+def _zero_what_is_removed(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
     """The base's tensors with zeros where the mask removes."""
     tensors = dict(base)
     for layer, (outputs, inputs) in mask.document.weights.items():
-        kept = _unpacked(mask.stored[f"weights/{layer}"], outputs * inputs).reshape(outputs, inputs)
+        kept = _unpack_bits(mask.stored[f"weights/{layer}"], outputs * inputs).reshape(outputs, inputs)
         _fill(tensors, f"{layer}.weight", kept)
     for kind, blocks in (("neurons", mask.document.neurons), ("heads", mask.document.heads)):
         for units in blocks:
-            _silence(tensors, units, kept_units(mask, kind, units))
+            _zero_units(tensors, units, kept_units(mask, kind, units))
     return tensors
 
 
-def _silence(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor) -> None:
+def _zero_units(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor) -> None:
     import torch
 
     for writer in units.writers:
@@ -83,17 +83,17 @@ def _shrink(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor, stored
         starts = [writer.start for writer in units.writers if writer.layer == layer]
         for name in (f"{layer}.weight", f"{layer}.bias"):
             if name in tensors:
-                tensors[name] = _selected(tensors[name], (indices + start for start in starts), stored, 0)
+                tensors[name] = _select(tensors[name], (indices + start for start in starts), stored, 0)
     reader = f"{units.reader}.weight"
-    tensors[reader] = _selected(tensors[reader], [indices], stored, 1)
+    tensors[reader] = _select(tensors[reader], [indices], stored, 1)
 
 
-def _selected(tensor: Tensor, parts: Iterable[Tensor], size: int, dim: int) -> Tensor:
-    """The entries of each part along `dim`, every part filled up with zeros to `size`."""
+def _select(tensor: Tensor, groups: Iterable[Tensor], size: int, dim: int) -> Tensor:
+    """The entries of each group along `dim`, every group filled up with zeros to `size`."""
     import torch
 
     pieces = []
-    for indices in parts:
+    for indices in groups:
         piece = tensor.index_select(dim, indices.to(tensor.device))
         missing = list(piece.shape)
         missing[dim] = size - piece.shape[dim]
@@ -106,11 +106,11 @@ def _fill(tensors: dict[str, Tensor], name: str, kept: Tensor) -> None:
     tensors[name] = tensor.masked_fill(~kept.to(tensor.device), 0.0)
 
 
-def _unpacked(packed: Tensor, count: int) -> Tensor:
+def _unpack_bits(packed: Tensor, count: int) -> Tensor:
     """The first `count` bits of bytes, the highest bit of each first: boolean [count]."""
     import torch
 
     if packed.dtype != torch.uint8 or packed.numel() != -(-count // 8):
         raise ValueError(f"{count} bits do not fill {packed.numel()} elements of {packed.dtype}")
-    places = torch.arange(7, -1, -1, dtype=torch.uint8)
-    return (packed.reshape(-1, 1) >> places & 1).flatten()[:count].bool()
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8)
+    return (packed.reshape(-1, 1) >> shifts & 1).flatten()[:count].bool()

@@ -48,7 +48,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"sampling": {"per_concern": 4000}}, "NOT_ENOUGH_SAMPLES", "/sampling/per_concern", "4000"),
     ({"sampling": {"per_concern": 2.5}}, "VALIDATION_ERROR", "/sampling/per_concern", "integer"),
     ({"export": {"layouts": ["tarball"]}}, "VALIDATION_ERROR", "/export/layouts/0", "portable"),
-    ({"export": {"onnx": {"int8": True}}}, "VALIDATION_ERROR", "/export/onnx/int8", "not asked for"),
+    ({"export": {"onnx": {"int8": True}}}, "VALIDATION_ERROR", "/export/onnx/int8", "not in `layouts`"),
     ({"deadline_seconds": 0}, "VALIDATION_ERROR", "/deadline_seconds", "greater than or equal to 1"),
     ({"labels": {"a b": "c"}}, "VALIDATION_ERROR", "/labels", "pattern"),
     ({"colour": "red"}, "VALIDATION_ERROR", "/colour", "not permitted"),

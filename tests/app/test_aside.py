@@ -142,7 +142,7 @@ def test_who_brings_a_file_that_takes_too_much_memory_is_told_how_much_there_was
     texts = pa.array(["x" * 1_000_000] * 300, pa.large_string())
     table = pa.table({"text": texts, "label": ["a", "b"] * 150})
     (tmp_path / "d.parquet").write_bytes(parquet(table, compression="zstd", use_dictionary=False))
-    with pytest.raises(ResourceLimit, match="more memory than it may") as refusal:
+    with pytest.raises(ResourceLimit, match="more memory than allowed") as refusal:
         described(tmp_path / "d.parquet", memory_bytes=180_000_000)
     assert refusal.value.pointer == "/dataset"
     assert "smaller row groups" in (refusal.value.hint or "")

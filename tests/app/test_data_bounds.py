@@ -35,11 +35,11 @@ def wide(columns: int) -> pa.Table:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("d.parquet", repeated("x", 1_000_000, 21), "d.parquet has 21,000,000 rows; at most 20,000,000"),
+        ("d.parquet", repeated("x", 1_000_000, 21), "d.parquet has 21,000,000 rows; the limit is 20,000,000"),
         ("d.parquet", repeated("x" * 400_000, 4096), "texts of d.parquet come to more than 256,0"),
         ("d.parquet", repeated("x" * 2_000_001, 2), "A text of d.parquet has more than 2,000,000 bytes"),
         ("d.csv", csv_of(["x" * 2_000_001 + ",a"]), "A text of d.csv has more than 2,000,000 bytes"),
-        ("d.parquet", parquet(wide(1_000)), "1,002 columns; at most 1,000"),
+        ("d.parquet", parquet(wide(1_000)), "1,002 columns; the limit is 1,000"),
         ("d.parquet", parquet(pa.table({"text": [{f"f{n}": 1 for n in range(10_001)}]})), "10,001 columns with"),
         ("d.csv", csv_of([], "text,label," + ",".join(f"c{n}" for n in range(100_000))), "more than 1,000 columns"),
         (
@@ -48,7 +48,7 @@ def wide(columns: int) -> pa.Table:
             "line of column names of d.csv has more than 1,000,000 bytes",
         ),
         ("d.jsonl", b"{%s}" % b",".join(b'"c%d":1' % n for n in range(1_001)), "The data has 1,001 columns"),
-        ("d.parquet", with_class_names([f"n{n}" for n in range(10_001)]), "names 10,001 classes; at most 10,000"),
+        ("d.parquet", with_class_names([f"n{n}" for n in range(10_001)]), "names 10,001 classes; the limit is 10,000"),
         ("d.parquet", with_class_names([f"n{n}" for n in range(1_000_000)]), "footer of d.parquet has 2"),
         ("d.csv", csv_of([f"a,{n:0900}" for n in range(1_200)]), "labels have 1,080,000 characters together"),
     ],
@@ -69,17 +69,17 @@ def test_what_is_beyond_a_bound_is_told_the_bound(tmp_path: Path, name: str, con
         ("d.jsonl", b'{"text": "a", "label": "x\\u0000"}\n', "A label of d.jsonl has a NUL"),
         ("d.jsonl", b'{"text": "a", "label": "\\ud800"}\n', "cannot be read"),
         ("d.parquet", with_class_names(["a", "b" * 1_001]), "Class name bbb.* is too long"),
-        ("d.parquet", with_class_names(["a", "b\0"]), "Class name b� is too long or no text"),
+        ("d.parquet", with_class_names(["a", "b\0"]), "Class name b� is too long or not a text"),
         ("d.csv", csv_of(["a,b,1"], "text,label," + "c" * 501), "name of column ccc.* is too long"),
-        ("d.jsonl", b'{"text": "a", "label": "b", "c\\ud800": 1}\n', "name of column c� is too long or no text"),
-        ("d.jsonl", b'{"text": "a", "label": "b", "c\\u0000": 1}\n', "name of column c� is too long or no text"),
-        ("d.csv", csv_of(["a,b,c"], "text,label,text"), "2 columns of the name text"),
-        ("d.csv", csv_of(["a,b,c,d"], "text,label,other,other"), "2 columns of the name other"),
-        ("d.jsonl", b'{"text": "a", "label": "b", "text": "c"}\n', "2 columns of the name text"),
+        ("d.jsonl", b'{"text": "a", "label": "b", "c\\ud800": 1}\n', "name of column c� is too long or not a text"),
+        ("d.jsonl", b'{"text": "a", "label": "b", "c\\u0000": 1}\n', "name of column c� is too long or not a text"),
+        ("d.csv", csv_of(["a,b,c"], "text,label,text"), "2 columns with the name text"),
+        ("d.csv", csv_of(["a,b,c,d"], "text,label,other,other"), "2 columns with the name other"),
+        ("d.jsonl", b'{"text": "a", "label": "b", "text": "c"}\n', "2 columns with the name text"),
         (
             "d.parquet",
             parquet(pa.Table.from_arrays([pa.array(["a"])] * 3, names=["text", "label", "label"])),
-            "2 columns of the name label",
+            "2 columns with the name label",
         ),
         ("d.jsonl", b'{"text":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", "cannot be read: maximum recursion"),
         ("d.jsonl", b'{"text": "a", "label": %s}\n' % (b"9" * 5_000), "cannot be read"),
@@ -119,7 +119,7 @@ def test_rows_of_all_files_of_a_split_count_together(tmp_path: Path, monkeypatch
     for shard in range(2):
         (tmp_path / f"train-0000{shard}-of-00002.csv").write_bytes(csv_of(["a,b"] * 3))
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
-    with pytest.raises(ResourceLimit, match="The train split has 6 rows; at most 5"):
+    with pytest.raises(ResourceLimit, match="The train split has 6 rows; the limit is 5"):
         confined_answers.answer(question(source, ["train"], None, Reference("upload", "x", place=tmp_path), tmp_path))
 
 
@@ -127,7 +127,7 @@ def test_labels_of_all_splits_count_together(tmp_path: Path) -> None:
     for role in ("train", "test"):
         (tmp_path / f"{role}.csv").write_bytes(csv_of([f"a,{role}{number}" for number in range(6_000)]))
     source = DatasetSpec(ref="dst_01ARZ3NDEKTSV4RRFFQ69G5FAV")
-    with pytest.raises(ResourceLimit, match="The data has 12,000 different labels; at most 10,000"):
+    with pytest.raises(ResourceLimit, match="The data has 12,000 different labels; the limit is 10,000"):
         confined_answers.answer(
             question(source, ["train", "test"], None, Reference("upload", "x", place=tmp_path), tmp_path)
         )

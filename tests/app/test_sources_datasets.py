@@ -178,7 +178,7 @@ def test_a_broken_file_is_named(tmp_path, name, content):
 
 def test_a_column_of_ten_thousand_values_is_no_label_column(tmp_path):
     write(tmp_path / "train.parquet", {"text": ["a"] * 10_001, "label": [str(i) for i in range(10_001)]})
-    with pytest.raises(DatasetInvalid, match="is it the label column"):
+    with pytest.raises(DatasetInvalid, match="it is the label column"):
         describe(tmp_path)
 
 

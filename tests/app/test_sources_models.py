@@ -169,10 +169,10 @@ def test_a_model_with_code_of_its_own_is_unsafe(folder, place):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"architectures": ["BertForMaskedLM"]}, "neither a sequence classifier nor an image"),
-        ({"architectures": ["SwinForImageClassification"]}, "nor an image classifier that is known"),
+        ({"architectures": ["BertForMaskedLM"]}, "neither a sequence classifier nor a supported image"),
+        ({"architectures": ["SwinForImageClassification"]}, "nor a supported image classifier"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "no pad_token_id"),
-        ({"architectures": None}, "names no architecture"),
+        ({"architectures": None}, "does not name an architecture"),
         ({"problem_type": "multi_label_classification"}, "exactly one class"),
         ({"problem_type": "regression"}, "exactly one class"),
         ({"id2label": {"0": "score"}}, "fewer than two labels"),

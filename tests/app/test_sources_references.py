@@ -52,7 +52,7 @@ def test_an_unknown_demo_is_answered_with_the_known_ones():
 
 
 def test_paths_are_refused_where_they_are_not_served_even_for_what_exists(tmp_path):
-    with pytest.raises(InvalidInput, match="not served here") as refusal:
+    with pytest.raises(InvalidInput, match="does not accept path") as refusal:
         parse(f"path:{tmp_path}", pointer="/dataset", allow_paths=False)
     assert refusal.value.pointer == "/dataset"
     assert parse(f"path:{tmp_path}", pointer="/dataset", allow_paths=True).name == str(tmp_path)

@@ -66,7 +66,7 @@ def test_a_sound_archive_arrives_whole(content: bytes, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_name_that_leads_elsewhere_is_refused(pack, name: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(InvalidInput, match="inside the archive's folder") as refusal:
+    with pytest.raises(InvalidInput, match="out of the archive's folder") as refusal:
         unpacked(pack({name: b"x"}), tmp_path)
     assert refusal.value.pointer == "/upload"
     assert not (tmp_path / "evil").exists()
@@ -84,7 +84,7 @@ def test_a_name_that_leads_elsewhere_is_refused(pack, name: str, tmp_path: Path)
     ],
 )
 def test_links_and_devices_are_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is no plain file"):
+    with pytest.raises(InvalidInput, match="is not a plain file"):
         unpacked(content, tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_links_and_devices_are_refused(content: bytes, tmp_path: Path) -> None:
 )
 def test_a_bomb_is_refused_before_it_has_filled_the_disk(content: bytes, tmp_path: Path) -> None:
     assert len(content) < 100_000
-    with pytest.raises(InvalidInput, match="larger than it may be"):
+    with pytest.raises(InvalidInput, match="larger than allowed"):
         unpacked(content, tmp_path)
     assert sum(p.stat().st_size for p in (tmp_path / "unpacked").rglob("*")) < 90_000_000
 
@@ -169,7 +169,7 @@ def test_a_way_of_packing_that_is_not_known_is_refused(tmp_path: Path) -> None:
     content = zipped({"a": b"x"}).replace(
         b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x5d"
     )
-    with pytest.raises(InvalidInput, match="not known here"):
+    with pytest.raises(InvalidInput, match="in an unknown way"):
         unpacked(content, tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_a_confined_process_lays_out_what_is_of_use(pack, tmp_path: Path) -> Non
 
 
 def test_what_a_confined_process_finds_wrong_with_an_archive_comes_back(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="does not stay inside the archive's folder") as refusal:
+    with pytest.raises(InvalidInput, match="leads out of the archive's folder") as refusal:
         laid_out(zipped({"../evil": b"x"}), tmp_path)
     assert refusal.value.pointer == "/upload"
     assert str(tmp_path) not in refusal.value.detail

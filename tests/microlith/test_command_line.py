@@ -182,7 +182,7 @@ def test_a_server_that_goes_away_during_a_watch_is_said_with_how_to_come_back(
     service.on(JOB, answer(wire.job("running")), Reply(cut=-1))
     done = run("jobs", "watch", "job_1")
     assert done.exit_code == 4
-    assert "the job is safe. Come back: microlith watch job_1" in done.stderr
+    assert "Your job is safe. To watch it again: microlith watch job_1" in done.stderr
 
 
 def test_the_url_and_the_key_may_stand_anywhere(
@@ -249,7 +249,7 @@ def test_lists_are_tables_or_json(
     assert str(item["id"]) in run(*words.split()).stdout
     assert [found["id"] for found in json.loads(run(*words.split(), "--json").stdout)] == [item["id"]]
     service.on(call, answer({"data": [], "next_cursor": None}))
-    assert run(*words.split()).stdout == "None yet.\n"
+    assert run(*words.split()).stdout == "The list is empty.\n"
     assert json.loads(run(*words.split(), "--json").stdout) == []
 
 
@@ -285,7 +285,7 @@ def test_csv_is_passed_through(service: SmallService, run: Run) -> None:
 
 def test_deleting_says_so(service: SmallService, run: Run) -> None:
     service.on("DELETE /v1/jobs/job_1", Reply(status=204))
-    assert run("jobs", "delete", "job_1").stdout == "job_1 is gone.\n"
+    assert run("jobs", "delete", "job_1").stdout == "Deleted job_1.\n"
     assert json.loads(run("jobs", "delete", "job_1", "--json").stdout) == {"id": "job_1", "deleted": True}
 
 

@@ -114,7 +114,7 @@ def test_on_a_terminal_the_bar_ends_full() -> None:
 )
 def test_every_concern_has_a_mark_as_long_as_there_is_room(total: int, succeeded: int, failed: int, marks: str) -> None:
     counts = {"total": total, "succeeded": succeeded, "failed": failed}
-    assert progress.each(Job.model_validate(wire.job("running", concerns=counts))) == marks
+    assert progress.marks(Job.model_validate(wire.job("running", concerns=counts))) == marks
 
 
 def test_a_notebook_shows_a_job_with_its_bar_and_its_error() -> None:

@@ -253,7 +253,7 @@ def test_a_bad_spec_is_told_at_its_field_before_and_after_it_is_sent(visit: Visi
 
 def test_what_is_not_there_is_a_page_with_a_way_back(visit: Visit) -> None:
     page = visit.go("/jobs/job_00000000000000000000000000")
-    page.get_by_role("heading", name="There is no such thing").wait_for()
+    page.get_by_role("heading", name="Not found").wait_for()
     visit.keep("not-found")
     page.get_by_role("link", name="All jobs").click()
     page.get_by_role("heading", name="Jobs").wait_for()

@@ -71,4 +71,4 @@ def test_a_job_tells_a_first_idea_of_every_module_before_it_measures_one(
         low, high = event["data"]["f1_interval"]
         assert low <= module.own.f1 <= high
         assert event["data"]["examples"] == 600
-    assert "First idea of animal at ratio 0.5: F1 0." in product.api.get(f"/jobs/{job.id}").text
+    assert "First estimate of animal at ratio 0.5: F1 0." in product.api.get(f"/jobs/{job.id}").text

@@ -46,7 +46,7 @@ class CancelledError(Exception):
 
 @dataclass
 class Lease:
-    """One attempt of one job."""
+    """The right of one attempt to its job."""
 
     database: Database
     settings: Settings

@@ -43,12 +43,12 @@ def run(backend: Backend, job_id: str, story_of: Callable[[Kind], Story]) -> Non
     with structlog.contextvars.bound_contextvars(job_id=lease.job_id, attempt=lease.attempt):
         log.info("job_started")
         try:
-            _tell(story_of(lease.kind), Attempt.of(lease, backend), backend)
+            _run_story(story_of(lease.kind), Attempt.of(lease, backend), backend)
         except LeaseLostError:
             log.warning("lease_lost")
 
 
-def _tell(story: Story, attempt: Attempt, backend: Backend) -> None:
+def _run_story(story: Story, attempt: Attempt, backend: Backend) -> None:
     lease = attempt.lease
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
@@ -128,18 +128,12 @@ def _end_process(lease: Lease, heard: Exception) -> None:
 def _explain(error: Exception) -> MicrolithError:
     """What a caller should know of an error that is not ours."""
     if out_of_memory(error):
-        return _too_large()
-    return disk_fault(error, THIS) or _unexpected(error)
-
-
-def _too_large() -> OutOfMemory:
-    return OutOfMemory(
-        "The worker has too little memory for this job.",
-        hint="Lower `sampling.per_concern` or `evaluation.limit`, or send it to a larger machine.",
-    )
-
-
-def _unexpected(error: Exception) -> MicrolithError:
+        return OutOfMemory(
+            "The worker has too little memory for this job.",
+            hint="Lower `sampling.per_concern` or `evaluation.limit`, or send it to a larger machine.",
+        )
+    if fault := disk_fault(error, THIS):
+        return fault
     log.error("job_crashed", exc_info=error)
     return MicrolithError(
         f"{type(error).__name__}: {error}", hint="The worker's log has the whole story; please report it."

@@ -33,11 +33,11 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _remove_leftovers(place: Path) -> None:
+def _remove_leftovers(temporary: Path) -> None:
     """Folders whose process is no more: it was killed before it could clean up."""
-    for folder in place.glob("microlith-job-*"):
-        found = NAME.fullmatch(folder.name)
-        if found and not _runs(int(found[1])):
+    for folder in temporary.glob("microlith-job-*"):
+        name = NAME.fullmatch(folder.name)
+        if name and not _runs(int(name[1])):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -54,13 +54,13 @@ def cross_validated(scores: ConcernScores, labels: Places) -> dict[Scaling, floa
     folds = min(_FOLDS, int(np.bincount(labels, minlength=scores.shape[1]).min()))
     if folds < 2:
         return {}
-    found: dict[Scaling, float] = {}
+    macro_f1: dict[Scaling, float] = {}
     for scaling in _FITS:
         answers = np.empty_like(labels)
         for train, held in StratifiedKFold(folds).split(scores, labels):
             answers[held] = calibrate(scores[train], labels[train], scaling)(scores[held]).argmax(axis=1)
-        found[scaling] = float(f1_score(labels, answers, average="macro"))
-    return found
+        macro_f1[scaling] = float(f1_score(labels, answers, average="macro"))
+    return macro_f1
 
 
 def _as_they_are(scores: ConcernScores, _labels: Places) -> ScoreCalibration:
@@ -108,8 +108,8 @@ def _joint(scores: ConcernScores, labels: Places) -> ScoreCalibration:
         return value, gradient + apart / (_PRIOR * count)
 
     bounds = [(0.0, None)] * classes + [(None, None)] * classes
-    found = minimize(loss, origin, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return ScoreCalibration(found[:classes] / width, found[classes:])
+    lines = minimize(loss, origin, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return ScoreCalibration(lines[:classes] / width, lines[classes:])
 
 
 _PRIOR = 100.0

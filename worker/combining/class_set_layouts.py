@@ -27,24 +27,24 @@ class SetFacts:
 
 
 def facts_of(
-    made: ClassSet, told: Combination, spec: JobSpec, resolved: Resolved, licences: Sequence[Licence | None]
+    made: ClassSet, combination: Combination, spec: JobSpec, resolved: Resolved, licences: Sequence[Licence | None]
 ) -> SetFacts:
     """Of a class set, whose ratio is what no module has kept."""
-    assert told.size is not None
+    assert combination.size is not None
     gone = made.mask.achieved
     concerns = [Concern(id=number, label=label) for number, label in zip(made.ids, made.labels, strict=True)]
-    return SetFacts(spec, resolved, concerns, Ratio(requested=gone, achieved=gone), told.size, licences)
+    return SetFacts(spec, resolved, concerns, Ratio(requested=gone, achieved=gone), combination.size, licences)
 
 
 def pack_class_set(
-    packer: Packer, made: ClassSet, facts: SetFacts, told: Combination, export: Export
+    packer: Packer, made: ClassSet, facts: SetFacts, combination: Combination, export: Export
 ) -> Iterator[Package]:
     """Each layout that is asked for."""
     handout = Handout(made.model, made.mask, made.origin.anatomy, facts)
-    history = told.model_dump(mode="json")
+    history = combination.model_dump(mode="json")
 
     def story(usage: str) -> FolderText:
-        return FolderText(class_set_card(told, usage), history, facts.licences, HISTORY)
+        return FolderText(class_set_card(combination, usage), history, facts.licences, HISTORY)
 
     for layout in export.layouts:
         name = "class-set" if layout == "portable" else f"class-set-{layout}"

@@ -89,7 +89,7 @@ def rows_to_mend(spec: CombineSpec, validation: LabelledRows, labels: Sequence[s
 
 def remake(
     spec: CombineSpec,
-    told: Combination,
+    combination: Combination,
     parts: Sequence[ModulePart],
     data: Data,
     *,
@@ -97,7 +97,9 @@ def remake(
 ) -> CombinedClassifier:
     """The class set that `CombinationPass` made of the same, with what was told of it; nothing is measured anew."""
     validation = _usable(spec, parts, data).validation
-    return CombinedClassifier(told, class_set=class_set(parts, told.recovery, validation, checkpoint=checkpoint))
+    return CombinedClassifier(
+        combination, class_set=class_set(parts, combination.recovery, validation, checkpoint=checkpoint)
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class _Task:
         done = rows_to_mend(self.spec, self.data.validation, made.labels)
         logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self._after(done))
         answers = tabulate(logits.argmax(axis=1), len(made.labels))
-        told = Combination(
+        combination = Combination(
             mode=self.spec.mode,
             labels=made.labels,
             decision="argmax",
@@ -127,14 +129,14 @@ class _Task:
             size=size(made.model, base_size(made.origin.model)),
             notes=[*made.notes, *_notes(made.labels, self.reference)],
         )
-        return CombinedClassifier(told, class_set=made)
+        return CombinedClassifier(combination, class_set=made)
 
     def recomposition(self) -> CombinedClassifier:
         """Every part scores its concern; calibrated on the validation examples, measured on the others."""
         spec, test, models = self.spec, self.data.test.inputs, voices(self.parts)
         made = recompose(self.parts, self.data.validation, spec.calibration, spec.decision, checkpoint=self.checkpoint)
         scores = made.scores(test, checkpoint=self._after(models * len(self.data.validation)))
-        told = Combination(
+        combination = Combination(
             mode=spec.mode,
             labels=made.labels,
             decision=made.decision,
@@ -146,7 +148,7 @@ class _Task:
             ),
             notes=_notes(made.labels, self.reference),
         )
-        return CombinedClassifier(told, recomposition=made)
+        return CombinedClassifier(combination, recomposition=made)
 
     def _compared(self, answers: AnswerTable, labels: list[str], *, done: int) -> Comparisons:
         """Answers [rows, labels] beside the reference's, on the same examples."""
@@ -197,15 +199,15 @@ def _original(parts: Sequence[ModulePart]) -> Origin:
 
 
 def _usable(spec: CombineSpec, parts: Sequence[ModulePart], data: Data) -> Data:
-    found = data.of(labels_of(parts), spec.evaluation.limit)
+    usable = data.of(labels_of(parts), spec.evaluation.limit)
     check_tasks({part.concern.label: part.origin.task for part in parts})
-    if not len(found.test):
+    if not len(usable.test):
         raise NotEnoughSamples(
             f"The split {spec.evaluation.split!r} has no example of the modules' concerns to measure on.",
             hint="Name a dataset whose labels are those of the modules.",
             pointer="/dataset",
         )
-    return found
+    return usable
 
 
 def _notes(labels: Sequence[str], reference: Origin) -> list[str]:

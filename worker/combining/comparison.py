@@ -35,7 +35,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparedMeasures:
     """Each measure of both classifiers and of their difference; `f1` by label."""
 
     f1: list[Compared]
@@ -49,7 +49,7 @@ def tabulate(places: Places, labels: int) -> AnswerTable:
     return table
 
 
-def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: Bootstrap) -> Outcome:
+def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: Bootstrap) -> ComparedMeasures:
     """Both classifiers' answers [rows, labels] against the true places [rows].
 
     An answer is right as a whole where it is the true label and no other. F1 is 0 where a resample has no example and
@@ -60,11 +60,11 @@ def compare(combined: AnswerTable, reference: AnswerTable, truth: Places, how: B
     whole = [_measure(np.ones((1, len(truth)), np.float32), evidence) for evidence in pair]
     drawn: list[list[Measured]] = [[], []]
     for counts in _resamples(len(truth), how):
-        for found, evidence in zip(drawn, pair, strict=True):
-            found.append(_measure(counts, evidence))
-    again = [_joined(found) for found in drawn]
+        for measures, evidence in zip(drawn, pair, strict=True):
+            measures.append(_measure(counts, evidence))
+    again = [_join(measures) for measures in drawn]
     values, spreads = [*whole, whole[0] - whole[1]], [*again, again[0] - again[1]]
-    return Outcome(
+    return ComparedMeasures(
         f1=[
             _compared([v.f1[:, label] for v in values], [s.f1[:, label] for s in spreads], how)
             for label in range(combined.shape[1])
@@ -99,8 +99,10 @@ def _resamples(rows: int, how: Bootstrap) -> Iterator[npt.NDArray[np.float32]]:
         yield np.bincount(places.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float32)
 
 
-def _joined(found: list[Measured]) -> Measured:
-    return Measured(*(np.concatenate([getattr(one, name) for one in found]) for name in ("f1", "macro_f1", "accuracy")))
+def _join(measures: list[Measured]) -> Measured:
+    return Measured(
+        *(np.concatenate([getattr(one, name) for one in measures]) for name in ("f1", "macro_f1", "accuracy"))
+    )
 
 
 def _compared(values: list[Values], spreads: list[Values], how: Bootstrap) -> Compared:

@@ -143,8 +143,8 @@ class LabelledRows:
 
     def among(self, labels: Sequence[str]) -> LabelledRows:
         """The examples of these labels, in their order."""
-        wanted = set(labels)
-        chosen = [row for row, label in enumerate(self.labels) if label in wanted]
+        names = set(labels)
+        chosen = [row for row, label in enumerate(self.labels) if label in names]
         return LabelledRows([self.inputs[row] for row in chosen], [self.labels[row] for row in chosen])
 
     def thinned(self, limit: int | None) -> LabelledRows:

@@ -84,11 +84,11 @@ def verify(folder: Path, recomposition: Recomposition, inputs: Sequence[Any]) ->
     """
     with tempfile.TemporaryDirectory(prefix="microlith-inputs-") as name:
         lines = [_line(given, Path(name) / f"{number}") for number, given in enumerate(inputs)]
-        told = _told(folder, lines)
+        answers = _told(folder, lines)
     asked = lines if recomposition.parts[0].origin.task == "text" else inputs
     expected = recomposition.scores(asked)
-    found = np.array([[scores[label] for label in recomposition.labels] for scores in told])
-    difference = float(np.abs(found - expected).max())
+    answered = np.array([[scores[label] for label in recomposition.labels] for scores in answers])
+    difference = float(np.abs(answered - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise VerificationFailed(f"The recomposed classifier answers otherwise than in memory, by {difference:.2e}.")
     return difference

@@ -61,9 +61,9 @@ def rehearse() -> None:
 def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
     """The texts as the model reads them. Raises InvalidInput for one that it has no token for."""
     examples = encode_for(loaded, texts, np.zeros(len(texts), dtype=np.int64))
-    for place, tokens in enumerate(examples.token_ids):
+    for number, tokens in enumerate(examples.token_ids):
         if not len(tokens):
-            raise InvalidInput("The model's tokenizer finds nothing to read here.", pointer=f"/inputs/{place}")
+            raise InvalidInput("The model's tokenizer finds nothing to read here.", pointer=f"/inputs/{number}")
     return examples
 
 

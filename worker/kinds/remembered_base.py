@@ -66,9 +66,11 @@ class BaseMemory:
 
     def keep(self, base: BaseResult) -> None:
         """Remembers what was measured, in the place of what was there."""
-        told = base.model_dump(mode="json")
+        measures = base.model_dump(mode="json")
         file = self.scratch / "base.json"
-        file.write_text(json.dumps({"facts": self.facts, "base": told, "sha256": _digest(told)}), encoding="utf-8")
+        file.write_text(
+            json.dumps({"facts": self.facts, "base": measures, "sha256": _digest(measures)}), encoding="utf-8"
+        )
         reach_store(lambda: self.objects.put_file(self.key, file, "application/json", replace=True), self.check)
 
     def _read(self) -> bytes:
@@ -102,5 +104,5 @@ def files_beside(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def _digest(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

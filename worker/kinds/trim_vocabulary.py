@@ -130,7 +130,7 @@ class TrimmingCost:
 
 def _check_reading(before: TokenExamples, after: TokenExamples, vocabulary: Vocabulary) -> None:
     """Raises UnsupportedModel unless texts of kept tokens alone are read as the base reads them."""
-    new = {old: place for place, old in enumerate(vocabulary.kept or ())}
+    new = {old: new_id for new_id, old in enumerate(vocabulary.kept or ())}
     for old_ids, new_ids in zip(before.token_ids, after.token_ids, strict=True):
         if all(token in new for token in old_ids) and [new[token] for token in old_ids] != list(new_ids):
             raise UnsupportedModel(

@@ -137,9 +137,9 @@ def _notices(facts: ModuleFacts, *, brief: bool) -> bool:
 
 def _interval(facts: ModuleFacts) -> str | None:
     """Where F1 of the concern lies, of module and base."""
-    found = [(own.f1_interval, whose) for own, whose in ((facts.own, "module"), (facts.base_own, "base"))]
-    told = [f"{pair[0]:.4f} to {pair[1]:.4f} ({whose})" for pair, whose in found if pair]
-    return ", ".join(told) or None
+    intervals = [(own.f1_interval, whose) for own, whose in ((facts.own, "module"), (facts.base_own, "base"))]
+    texts = [f"{pair[0]:.4f} to {pair[1]:.4f} ({whose})" for pair, whose in intervals if pair]
+    return ", ".join(texts) or None
 
 
 def _pinned(facts: ModuleFacts) -> dict[str, Any]:

@@ -203,8 +203,8 @@ def _agreement(full: GraphSession, small: GraphSession, examples: Examples) -> t
 
     def agree(batch: Batch) -> np.ndarray[Any, np.dtype[np.bool_]]:
         inputs = batch.arrays()
-        found: np.ndarray[Any, np.dtype[np.bool_]] = full.logits(inputs).argmax(1) == small.logits(inputs).argmax(1)
-        return found
+        alike: np.ndarray[Any, np.dtype[np.bool_]] = full.logits(inputs).argmax(1) == small.logits(inputs).argmax(1)
+        return alike
 
-    same = [found for _, found in run_batches(agree, examples, rows)]
+    same = [alike for _, alike in run_batches(agree, examples, rows)]
     return float(np.concatenate(same).mean()), len(rows)

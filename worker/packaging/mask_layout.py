@@ -35,15 +35,16 @@ def mask_file(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
     """The mask that makes `module` of `base`, every bit of it: what masking alone does not give is stored whole."""
     bits = {
         f"{kind}/{name}": torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
-        for kind, part in mask.parts.items()
-        for name, bits in part.items()
+        for kind, layers in mask.parts.items()
+        for name, bits in layers.items()
     }
-    wanted = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
     document = _document(base, module, mask, anatomy, facts)
     made = masked(base.tensors, MaskFile("the mask", document, bits, {}))
-    other = {f"tensors/{name}": t.cpu().contiguous() for name, t in wanted.items() if not _same(made.get(name), t)}
+    other = {f"tensors/{name}": t.cpu().contiguous() for name, t in tensors.items() if not _same(made.get(name), t)}
     shared = {
-        name: base.tensors[name] if _same(base.tensors.get(name), tensor) else tensor for name, tensor in wanted.items()
+        name: base.tensors[name] if _same(base.tensors.get(name), tensor) else tensor
+        for name, tensor in tensors.items()
     }
     document = document.model_copy(update={"module_sha256": base.digest_of(shared)})
     return MaskFile("the mask", document, bits | other, {})
@@ -63,8 +64,8 @@ def mask_of(file: MaskFile) -> Mask:
     shapes |= {f"heads/{part.block}": (part.count,) for part in document.heads}
     kept: dict[str, dict[str, Bits]] = {"weights": {}, "neurons": {}, "heads": {}}
     for name, shape in shapes.items():
-        kind, _, place = name.partition("/")
-        kept[kind][place] = Bits(shape, file.stored[name].numpy().tobytes())
+        kind, _, unit = name.partition("/")
+        kept[kind][unit] = Bits(shape, file.stored[name].numpy().tobytes())
     structure = cast(Structure, document.structure)
     return Mask(structure, weights=kept["weights"], neurons=kept["neurons"], heads=kept["heads"])
 

@@ -28,17 +28,17 @@ class Nearest:
 
 def nearest(facts: ModuleFacts) -> Nearest | None:
     """The class with the most mistakes either way, the first of equals; None where nothing is confused or counted."""
-    found, of_base, own = facts.report.confusion, facts.base_report.confusion, facts.concern.id
-    if not found or not of_base:
+    of_module, of_base, own = facts.report.confusion, facts.base_report.confusion, facts.concern.id
+    if not of_module or not of_base:
         return None
-    mistakes = [found[own][other] + found[other][own] if other != own else 0 for other in range(len(found))]
+    mistakes = [of_module[own][other] + of_module[other][own] if other != own else 0 for other in range(len(of_module))]
     other = max(range(len(mistakes)), key=mistakes.__getitem__)
     if not mistakes[other]:
         return None
 
     def direction(true: int, given: int) -> Direction:
         classes = facts.report.classes
-        counts = found[true][given], of_base[true][given]
+        counts = of_module[true][given], of_base[true][given]
         return Direction(classes[true].label, classes[given].label, classes[true].support, *counts)
 
     return Nearest(facts.report.classes[other].label, (direction(own, other), direction(other, own)))

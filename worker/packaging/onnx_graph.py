@@ -73,9 +73,9 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Any:
 
 def filled(graph: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     """The graph with these weights in the places of the same names."""
-    for place in graph.graph.initializer:
-        if place.name in tensors:
-            place.raw_data = tensors[place.name].detach().cpu().contiguous().numpy().tobytes()
+    for weights in graph.graph.initializer:
+        if weights.name in tensors:
+            weights.raw_data = tensors[weights.name].detach().cpu().contiguous().numpy().tobytes()
     return graph
 
 
@@ -83,7 +83,7 @@ def save_graph(graph: Any, file: Path) -> None:
     """Writes the graph, its weights beside it in `FILE.data` where one file cannot hold them."""
     import onnx
 
-    large = sum(len(place.raw_data) for place in graph.graph.initializer) > _LARGEST
+    large = sum(len(weights.raw_data) for weights in graph.graph.initializer) > _LARGEST
     written = copy.deepcopy(graph) if large else graph  # onnx empties what it puts elsewhere
     onnx.save_model(written, file, save_as_external_data=large, location=f"{file.name}.data")
 
@@ -122,14 +122,14 @@ class GraphSession:
 
 def _bare(graph: Any) -> Any:
     """The graph without the exporter's notes: they are long, and name files of this machine."""
-    for part in (graph, graph.graph, *graph.functions):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    nodes = [node for part in (graph.graph, *graph.functions) for node in part.node]
+    for section in (graph, graph.graph, *graph.functions):
+        del section.metadata_props[:]
+        section.doc_string = ""
+    nodes = [node for section in (graph.graph, *graph.functions) for node in section.node]
     values = [*graph.graph.value_info, *graph.graph.input, *graph.graph.output, *graph.graph.initializer]
-    for part in (*nodes, *values):
-        del part.metadata_props[:]
-        part.doc_string = ""
+    for section in (*nodes, *values):
+        del section.metadata_props[:]
+        section.doc_string = ""
     return graph
 
 

@@ -18,8 +18,8 @@ _INK, _FAINT, _GONE, _THERE = "#1f2937", "#6b7280", "#f59e0b", "#e5e7eb"
 
 def alternative(sparsity: Sparsity) -> str:
     """The picture in words."""
-    told = sorted(sparsity.layers.values())
-    span = f", from {100 * told[0]:.1f} % to {100 * told[-1]:.1f} % by layer" if told else ""
+    fractions = sorted(sparsity.layers.values())
+    span = f", from {100 * fractions[0]:.1f} % to {100 * fractions[-1]:.1f} % by layer" if fractions else ""
     return f"{100 * sparsity.overall:.1f} % of all linear weights and biases are gone{span}"
 
 
@@ -50,7 +50,7 @@ def picture(sparsity: Sparsity) -> str:
 def _place(name: str) -> tuple[str, str]:
     """A layer's block, by its numbers, and which layer of a block it is."""
     words = name.split(".")
-    last = max((place for place, word in enumerate(words) if word.isdecimal()), default=-1)
+    last = max((number for number, word in enumerate(words) if word.isdecimal()), default=-1)
     return ".".join(word for word in words if word.isdecimal()), ".".join(words[last + 1 :])
 
 

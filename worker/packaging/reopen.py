@@ -112,8 +112,8 @@ def _check_reading(folder: Path, inputs: Tensors, request: OpenRequest) -> None:
     """What prepares inputs must open, and read the texts, where they are told, as the inputs that came of them."""
     opened = (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
     for row, text in enumerate(request.get("texts", ())):
-        told = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
-        if opened(text, truncation=True, max_length=request["max_length"])["input_ids"] != told:
+        ids = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
+        if opened(text, truncation=True, max_length=request["max_length"])["input_ids"] != ids:
             raise ValueError(f"the tokenizer reads text {row} otherwise")
 
 

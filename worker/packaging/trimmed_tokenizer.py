@@ -53,7 +53,7 @@ def add_indispensable(document: Document, ids: Iterable[int]) -> list[int]:
         kept |= {model["unk_id"]} if model.get("unk_id") is not None else set()
     elif model.get("unk_token") in tokens:
         kept.add(tokens[model["unk_token"]])
-    kept |= {place for token, place in tokens.items() if token.startswith(_BYTE)}
+    kept |= {token_id for token, token_id in tokens.items() if token.startswith(_BYTE)}
     if model["type"] == "BPE":
         kept |= _find_spelling(model, kept)
     return sorted(kept)
@@ -61,7 +61,7 @@ def add_indispensable(document: Document, ids: Iterable[int]) -> list[int]:
 
 def trim(document: Document, kept: Sequence[int]) -> Document:
     """The tokenizer of the tokens `kept` alone, under new ids."""
-    new = {old: place for place, old in enumerate(kept)}
+    new = {old: new_id for new_id, old in enumerate(kept)}
     small = copy.deepcopy(document)
     _TRIMMERS[small["model"]["type"]](small["model"], new)
     for added in small["added_tokens"]:
@@ -88,7 +88,7 @@ def write(folder: Path, base: Path, document: Document, new: Mapping[int, int]) 
 
 def _tokens(model: Document) -> dict[str, int]:
     if model["type"] == "Unigram":
-        return {token: place for place, (token, _) in enumerate(model["vocab"])}
+        return {token: token_id for token_id, (token, _) in enumerate(model["vocab"])}
     vocabulary: dict[str, int] = model["vocab"]
     return vocabulary
 
@@ -99,14 +99,14 @@ def _find_spelling(model: Document, kept: set[int]) -> set[int]:
     makers: dict[str, list[tuple[str, str]]] = {}
     for one, other in pairs:
         makers.setdefault(one + other, []).append((one, other))
-    names = {place: token for token, place in tokens.items()}
-    spelled, waiting = set[str](), [names[place] for place in kept if place in names]
+    names = {token_id: token for token, token_id in tokens.items()}
+    spelled, waiting = set[str](), [names[token_id] for token_id in kept if token_id in names]
     while waiting:
         token = waiting.pop()
         if token not in spelled:
             spelled.add(token)
             waiting += [piece for pair in makers.get(token, []) for piece in pair]
-    return {place for token, place in tokens.items() if token in spelled or token not in makers}
+    return {token_id for token, token_id in tokens.items() if token in spelled or token not in makers}
 
 
 def _pair(merge: Any) -> tuple[str, str]:

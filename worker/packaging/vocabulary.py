@@ -39,7 +39,7 @@ class Vocabulary:
         """
         if kept is None:
             return cls(base)
-        new = {old: place for place, old in enumerate(kept)}
+        new = {old: new_id for new_id, old in enumerate(kept)}
         _check_pads(base.model, new)
         folder = scratch / FOLDER
         folder.mkdir()
@@ -62,7 +62,7 @@ def token_ids(model: Any) -> dict[str, int]:
 def _narrow(model: nn.Module, kept: Sequence[int]) -> nn.Module:
     """A copy of the model with these rows of its embedding, whose config names the new ids."""
     small = sharing_copy(model)
-    new = {old: place for place, old in enumerate(kept)}
+    new = {old: new_id for new_id, old in enumerate(kept)}
     whole, config = small.get_input_embeddings(), small.config
     rows = torch.tensor(kept, device=whole.weight.device)
     padding = None if whole.padding_idx is None else new[whole.padding_idx]

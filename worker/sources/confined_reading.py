@@ -114,12 +114,12 @@ def _tabular(file: Path, into: Path, number: int) -> Path:
     import datasets  # takes longer to import than all else here
 
     datasets.disable_progress_bars()
-    place = into / f"document-{number}"
-    place.mkdir()
-    copy = shutil.copyfile(file, place / "document.json")
-    rows = place / f"{file.stem}.parquet"
+    folder = into / f"document-{number}"
+    folder.mkdir()
+    copy = shutil.copyfile(file, folder / "document.json")
+    rows = folder / f"{file.stem}.parquet"
     try:
-        datasets.Dataset.from_json(str(copy), cache_dir=str(place)).to_parquet(rows)
+        datasets.Dataset.from_json(str(copy), cache_dir=str(folder)).to_parquet(rows)
     except MemoryError:
         raise
     except Exception as error:  # of whatever kind: it is the file's

@@ -82,24 +82,24 @@ def load_dataset(
     that cannot be used, ResourceLimit for more than is read, UnknownLabels for labels that fit no class of the model,
     and SourceUnavailable for the hub.
     """
-    ref, wanted = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
-    found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
-    columns, class_names = _read(found, source, model, meanwhile)
+    ref, asked_roles = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
+    located = _from_hub(source, ref, asked_roles) if ref.kind == "hub" else _from_disk(source, ref, asked_roles)
+    columns, class_names = _read(located, source, model, meanwhile)
     used = sorted({label for _, labels in columns.values() for label in labels})
     ids = match_labels(used, model.labels, class_names)
     facts = DatasetFacts(
         ref=source.ref,
         name=ref.title,
-        revision=found.revision,
-        sha256=found.sha256,
-        splits=found.names,
+        revision=located.revision,
+        sha256=located.sha256,
+        splits=located.names,
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
     )
     rows = {
         role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
         for role, (inputs, labels) in columns.items()
     }
-    return LoadedDataset(facts, licence_of(ref, found.place), rows)
+    return LoadedDataset(facts, licence_of(ref, located.place), rows)
 
 
 def _from_disk(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
@@ -125,26 +125,26 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 
 def _read(
-    found: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
+    located: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
 ) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], list[str] | None]:
     """Inputs and label strings by role, before the labels have met the model, and the names of the label's ids."""
-    files = list(dict.fromkeys(file for shards in found.files.values() for file in shards))
+    files = list(dict.fromkeys(file for shards in located.files.values() for file in shards))
     if not files:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
-    folder = found.place if found.place.is_dir() else found.place.parent
+    folder = located.place if located.place.is_dir() else located.place.parent
     with tempfile.TemporaryDirectory(prefix="microlith-data-") as scratch:
         into = Path(scratch)
         asked = confined_reading.question(source, model, files, into)
-        told = confined_reading.answer(asked) if found.ours else _confined(asked, files, into, meanwhile)
-        columns = Columns(**told["columns"])
+        answer = confined_reading.answer(asked) if located.ours else _confined(asked, files, into, meanwhile)
+        columns = Columns(**answer["columns"])
         rows = {
             role: _collect(
                 (batch for file in shards for batch in confined_reading.batches_of(into, files.index(file))),
                 _Reading(columns, role, model, folder),
             )
-            for role, shards in found.files.items()
+            for role, shards in located.files.items()
         }
-    return rows, told["class_names"]
+    return rows, answer["class_names"]
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:

@@ -134,10 +134,10 @@ def _numbers(batch: pa.Array, column: str) -> Pixels:
     numbers = pc.list_flatten(batch)
     if numbers.null_count:
         raise DatasetInvalid(f"Lists in column {column} have {numbers.null_count} gaps.", pointer=POINTER)
-    found: Pixels = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
-    if not np.isfinite(found).all():
+    pixels: Pixels = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+    if not np.isfinite(pixels).all():
         raise DatasetInvalid(f"Column {column} has numbers that are not finite.", pointer=POINTER)
-    return found
+    return pixels
 
 
 def _file(value: bytes | dict[str, Any], column: str, folder: Path | None) -> bytes | Path:
@@ -149,9 +149,9 @@ def _file(value: bytes | dict[str, Any], column: str, folder: Path | None) -> by
         return content
     name = value.get("path")
     with suppress(OSError, ValueError):  # no name that a file can have
-        place: Path | None = (folder / name).resolve() if folder and name else None
-        if place and folder and place.is_relative_to(folder.resolve()) and place.is_file():
-            return place
+        path: Path | None = (folder / name).resolve() if folder and name else None
+        if path and folder and path.is_relative_to(folder.resolve()) and path.is_file():
+            return path
     raise DatasetInvalid(
         f"An image of column {column} has no bytes, and {name!r} is no file of the dataset.",
         hint="Save the images inside the Parquet files, as `datasets` does with push_to_hub.",

@@ -47,32 +47,32 @@ class Sources:
     def encode(self, role: str, rows: Iterable[int]) -> Examples:
         """A split under its own row numbers, of which only `rows` need be there; others may be left empty, or zero."""
         inputs, labels = self.data.split(role)
-        wanted = sorted(set(rows))
+        chosen = sorted(set(rows))
         if self.model.info.task == "image":
-            return self._pixels(cast(Images, inputs), labels, wanted)
-        return self._texts(role, cast(list[str], inputs), labels, wanted)
+            return self._pixels(cast(Images, inputs), labels, chosen)
+        return self._texts(role, cast(list[str], inputs), labels, chosen)
 
     def thinned(self, role: str, limit: int | None) -> Examples:
         """At most `limit` examples of a split (None: all), spread evenly over it."""
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, texts: list[str], labels: ClassIds, wanted: list[int]) -> TokenExamples:
+    def _texts(self, role: str, texts: list[str], labels: ClassIds, chosen: list[int]) -> TokenExamples:
         """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
         model = self.model
-        if len(wanted) == len(texts) and role not in self._tokenised:
-            found = self.cache and kept_token_ids(self.cache, texts, model.tokenizer, model.max_length)
-            self._tokenised[role] = found or token_ids(texts, model.tokenizer, model.max_length)
+        if len(chosen) == len(texts) and role not in self._tokenised:
+            cached = self.cache and kept_token_ids(self.cache, texts, model.tokenizer, model.max_length)
+            self._tokenised[role] = cached or token_ids(texts, model.tokenizer, model.max_length)
         if role in self._tokenised:
             return replace(encode_for(model, [], labels), token_ids=self._tokenised[role])
-        encoded = encode_for(model, [texts[row] for row in wanted], labels[wanted])
+        encoded = encode_for(model, [texts[row] for row in chosen], labels[chosen])
         tokens: list[Sequence[int]] = [()] * len(texts)
-        for row, made in zip(wanted, encoded.token_ids, strict=True):
+        for row, made in zip(chosen, encoded.token_ids, strict=True):
             tokens[row] = made
         return replace(encoded, token_ids=tokens, labels=labels)
 
-    def _pixels(self, images: Images, labels: ClassIds, wanted: list[int]) -> PixelExamples:
-        pixels = prepare(images, wanted, self.model.processor, self.model.info.image_shape or [])
+    def _pixels(self, images: Images, labels: ClassIds, chosen: list[int]) -> PixelExamples:
+        pixels = prepare(images, chosen, self.model.processor, self.model.info.image_shape or [])
         return PixelExamples(pixels, labels, patch_of(self.model))
 
 

@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """F1 on the own class along the ratios; `base` is the base's, in the mean."""
+    """F1 on the own class along the ratios; `base` is the mean of the base's."""
 
     ratios: list[float]
     curves: list[Curve]
@@ -165,7 +165,7 @@ def curves(results: Results) -> Curves | None:
 
 
 def costs(modules: Sequence[Module]) -> Costs:
-    """Size and time, layout by layout, in the mean over the modules."""
+    """Mean size and time of the modules, layout by layout."""
     sizes: dict[str, list[int]] = {}
     for artifact in (artifact for module in modules for artifact in module.artifacts):
         sizes.setdefault(artifact.layout, []).append(artifact.size_bytes)

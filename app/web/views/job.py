@@ -207,6 +207,6 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 
 def _source(ref: str, source: ModelFacts | DatasetFacts | None) -> str:
     """The reference with what people call it, and the commit that it stood for."""
-    name = numbers.called(ref, source)
+    name = numbers.source_name(ref, source)
     commit = f" @ {source.revision[:12]}" if source and source.revision else ""
     return f"{ref}{commit}" if name == ref else f"{name}, {ref}"

@@ -122,7 +122,7 @@ def test_a_processor_that_does_more_is_refused(odd):
 def test_texts_and_images_do_not_mix():
     text, image = origin(tiny_bert()), vit()
     parts = [part(text, "act"), part(image, "body")]
-    with pytest.raises(InvalidInput, match="'act' read texts, those of 'body' images: no input suits them all"):
+    with pytest.raises(InvalidInput, match="'act' read texts, those of 'body' read images"):
         CombinationPass(spec(), parts, Data(pixels(), pixels())).run()
 
 

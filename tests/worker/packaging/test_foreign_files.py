@@ -102,7 +102,7 @@ def nothing(file):
 @pytest.mark.parametrize("odd", [locked, packed_oddly, file_in_a_file, sums_that_are_no_text, no_zip, nothing])
 def test_an_odd_zip_is_no_mask_and_leaves_nothing(tmp_path, odd):
     odd(tmp_path / "odd.zip")
-    with pytest.raises(InvalidMask, match=r"^odd\.zip is no mask that can be applied"):
+    with pytest.raises(InvalidMask, match=r"^odd\.zip is not a mask that can be applied"):
         read_mask(tmp_path / "odd.zip")
     with pytest.raises(UnsafeArchive):
         unpack(tmp_path / "odd.zip", tmp_path / "module")

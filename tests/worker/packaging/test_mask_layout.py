@@ -127,7 +127,7 @@ def test_another_base_is_refused_by_its_digest(made):
 
 def test_a_truncated_zip_is_refused(made, tmp_path):
     (tmp_path / "cut.zip").write_bytes(made[0].read_bytes()[:-200])
-    with pytest.raises(InvalidMask, match=r"cut\.zip is no mask that can be applied: cut\.zip is no sound zip"):
+    with pytest.raises(InvalidMask, match=r"cut\.zip is not a mask that can be applied: cut\.zip is no sound zip"):
         apply_mask(made[2], tmp_path / "cut.zip")
 
 

@@ -66,7 +66,7 @@ def test_strangers_files_are_read_by_another_process_with_limits(
 
 
 def test_a_reader_that_a_file_ends_is_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets_module.reading, "__name__", "tests.worker.sources.ending")
+    monkeypatch.setattr(datasets_module.confined_reading, "__name__", "tests.worker.sources.ending")
     with pytest.raises(DatasetInvalid, match="end the process that reads them"):
         load(repeated(tmp_path / "train.parquet", "animal", 3))
 
