@@ -55,12 +55,11 @@ class Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         evaluation = spec.evaluation
         test, validation = sources.thinned(evaluation.split, evaluation.limit), validation_of(spec, sources)
-        shortcuts, on_gpu = _shortcuts(sources, anatomy, test), device_of(sources.model.model).type == "cuda"
-        reduced = evaluation.dtype == "bfloat16" or (evaluation.dtype == "auto" and on_gpu)
+        shortcuts = _shortcuts(sources, anatomy, test)
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            questions=Questions(test, validation, shortcuts, reduced=reduced),
+            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
         )
@@ -176,6 +175,12 @@ def _shortcuts(sources: Sources, anatomy: Anatomy, examples: Examples) -> Shortc
     model, order = sources.model.model, Order.of(examples)
     few = order.batch(0, min(TRIED_ROWS, len(order.rows)), device_of(model))
     return Shortcuts.of(model.eval(), anatomy, sources.resolved.layers, few)
+
+
+def _reduced(spec: JobSpec, sources: Sources) -> bool:
+    """Whether bfloat16 is to be tried."""
+    dtype = spec.evaluation.dtype
+    return dtype == "bfloat16" or (dtype == "auto" and device_of(sources.model.model).type == "cuda")
 
 
 def _similarity_samples(spec: JobSpec, sources: Sources) -> dict[int, ConcernSamples]:
