@@ -34,7 +34,7 @@ def test_a_label_that_comes_twice_is_named():
 def test_texts_and_images_do_not_mix(mode):
     pointer, says = refused(wanted(mode), [MODULES[0], Candidate("8", "neurons", "image")])
     assert pointer == "/modules"
-    assert "'act' read texts, those of '8' images" in says
+    assert "'act' read texts, those of '8' read images" in says
 
 
 def test_a_class_set_is_of_one_structure():
