@@ -26,7 +26,7 @@ class Turns:
 
     async def ask(self, path: str) -> None:
         try:
-            await self.pacing.turn(path)
+            await self.pacing.await_turn(path)
         except Overloaded:
             self.refused.append(path)
             return
