@@ -11,6 +11,7 @@ from app.domain.families import Family, family_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config
+from app.sources.identity import content_sha256
 from app.sources.images import image_shape, task_of
 from app.sources.licences import licence_of
 from app.sources.linear_layers import linear_shapes
@@ -70,6 +71,7 @@ def _described(ref: Reference, folder: Path) -> ModelInfo:
         name=ref.title,
         revision=ref.revision,
         sha256=weights.sha256,
+        content_sha256=content_sha256(folder, pointer=POINTER),
         architecture=architecture,
         family=family.name if family else None,
         task=task,

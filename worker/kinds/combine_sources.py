@@ -48,6 +48,7 @@ class Opened:
     def part(self, made: Stored, mask: MaskFile, scratch: Path) -> Part:
         """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
         of = self.bases[made.spec.model]
+        made.check_base(of.loaded.facts)
         module, origin = applied(of.base, mask), of.origin
         if tokens := tokens_of(mask):
             module = narrowed(module, tokens)

@@ -35,6 +35,7 @@ def export(spec: JobSpec, journal: Journal, settings: Settings) -> None:
         with journal.phase("resolving"):
             sources = open_for(settings, spec, shelf, journal.lease.checkpoint)
             (kept,) = stored(journal, [order.module])
+            kept.check_base(sources.model.facts)
             mask = kept.fetched(journal, folder)
             base, parts = Base.of(sources.model.model), anatomy(sources.model.model)
             examples = validation_of(spec, sources)

@@ -35,6 +35,7 @@ def predict(spec: JobSpec, journal: Journal, settings: Settings) -> None:
             cache = Cache(settings.cache_dir, settings.cache_bytes)
             loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf, cache=cache)
             (kept,) = stored(journal, [order.module])
+            kept.check_base(loaded.facts)
             mask = kept.fetched(journal, folder)
             module, reader = reading(applied(Base.of(loaded.model), mask), loaded, mask, folder)
             base_examples, examples = (_examples(order.inputs, model) for model in (loaded, reader))

@@ -74,6 +74,7 @@ def load_model(
         name=known.title,
         revision=commit,
         sha256=info.sha256,
+        content_sha256=info.content_sha256,
         architecture=info.architecture,
         labels=info.labels,
     )
