@@ -25,6 +25,7 @@ VOCABULARIES = (
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
 _IMAGES = frozenset({"ViTForImageClassification"})
+_MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -113,6 +114,8 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
             pointer=pointer,
         )
     kind = model_type_of(config)
+    if kind is not None and not _MODEL_TYPE.fullmatch(kind):
+        raise UnsupportedModel(f"{shown(kind)} is no model type.", pointer=pointer)
     if kind in _CONV1D:
         raise UnsupportedModel(f"{architecture} has Conv1D layers in place of linear ones.", pointer=pointer)
     if kind in LAST_TOKEN and not is_count(_pad_id(config)):

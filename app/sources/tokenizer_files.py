@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsupportedModel
-from app.sources.json_file import read_object
+from app.sources.json_file import is_count, listed, read_object
 from app.sources.safetensors_header import Shapes
 
 WHOLE = "tokenizer.json"
@@ -37,11 +37,12 @@ def embedding_rows(shapes: Shapes) -> int | None:
 def check_tokenizer(folder: Path, settings: Mapping[str, Any], rows: int | None, *, pointer: str) -> None:
     """Raise UnsupportedModel for a vocabulary that the tokenizer's class does not read, or that is far too small.
 
-    `settings` are those of tokenizer_config.json, `rows` the tokens that the model embeds. A few pieces less than the
-    model embeds, or more, are usual: only texts can tell whether they are needed.
+    `settings` are those of tokenizer_config.json, `rows` the tokens that the model embeds. Fewer pieces than the model
+    embeds are usual; an added one that it does not embed would end the job with the first text that has it.
     """
     if (folder / WHOLE).is_file():
-        pieces = _pieces_of_whole(folder / WHOLE)
+        pieces, added = _whole(folder / WHOLE) or (None, {})
+        _check_added(added, rows, pointer)
     else:
         _check_class(folder, settings, pointer)
         pieces = _pieces_of_list(folder)
@@ -59,6 +60,16 @@ def check_pieces(pieces: int, rows: int | None, *, pointer: str) -> None:
         )
 
 
+def _check_added(added: Mapping[int, str], rows: int | None, pointer: str) -> None:
+    beyond = [text for number, text in sorted(added.items()) if rows is not None and number >= rows]
+    if beyond:
+        raise UnsupportedModel(
+            f"The tokenizer has tokens that the model does not embed: {listed(beyond)} (it embeds {rows:,}).",
+            hint="Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the tokens out.",
+            pointer=pointer,
+        )
+
+
 def _check_class(folder: Path, settings: Mapping[str, Any], pointer: str) -> None:
     named = settings.get("tokenizer_class")
     name = named.removesuffix("Fast").removesuffix("Tokenizer") if isinstance(named, str) else ""
@@ -71,8 +82,8 @@ def _check_class(folder: Path, settings: Mapping[str, Any], pointer: str) -> Non
         )
 
 
-def _pieces_of_whole(file: Path) -> int | None:
-    """Pieces and added tokens of a tokenizer.json; None for one that is written otherwise."""
+def _whole(file: Path) -> tuple[int, dict[int, str]] | None:
+    """How many pieces a tokenizer.json has, and the added ones by id; None for one that is written otherwise."""
     try:
         told = read_object(file, MAX_BYTES)
     except ValueError:
@@ -85,8 +96,11 @@ def _pieces_of_whole(file: Path) -> int | None:
         names = {piece[0] for piece in vocabulary if isinstance(piece, list) and piece and isinstance(piece[0], str)}
     else:
         return None
-    more = [one.get("content") for one in added if isinstance(one, dict)] if isinstance(added, list) else []
-    return len(names | {text for text in more if isinstance(text, str)})
+    tokens = [one for one in added if isinstance(one, dict)] if isinstance(added, list) else []
+    known = {
+        one["id"]: one["content"] for one in tokens if is_count(one.get("id")) and isinstance(one.get("content"), str)
+    }
+    return len(names.union(known.values())), known
 
 
 def _pieces_of_list(folder: Path) -> int | None:
