@@ -238,6 +238,29 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+OFFSET_POSITIONS = frozenset(
+    {
+        *("camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm"),
+        *("mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+    }
+)
+"""Model types whose positions start after the padding id (transformers, create_position_ids_from_input_ids)."""
+
+LAST_TOKEN = frozenset(
+    {
+        *("arcee", "axk1", "axk2", "biogpt", "bloom", "cohere_compass_text", "ctrl", "deepseek_v2", "deepseek_v3"),
+        *("diffllama", "doge", "exaone4", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "glm", "glm4"),
+        *("gpt-sw3", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "helium", "hunyuan_v1_dense"),
+        *("hunyuan_v1_moe", "jamba", "jetmoe", "llama", "minicpm3", "minimax", "ministral", "ministral3", "mistral"),
+        *("mistral4", "mixtral", "modernbert-decoder", "mpt", "nemotron", "olmo", "olmo2", "olmo3", "openai-gpt"),
+        *("opt", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_5", "qwen3_5_text"),
+        *("qwen3_moe", "qwen3_next", "seed_oss", "smollm3", "stablelm", "starcoder2", "t5gemma", "t5gemma2"),
+        *("zamba", "zamba2"),
+    }
+)
+"""Model types that answer at the last token before the pads, which they find by the config's `pad_token_id`."""
+
+
 def family_of(model_type: str | None) -> Family | None:
     """The family of a config's `model_type`; None where only plain linear layers are known."""
     return next((family for family in FAMILIES if model_type in family.model_types), None)

@@ -49,7 +49,9 @@ class Resolution:
     @property
     def fingerprint(self) -> str:
         """What decides the result: the spec, the content behind its references, and this program's version."""
-        contents = [source.sha256 or source.revision or "" for source in (self.model, self.dataset) if source]
+        model, dataset = self.model, self.dataset
+        contents = [model.content_sha256 or model.revision or ""] if model else []
+        contents += [dataset.sha256 or dataset.revision or ""] if dataset else []
         if self.boundary is not None:
             contents.append(sha256(stamp(self.boundary)))
         return self.spec.fingerprint(microlith.__version__, *contents)
@@ -72,6 +74,7 @@ class Resolution:
                 name=model.name,
                 revision=model.revision,
                 sha256=model.sha256,
+                content_sha256=model.content_sha256,
                 architecture=model.architecture,
                 labels=model.labels,
             ),

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsafeModel, UnsupportedModel
-from app.domain.families import family_of
+from app.domain.families import LAST_TOKEN, OFFSET_POSITIONS
 from app.sources.images import task_of
+from app.sources.intended import refuse_adapters, refuse_pointers
 from app.sources.json_file import is_count, read_object
 from app.sources.short_texts import quote
 
@@ -21,12 +22,11 @@ VOCABULARIES = (
     *("tokenizer.json", "vocab.txt", "vocab.json"),
     *("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
 )
-# Positions of these start after the padding id (transformers, create_position_ids_from_input_ids).
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
 _IMAGES = frozenset({"ViTForImageClassification"})
+_MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -35,10 +35,12 @@ def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
 
     Raises UnsupportedModel for any other model and UnsafeModel where the config names code (`auto_map`).
     """
+    refuse_pointers(folder, pointer=pointer)
+    refuse_adapters(folder, pointer=pointer)
     config = _read_json(folder / "config.json", pointer)
     if config is None:
         raise UnsupportedModel("The model has no config.json.", pointer=pointer)
-    tokenizer = _read_json(folder / "tokenizer_config.json", pointer) or {}
+    tokenizer = read_tokenizer_config(folder, pointer=pointer)
     _refuse_code(config, tokenizer, pointer)
     _refuse_tasks(config, pointer)
     reads_text = task_of(architecture_of(config)) == "text"
@@ -51,15 +53,20 @@ def read_config(folder: Path, *, pointer: str) -> dict[str, Any]:
     return config
 
 
+def read_tokenizer_config(folder: Path, *, pointer: str) -> dict[str, Any]:
+    """What tokenizer_config.json says; nothing where there is none."""
+    return _read_json(folder / "tokenizer_config.json", pointer) or {}
+
+
 def max_length(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     """The longest input in tokens: what positions allow, or what the tokenizer says where that is less."""
     tables = [s[0] for name, s in shapes.items() if name.endswith(".position_embeddings.weight") and s]
-    positions = _lengths(config.get("max_position_embeddings"), *tables[:1])
+    positions = _lengths(config.get("max_position_embeddings"), config.get("n_positions"), *tables[:1])
     longest = min(positions, default=None)
-    if longest is not None and model_type_of(config) in _OFFSET_POSITIONS:
+    if longest is not None and model_type_of(config) in OFFSET_POSITIONS:
         pad = config.get("pad_token_id", 1)
         longest -= (pad if is_count(pad) else 1) + 1
-    stated = (_read_json(folder / "tokenizer_config.json", "") or {}).get("model_max_length")
+    stated = read_tokenizer_config(folder, pointer="").get("model_max_length")
     return min(_lengths(longest, stated), default=None)
 
 
@@ -91,6 +98,12 @@ def _names_code(config: Mapping[str, Any]) -> bool:
     return False
 
 
+def _pad_id(config: Mapping[str, Any]) -> object:
+    """That of a config, or of the text part of one that is for several kinds of input."""
+    inside = config.get("text_config")
+    return config.get("pad_token_id", inside.get("pad_token_id") if isinstance(inside, dict) else None)
+
+
 def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
     architecture = architecture_of(config)
     if architecture is None:
@@ -102,10 +115,11 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
             pointer=pointer,
         )
     kind = model_type_of(config)
+    if kind is not None and not _MODEL_TYPE.fullmatch(kind):
+        raise UnsupportedModel(f"{quote(kind)} is no model type.", pointer=pointer)
     if kind in _CONV1D:
         raise UnsupportedModel(f"{architecture} has Conv1D layers instead of linear ones.", pointer=pointer)
-    family = family_of(kind)
-    if family and family.decoder and not is_count(config.get("pad_token_id")):
+    if kind in LAST_TOKEN and not is_count(_pad_id(config)):
         raise UnsupportedModel(
             f"{architecture} answers at the last token before the padding, but config.json has no pad_token_id.",
             hint="Set pad_token_id to the id that the model was fine-tuned with, and save the config.",

@@ -15,6 +15,7 @@ from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources import demo
 from app.sources.allowed_paths import Allowed
 from app.sources.findings import Remembered
+from app.sources.identity import is_read
 from app.sources.models import POINTER, describe_folder, unreadable
 from app.sources.reference_files import Stamp, model_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
@@ -74,7 +75,11 @@ def _files_of(folder: Path) -> list[Path]:
         raise unreadable(error) from error
     if len(names) > MAX_FILES:
         raise ResourceLimit(f"The model's folder contains more than {MAX_FILES:,} files.", pointer=POINTER)
-    return [folder / name for name in sorted(names) if any(fnmatch.fnmatchcase(name, kept) for kept in MODEL_FILES)]
+    return [folder / name for name in sorted(names) if is_read(name) or _is_kept(name)]
+
+
+def _is_kept(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, kept) for kept in MODEL_FILES)
 
 
 def _stamp_of(file: Path) -> Stamp | None:

@@ -10,12 +10,15 @@ from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
-from app.sources.config import architecture_of, max_length, model_type_of, read_config
+from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
+from app.sources.identity import content_sha256
 from app.sources.images import image_shape, task_of
+from app.sources.intended import check_blocks, refuse_changed_numbers
 from app.sources.licences import licence_of
 from app.sources.linear_layers import linear_shapes
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.tokenizer_files import check_tokenizer, embedding_rows
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
 
@@ -62,15 +65,21 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         raise ResourceLimit(
             f"The model has {len(linear):,} linear layers. The limit is {MAX_LAYERS:,}.", pointer=POINTER
         )
+    refuse_changed_numbers(config, weights.types, pointer=POINTER)
     labels = labels_of(config, linear, pointer=POINTER)
+    check_blocks(config, linear, family, pointer=POINTER)
     licence = licence_of(ref, folder)
     architecture = architecture_of(config)
     task = task_of(architecture)
+    if task == "text":
+        settings = read_tokenizer_config(folder, pointer=POINTER)
+        check_tokenizer(folder, settings, embedding_rows(weights.shapes), pointer=POINTER)
     return ModelInfo(
         id=str(ref),
         name=ref.title,
         revision=ref.revision,
         sha256=weights.sha256,
+        content_sha256=content_sha256(folder, pointer=POINTER),
         architecture=architecture,
         family=family.name if family else None,
         task=task,

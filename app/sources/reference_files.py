@@ -13,17 +13,22 @@ from app.sources.references import Reference, among
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file as it was seen: a changed file has another stamp, so what is cached by stamp is never stale."""
+    """A file as it was seen: a changed file has another stamp, so what is cached by stamp is never stale.
+
+    Anybody can set a time of modification; `changed`, which the kernel keeps, and `inode` tell what was written since.
+    """
 
     path: Path
     modified: int
     size: int
+    changed: int
+    inode: tuple[int, int]
 
 
 def stamp(path: Path) -> Stamp:
     """The stamp of an existing file."""
     status = path.stat()
-    return Stamp(path, status.st_mtime_ns, status.st_size)
+    return Stamp(path, status.st_mtime_ns, status.st_size, status.st_ctime_ns, (status.st_dev, status.st_ino))
 
 
 @lru_cache(maxsize=256)

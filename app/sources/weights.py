@@ -32,6 +32,7 @@ class Weights:
     """All tensors of a model, by name, and the identity of the files that hold them."""
 
     shapes: Shapes
+    types: dict[str, str]
     size_bytes: int
     sha256: str
 
@@ -49,16 +50,19 @@ def read_weights(folder: Path, *, pointer: str) -> Weights:
     """
     files = weight_files(folder, pointer=pointer)
     shapes: Shapes = {}
+    types: dict[str, str] = {}
     left = MAX_HEADER_BYTES
     for file in files:
         header = _header(file, left, pointer)
         left -= len(header)
-        shapes |= _shapes(file, header, pointer)
+        found = _tensors(file, header, pointer)
+        shapes |= found[0]
+        types |= found[1]
         if len(shapes) > MAX_TENSORS:
             raise ResourceLimit(f"The model has more than {MAX_TENSORS:,} tensors.", pointer=pointer)
     digests = [sha256(stamp(file)) for file in files]
     whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return Weights(shapes, sum(file.stat().st_size for file in files), whole)
+    return Weights(shapes, types, sum(file.stat().st_size for file in files), whole)
 
 
 def weight_files(folder: Path, *, pointer: str) -> list[Path]:
@@ -121,9 +125,12 @@ def _header(file: Path, most: int, pointer: str) -> bytes:
         return stream.read(length)
 
 
-def _shapes(file: Path, header: bytes, pointer: str) -> Shapes:
+def _tensors(file: Path, header: bytes, pointer: str) -> tuple[Shapes, dict[str, str]]:
+    """The shapes and the types of a file's tensors, by name."""
     try:
-        return shapes_in(parse_object(header), file.stat().st_size - 8 - len(header))
+        told = parse_object(header)
+        shapes = shapes_in(told, file.stat().st_size - 8 - len(header))
+        return shapes, {name: told[name]["dtype"] for name in shapes}
     except ValueError as error:
         raise _not_whole(file, error, pointer) from error
 

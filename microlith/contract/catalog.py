@@ -72,7 +72,10 @@ class ModelInfo(Answer):
     origin: str | None = Field(None, description="For a registered model: the upload, or `hub:ORG/NAME[@REVISION]`.")
     created_at: datetime | None = None
     revision: str | None
-    sha256: str | None
+    sha256: str | None = Field(description="Of the weights.")
+    content_sha256: str | None = Field(
+        None, description="Of every file that decides what it answers: weights, config, tokenizer, by name and content."
+    )
     architecture: str | None
     family: str | None
     task: Task = Field("text", description="What the model reads.")

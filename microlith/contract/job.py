@@ -51,6 +51,7 @@ class ModelFacts(Answer):
     name: str | None = None
     revision: str | None
     sha256: str | None
+    content_sha256: str | None = None
     architecture: str | None
     labels: list[str]
 

@@ -8,7 +8,7 @@ import pytest
 from app.storage.folder import FolderStore
 from microlith.contract import BaseResult, ClassScore, Report
 from microlith.contract.module import Macro
-from worker.kinds.remembered_base import BaseMemory, files_beside
+from worker.kinds.remembered_base import BaseMemory
 
 FACTS = {"model": "a", "dataset": "b"}
 
@@ -56,13 +56,3 @@ def test_a_damaged_or_foreign_memory_is_none_and_is_made_anew(store: FolderStore
     assert kept.recall() is None
     kept.keep(measured())
     assert kept.recall() == measured()
-
-
-def test_a_model_that_reads_otherwise_is_another_whatever_its_weights(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"the same")
-    (tmp_path / "tokenizer.json").write_text("{}")
-    before = files_beside(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"told by their own digest")
-    assert files_beside(tmp_path) == before
-    (tmp_path / "tokenizer.json").write_text('{"lowercase": false}')
-    assert files_beside(tmp_path) != before

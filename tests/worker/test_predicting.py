@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from transformers import pipeline
 
 from app.services.sweeping import sweep
+from app.sources import demo
 from microlith.contract import Job, Module
 from tests.app.job_rules import TICK
 from tests.app.job_world import pass_time
@@ -67,6 +71,21 @@ def test_what_cannot_be_tried_is_refused_with_the_reason(product: Product) -> No
     assert refused([""]) == (422, "/inputs/0")
     assert refused(["fine", "x" * 10_001]) == (422, "/inputs/1")
     assert refused([[0.5]]) == (422, "/inputs/0")
+
+
+def test_a_base_that_reads_otherwise_by_now_is_told_and_answers_nothing(product: Product, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(demo.FOLDER / "bert-tiny-wordnet", folder)
+    _, (module,) = product.decompose(SMALL | {"model": f"path:{folder}"})
+    file = folder / "tokenizer_config.json"
+    before = file.read_text()
+    file.write_text(json.dumps(json.loads(before) | {"model_max_length": 3}))
+    job = tried(product, module, TEXTS)
+    assert job.error
+    assert (job.state, job.error.code) == ("failed", "SOURCE_UNAVAILABLE")
+    assert "tokenizer" in job.error.message
+    file.write_text(before)
+    assert tried(product, module, TEXTS).state == "succeeded"
 
 
 def test_a_caller_who_waits_hears_that_nobody_has_answered_yet(product: Product) -> None:

@@ -51,7 +51,8 @@ class Origin:
         if loaded.info.task == "image":
             encoder = image_encoder(loaded.processor, loaded.info.image_shape or [], patch_of(loaded))
         else:
-            encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_of(loaded.model))
+            pad_id = pad_of(loaded.model)
+            encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_id, padded=loaded.padded)
         return cls(
             loaded.facts.ref,
             loaded.model,
@@ -167,11 +168,11 @@ def labels_of(parts: Sequence[ModulePart]) -> list[str]:
     return labels
 
 
-def text_encoder(tokenizer: Any, max_length: int, *, pad_id: int | None = None) -> Encoder:
+def text_encoder(tokenizer: Any, max_length: int, *, pad_id: int | None = None, padded: bool = True) -> Encoder:
     """Texts to what a model reads, truncated to `max_length`; pads as `pad_id` says, or else as the tokenizer does."""
 
     def encoded(texts: Sequence[Any]) -> Examples:
-        examples = encode(texts, np.zeros(len(texts), np.int64), tokenizer, max_length)
+        examples = replace(encode(texts, np.zeros(len(texts), np.int64), tokenizer, max_length), padded=padded)
         return examples if pad_id is None else replace(examples, pad_id=pad_id)
 
     return encoded

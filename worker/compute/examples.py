@@ -45,13 +45,16 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class TokenExamples:
-    """Encoded texts: special tokens included, truncated to `max_length`, never padded."""
+    """Encoded texts: special tokens included, truncated to `max_length`, never padded.
+
+    Where pads would change a model's answers, `padded` is false: texts of unlike lengths are batched apart.
+    """
 
     token_ids: Sequence[Sequence[int]]
     labels: Rows  # [rows]
     pad_id: int
     max_length: int
-    padded = True
+    padded: bool = True
 
     def __len__(self) -> int:
         return len(self.token_ids)

@@ -195,7 +195,8 @@ def _places(run: Sequence[int], asked: Sequence[int]) -> list[int]:
 def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
     """The states of one batch, in its order."""
     answer = forward(model, batch, output_hidden_states=True)
-    kept = answer.hidden_states[1:] if wanted.layers == "all" else answer.hidden_states[-1:]
+    found = answer.get("hidden_states") or answer["decoder_hidden_states"]  # where a decoder reads the text again
+    kept = found[1:] if wanted.layers == "all" else found[-1:]
     return States(
         pooled=[mean_over_positions(states.double(), batch).cpu().numpy() for states in kept],
         tokens=kept[-1].float().cpu().numpy() if wanted.pads == "include" else None,

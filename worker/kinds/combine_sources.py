@@ -48,6 +48,7 @@ class Opened:
     def part(self, made: StoredModule, mask: MaskFile, scratch: Path) -> ModulePart:
         """The module, made of its base and its mask. Raises SourceUnavailable for a base that is another one now."""
         of = self.bases[made.spec.model]
+        made.check_base(of.loaded.facts)
         vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
         return ModulePart(
             origin=origin,

@@ -103,7 +103,7 @@ def _name_set(spec: JobSpec, sources: Sources, plan: BoundaryPlan) -> str:
     model, data = sources.model.facts, sources.data.facts
     read = spec.source.model_dump_json(exclude={"ref"})
     return identity(
-        model.sha256 or str(model.revision),
+        model.content_sha256 or str(model.revision),
         f"{data.sha256 or data.revision} {read} {ANSWERED_ROWS}",
         len(sources.model.labels),
         plan,

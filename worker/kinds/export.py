@@ -27,6 +27,7 @@ def export(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         with attempt.progress.phase("resolving"):
             sources = open_for(settings, spec, shelf, attempt.check)
             (stored,) = find_modules(attempt, [order.module])
+            stored.check_base(sources.model.facts)
             mask = stored.fetch_mask(attempt, folder)
             validation = validation_of(spec, sources)
             vocabulary = JobVocabulary.of(spec, sources, validation, folder, tokens_of(mask))

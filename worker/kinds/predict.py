@@ -38,6 +38,7 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             cache = Cache(settings.cache_dir, settings.cache_bytes)
             loaded = load_model(spec.model, allow_paths=settings.paths, shelf=shelf, cache=cache)
             (stored,) = find_modules(attempt, [order.module])
+            stored.check_base(loaded.facts)
             mask = stored.fetch_mask(attempt, folder)
             vocabulary = Vocabulary.of(loaded, tokens_of(mask), folder)
             module = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))

@@ -22,11 +22,8 @@ from microlith.contract import BaseResult, JobSpec
 from worker.attempt.retrying import reach_store
 from worker.sources.open_sources import Sources
 
-RECIPE = 2
+RECIPE = 3
 """Goes up whenever the same facts would be measured otherwise."""
-
-READING = (".json", ".txt", ".model")
-"""Of files that configure a model or its tokenizer."""
 
 LARGEST_BYTES = 4 * 1024**2
 """No report is as long: what is, was not written here, and is not read."""
@@ -86,8 +83,7 @@ def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
     model, data = sources.model.facts, sources.data.facts
     return {
         "recipe": RECIPE,
-        "model": model.sha256 or model.revision,
-        "beside": files_beside(sources.model.folder),
+        "model": model.content_sha256 or model.revision,
         "labels": sources.model.labels,
         "dataset": data.sha256 or data.revision,
         "read": spec.source.model_dump(mode="json", exclude={"ref"}),
@@ -96,12 +92,6 @@ def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
         "device": sources.resolved.device,
         "versions": [torch.__version__, transformers.__version__],
     }
-
-
-def files_beside(folder: Path) -> dict[str, str]:
-    """The digests of the files beside the weights, which say how a model reads: config, tokenizer, processor."""
-    files = sorted(file for file in folder.iterdir() if file.suffix in READING and file.is_file())
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _digest(document: Any) -> str:

@@ -19,6 +19,7 @@ from microlith.contract import (
     CombineSpec,
     Concern,
     JobSpec,
+    ModelFacts,
     Numerics,
     OwnScore,
     Ratio,
@@ -63,6 +64,22 @@ class StoredModule:
                 f"The stored mask of the module {self.module.id} is damaged: {error}",
                 hint=f"POST /v1/jobs/{self.module.job_id}/repair makes it anew; then ask again.",
             ) from error
+
+    def check_base(self, now: ModelFacts) -> None:
+        """Raises SourceUnavailable for a base that reads otherwise than when the module was made of it.
+
+        A commit of the hub is the same for ever; jobs of earlier versions do not say what their base's files were.
+        """
+        made_of = self.resolved.model
+        if made_of is None or made_of.content_sha256 is None:
+            return
+        if made_of.content_sha256 != now.content_sha256 and (now.revision is None or made_of.revision != now.revision):
+            raise SourceUnavailable(
+                f"The module {self.module.id} cannot be made of its base any more: the base's config, tokenizer or "
+                "weights are not the files that it was made with.",
+                hint="Put the files back as they were, or run its job again, then ask again.",
+                pointer="/model",
+            )
 
     def facts(self, mask: MaskFile, model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
         """All that was said of the module when it was made."""

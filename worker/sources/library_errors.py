@@ -9,6 +9,7 @@ from typing import Any
 
 from app.domain.errors import MicrolithError, UnsupportedModel
 from app.domain.foreign_errors import told
+from app.sources.json_file import storable
 
 POINTER = "/model"
 _PANIC = "PanicException"
@@ -30,7 +31,8 @@ def foreign(what: str, hint: str | None = None) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """What an error says first, without places of this machine."""
-    return told((str(error).strip() or type(error).__name__).splitlines()[0])
+    line = told((str(error).strip() or type(error).__name__).splitlines()[0])
+    return line if storable(line) else ascii(line)
 
 
 def open_tokenizer(folder: Path) -> Any:

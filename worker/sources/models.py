@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
@@ -16,18 +19,26 @@ from app.domain.families import Family, family_of
 from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
 from app.sources.demo import Licence
+from app.sources.json_file import listed
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
+from worker.sources.model_trial import answers_alone, check_answers
 from worker.sources.tokenizer_trial import probe
 
 DEFAULT_LENGTH = 512
+_LEFT_OUT = re.compile(
+    r"(^|\.)(pooler|cls|lm_head|mlm_head|lm_predictions|generator_\w+|discriminator_predictions|mask_predictions|"
+    r"qa_outputs|vocab_\w+|position_ids|token_type_ids|inv_freq|masked_bias|rotary_emb|num_batches_tracked)(\.|$)"
+    r"|\.(attn|attention)\.bias$"
+)
 _OPENERS: dict[Task, Any] = {"text": AutoModelForSequenceClassification, "image": AutoModelForImageClassification}
 
 
@@ -48,6 +59,8 @@ class LoadedModel:
     family: Family | None
     max_length: int
     licence: Licence | None
+    padded: bool = True
+    """Whether a batch may hold texts of unlike lengths; not, where answers depend on the pads beside a text."""
 
 
 def load_model(
@@ -74,20 +87,27 @@ def load_model(
         name=known.title,
         revision=commit,
         sha256=info.sha256,
+        content_sha256=info.content_sha256,
         architecture=info.architecture,
         labels=info.labels,
     )
+    tokenizer = _load_tokenizer(folder, model) if info.task == "text" else None
+    family = family_of(model.config.model_type)
+    longest = info.max_length or DEFAULT_LENGTH
+    if tokenizer is not None:
+        check_answers(model, tokenizer, len(info.labels))
     return LoadedModel(
         model=model.to(device),
         info=info,
-        tokenizer=_load_tokenizer(folder, model) if info.task == "text" else None,
+        tokenizer=tokenizer,
         processor=load_processor(folder, info.image_shape) if info.image_shape else None,
         folder=folder,
         facts=facts,
         labels=info.labels,
-        family=family_of(model.config.model_type),
-        max_length=info.max_length or DEFAULT_LENGTH,
+        family=family,
+        max_length=longest,
         licence=licence_of(known, folder),
+        padded=family is not None or tokenizer is None or answers_alone(model, tokenizer, longest),
     )
 
 
@@ -109,22 +129,44 @@ def _load_weights(folder: Path, info: ModelInfo) -> Any:
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below, with both shapes
         )
-    faults = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
-    if faults:
-        raise UnsupportedModel(
-            f"The weights lack, or have in another shape: {', '.join(sorted(map(str, faults)))}.",
-            hint="Save the whole fine-tuned model with save_pretrained.",
-            pointer=POINTER,
-        )
+    check_loading(loading)
     if type(model).__name__ != info.architecture:
         raise UnsupportedModel(f"{info.architecture} is not an architecture of transformers.", pointer=POINTER)
     return model.eval().requires_grad_(False)
 
 
+def check_loading(loading: Mapping[str, Any]) -> None:
+    """Raise UnsupportedModel unless the model has all its weights, in its own shapes, and all that it has are used.
+
+    Poolers and heads of pretraining, which a classifier leaves out, and tables that are computed, may be there unused.
+    """
+    odd = [f"{name} (in the file {list(found)}, in the model {list(own)})" for name, found, own in _unlike(loading)]
+    if faults := [*sorted(map(str, loading["missing_keys"])), *odd]:
+        raise UnsupportedModel(
+            f"The weights lack, or have in another shape: {listed(faults)}.",
+            hint="Save the whole fine-tuned model with save_pretrained.",
+            pointer=POINTER,
+        )
+    if unused := sorted(name for name in map(str, loading["unexpected_keys"]) if not _LEFT_OUT.search(name)):
+        raise UnsupportedModel(
+            f"The file has weights that transformers {transformers.__version__} does not use: {listed(unused)}.",
+            hint="config.json and the weights must be of the same model. Open it with the version it was made with.",
+            pointer=POINTER,
+        )
+
+
+def _unlike(loading: Mapping[str, Any]) -> list[tuple[str, Sequence[int], Sequence[int]]]:
+    """Name, shape in the file and shape in the model of each tensor where they differ."""
+    return sorted((str(name), tuple(found), tuple(own)) for name, found, own in loading["mismatched_keys"])
+
+
 def _load_tokenizer(folder: Path, model: Any) -> Any:
     tokenizer = open_tokenizer(folder)
-    rows = model.get_input_embeddings().num_embeddings
+    with foreign("transformers cannot tell the model's embeddings"):
+        rows = model.get_input_embeddings().num_embeddings
+    check_pieces(len(tokenizer), rows, pointer=POINTER)
     if len(tokenizer) > rows:
         raise UnsupportedModel(
             f"The tokenizer has {len(tokenizer)} pieces and the model embeds {rows}; they do not belong together.",

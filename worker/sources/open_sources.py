@@ -117,7 +117,7 @@ def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callabl
 
 def encode_for(model: LoadedModel, texts: Sequence[str], labels: ClassIds) -> TokenExamples:
     """Texts as this model reads them, pads included."""
-    encoded = encode(texts, labels, model.tokenizer, model.max_length)
+    encoded = replace(encode(texts, labels, model.tokenizer, model.max_length), padded=model.padded)
     pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
     return encoded if pad_id is None else replace(encoded, pad_id=pad_id)
 

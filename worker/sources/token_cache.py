@@ -86,7 +86,8 @@ def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | Non
     reader = {
         name: part for name, part in json.loads(backend.to_str()).items() if name not in ("truncation", "padding")
     }
-    how = [reader, max_length, tokenizer.truncation_side, transformers.__version__, tokenizers.__version__]
+    around = [type(tokenizer).__name__, tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
+    how = [reader, max_length, around, transformers.__version__, tokenizers.__version__]
     sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
     for text in texts:
         content = text.encode("utf-8", "surrogatepass")
