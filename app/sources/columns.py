@@ -74,7 +74,7 @@ def check_types(schema: Schema, columns: Columns, image_shape: Sequence[int] | N
             f"Column {columns.input} holds {shown(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
         )
     kind = schema.types[columns.label]
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
             f"Column {columns.label} holds {shown(str(kind))}. Labels are whole numbers (class ids) or names.",
             pointer=f"{POINTER}/label_column",

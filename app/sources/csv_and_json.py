@@ -70,7 +70,7 @@ def _json_type(value: object) -> pa.DataType:
 def _json_reading(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_list(kind):
         return pa.list_(pa.float64())
-    return pa.int64() if pa.types.is_integer(kind) else pa.string()
+    return kind if pa.types.is_integer(kind) or pa.types.is_floating(kind) else pa.string()
 
 
 def _check_header(file: Path) -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
+from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
 from app.sources.reference_files import sha256 as file_sha256
@@ -38,11 +39,8 @@ class LocalDataset:
     files: dict[str, list[Path]]
     columns: Columns
     schema: Schema
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """Names of the label column's ids, where the data states them."""
-        return self.schema.class_names.get(self.columns.label)
+    class_names: list[str] | None
+    """Names of the label column's ids, where the data states them."""
 
     @property
     def sha256(self) -> str:
@@ -119,7 +117,9 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
         check_types(schema, columns, model.image_shape if model else None)
-    return LocalDataset(ref, place, files, columns, schemas[0])
+    stated = [schema.class_names.get(columns.label) for schema in schemas]
+    class_names = class_names_of(stated, model.labels if model else None)
+    return LocalDataset(ref, place, files, columns, schemas[0], class_names)
 
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:

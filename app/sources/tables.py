@@ -83,7 +83,7 @@ def read_rows(
         for batch in _batches(file, [input_column, label_column], rows):
             left -= _check_texts(file, batch.column(0), left)
             for piece in _pieces(batch):
-                yield _inputs(piece.column(0)), _labels(file, piece.column(1), names)
+                yield _inputs(piece.column(0)), _labels(file, label_column, piece.column(1), names)
 
 
 def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
@@ -91,7 +91,7 @@ def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
     with _reading(file):
         names = read_schema(file).class_names.get(label_column)
         for batch in _batches(file, [label_column], BATCH_ROWS):
-            yield _labels(file, batch.column(0), names)
+            yield _labels(file, label_column, batch.column(0), names)
 
 
 def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
@@ -172,16 +172,31 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
     return size
 
 
-def _labels(file: Path, column: pa.Array, names: list[str] | None) -> pa.Array:
+def _labels(file: Path, name: str, column: pa.Array, names: list[str] | None) -> pa.Array:
     """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
     if is_text(column.type) and _widest(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
         _refuse_long(file.name)
+    if pa.types.is_floating(column.type):
+        column = _whole_numbers(name, column)
     labels = label_names(column, names)
     if (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_LABEL_CHARACTERS:
         _refuse_long(file.name)
     if pc.any(pc.match_substring(labels, "\0")).as_py():
         raise DatasetInvalid(f"A label of {file.name} has a NUL character.", pointer=f"{POINTER}/label_column")
     return labels
+
+
+def _whole_numbers(name: str, column: pa.Array) -> pa.Array:
+    """Class ids that were stored as floats, as they are where some are missing; NaN is a missing one."""
+    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    try:
+        return numbers.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise DatasetInvalid(
+            f"Column {shown(name)} holds {column.type} with fractions. Labels are whole numbers (class ids) or names.",
+            hint="Cast the column to whole numbers, or write the names of classes.",
+            pointer=f"{POINTER}/label_column",
+        ) from error
 
 
 def _refuse_long(name: str) -> None:

@@ -132,7 +132,19 @@ def test_missing_texts_are_counted_and_empty_texts_are_texts(tmp_path):
         describe(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl"])
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
+def test_whole_floats_are_ids(tmp_path, name):
+    write(tmp_path / name, {"text": ["a", "b", "c"], "label": [1.0, 0.0, 1.0]})
+    assert describe(tmp_path).splits["train"].labels == {"0": 1, "1": 2}
+
+
+def test_nan_is_a_missing_label(tmp_path):
+    write(tmp_path / "train.parquet", {"text": ["a", "b"], "label": [1.0, float("nan")]})
+    with pytest.raises(DatasetInvalid, match=r"1 rows of train\.parquet have no label"):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
 def test_numbers_with_a_fraction_are_no_labels(tmp_path, name):
     write(tmp_path / name, {"text": ["a", "b"], "label": [0.5, 1.5]})
     with pytest.raises(DatasetInvalid, match="Column label holds double"):

@@ -62,7 +62,7 @@ def question(source: DatasetSpec, model: ModelInfo, files: Sequence[Path], into:
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """Write what is read of each file, nulls kept, and tell the columns and the class names.
+    """Write what is read of each file, nulls kept, and tell the columns and the lists of class names.
 
     Raises DatasetInvalid for data that cannot be used, ResourceLimit for more of it than is read.
     """
@@ -73,13 +73,13 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
         check_types(schema, columns, model.image_shape)
-    class_names = schemas[0].class_names.get(columns.label)
-    if class_names and len(class_names) > MAX_LABELS:
-        raise ResourceLimit(f"The data names more than {MAX_LABELS:,} classes.", pointer=POINTER)
+    stated = dict.fromkeys(tuple(schema.class_names.get(columns.label, ())) for schema in schemas)
+    if sum(map(len, stated)) > 2 * MAX_LABELS:
+        raise ResourceLimit(f"The files name more than {2 * MAX_LABELS:,} classes together.", pointer=POINTER)
     room = _Room()
     for number, file in enumerate(files):
         _write(file, columns, room, _part(into, number))
-    return {"columns": asdict(columns), "class_names": class_names}
+    return {"columns": asdict(columns), "class_names": [list(names) for names in stated]}
 
 
 def batches_of(into: Path, number: int) -> Iterator[tuple[pa.Array, pa.Array]]:

@@ -18,7 +18,7 @@ from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
 from app.sources.demo import Licence
-from app.sources.labels import match_labels
+from app.sources.labels import class_names_of, match_labels
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
@@ -84,7 +84,8 @@ def load_dataset(
     """
     ref, wanted = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
     found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
-    columns, class_names = _read(found, source, model, meanwhile)
+    columns, stated = _read(found, source, model, meanwhile)
+    class_names = class_names_of(stated, model.labels)
     used = sorted({label for _, labels in columns.values() for label in labels})
     ids = match_labels(used, model.labels, class_names)
     facts = DatasetFacts(
@@ -126,8 +127,8 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 def _read(
     found: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[Inputs, list[str]]], list[str] | None]:
-    """Inputs and label strings by role, before the labels have met the model, and the names of the label's ids."""
+) -> tuple[dict[str, tuple[Inputs, list[str]]], list[list[str]]]:
+    """Inputs and label strings by role, before the labels have met the model, and what files call the label's ids."""
     files = list(dict.fromkeys(file for shards in found.files.values() for file in shards))
     if not files:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
