@@ -83,6 +83,7 @@ class Resolution:
                 sha256=dataset.sha256,
                 splits=self.spec.source.splits.model_dump(),
                 rows={role: split.rows for role, split in dataset.splits.items()},
+                warnings=dataset.warnings,
             ),
             layers=self.layers,
             seed=self.spec.sampling.seed,
@@ -138,7 +139,9 @@ def plan(resolution: Resolution) -> Plan:
     """What the job would make and about what it would cost."""
     spec, concerns = resolution.spec, resolution.concerns or []
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
-    return Plan(spec=spec, resolved=resolution.resolved, modules=modules, estimate=resolution.estimate)
+    warnings = resolution.dataset.warnings if resolution.dataset else []
+    resolved, estimate = resolution.resolved, resolution.estimate
+    return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
 def roles_of(spec: JobSpec) -> list[str]:

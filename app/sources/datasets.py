@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
+from app.sources.csv_form import CsvAsked
 from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
 from app.sources.reference_files import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
-from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, shown, within
+from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, MAX_WARNINGS, POINTER, shown, within
 from app.sources.splits import split_files
-from app.sources.tables import Schema, read_labels, read_rows, read_schema
+from app.sources.tables import Schema, read_labels, read_rows, read_schema, warnings_of
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -41,6 +42,9 @@ class LocalDataset:
     schema: Schema
     class_names: list[str] | None
     """Names of the label column's ids, where the data states them."""
+    asked: CsvAsked
+    warnings: list[str]
+    """What the owner of the data should be told of it."""
 
     @property
     def sha256(self) -> str:
@@ -75,7 +79,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
     columns = local.columns
     if columns.task == "image":
         for file in {file for files in local.files.values() for file in files}:
-            _check_first_rows(file, columns, model)
+            _check_first_rows(file, local, model)
     licence = licence_of(local.ref, local.place)
     splits = {role: _split_info(local, role) for role in local.files}
     _check_labels({label for split in splits.values() for label in split.labels})
@@ -92,6 +96,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         splits=splits,
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
         licence=licence.name if licence else None,
+        warnings=local.warnings,
     )
 
 
@@ -111,7 +116,9 @@ def open_dataset(
 def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo | None) -> LocalDataset:
     place = dataset_place(ref, pointer=POINTER)
     files = split_files(place, source.splits, roles)
-    schemas = [read_schema(file) for shards in files.values() for file in shards]
+    asked = CsvAsked(source.delimiter, source.encoding)
+    different = list(dict.fromkeys(file for shards in files.values() for file in shards))
+    schemas = [read_schema(file, asked) for file in different]
     if not schemas:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
     columns = choose_columns(source, schemas[0], model)
@@ -119,13 +126,14 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
         check_types(schema, columns, model.image_shape if model else None)
     stated = [schema.class_names.get(columns.label) for schema in schemas]
     class_names = class_names_of(stated, model.labels if model else None)
-    return LocalDataset(ref, place, files, columns, schemas[0], class_names)
+    warnings = [warning for file in different for warning in warnings_of(file, asked)]
+    return LocalDataset(ref, place, files, columns, schemas[0], class_names, asked, warnings[:MAX_WARNINGS])
 
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
     for file in local.files[role]:
-        counts.update(_count(stamp(file), local.columns))
+        counts.update(_count(stamp(file), local.columns, local.asked))
         _check_labels(counts)
     rows = counts.total()
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Bring fewer rows: a sample serves as well.")
@@ -147,22 +155,23 @@ def _in_order(labels: Iterable[str]) -> list[str]:
     return sorted(labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
 
 
-def _check_first_rows(file: Path, columns: Columns, model: ModelInfo | None) -> None:
+def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
-    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS)
+    columns = local.columns
+    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS, asked=local.asked)
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
 
 @lru_cache(maxsize=64)
-def _count(file: Stamp, columns: Columns) -> dict[str, int]:
+def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> dict[str, int]:
     """How many rows of each label; DatasetInvalid with the count where texts or labels are missing.
 
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
     counts: Counter[str] = Counter()
     missing = {columns.input: 0, columns.label: 0}
-    for inputs, labels in _read(file.path, columns):
+    for inputs, labels in _read(file.path, columns, asked):
         missing[columns.input] += 0 if inputs is None else inputs.null_count
         missing[columns.label] += labels.null_count
         for entry in pc.value_counts(labels.drop_null()).to_pylist():
@@ -177,8 +186,8 @@ def _count(file: Stamp, columns: Columns) -> dict[str, int]:
     return dict(counts)
 
 
-def _read(file: Path, columns: Columns) -> Iterator[tuple[pa.Array | None, pa.Array]]:
+def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.input, columns.label)
+        yield from read_rows(file, columns.input, columns.label, asked=asked)
     else:
-        yield from ((None, labels) for labels in read_labels(file, columns.label))
+        yield from ((None, labels) for labels in read_labels(file, columns.label, asked))

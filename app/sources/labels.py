@@ -142,7 +142,7 @@ def _same(label: str) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label as it looks: composed letters, nothing invisible, one space where there is room, no difference of case."""
+    """A label as it looks: composed letters, nothing invisible, one space where there is room, no case."""
     seen = "".join(letter for letter in unicodedata.normalize("NFC", label) if unicodedata.category(letter) != "Cf")
     return " ".join(seen.split()).casefold()
 

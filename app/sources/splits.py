@@ -12,7 +12,7 @@ from app.sources.size_limits import listed
 from microlith.contract import Splits
 
 POINTER = size_limits.POINTER
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 ROLES = ("train", "validation", "test")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import csv_and_json, parquet
+from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
 from app.sources.json_file import storable
 from app.sources.reference_files import Stamp, stamp
 from app.sources.size_limits import (
@@ -63,14 +65,19 @@ def schema_of(columns: pa.Schema) -> Schema:
     return Schema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
-def read_schema(file: Path) -> Schema:
+def read_schema(file: Path, asked: CsvAsked = FOUND_OUT) -> Schema:
     """The columns of a data file, from its footer or its first rows; DatasetInvalid where it cannot be read."""
     with _reading(file):
-        return _schema(stamp(file))
+        return _schema(stamp(file), asked)
+
+
+def warnings_of(file: Path, asked: CsvAsked = FOUND_OUT) -> tuple[str, ...]:
+    """What was guessed about how a file is written."""
+    return csv_form(stamp(file), asked).warnings if FORMATS[file.suffix.lower()] == "csv" else ()
 
 
 def read_rows(
-    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS
+    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS, asked: CsvAsked = FOUND_OUT
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
@@ -78,19 +85,19 @@ def read_rows(
     ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
-        names = read_schema(file).class_names.get(label_column)
+        names = read_schema(file, asked).class_names.get(label_column)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [input_column, label_column], rows):
+        for batch in _batches(file, [input_column, label_column], rows, asked):
             left -= _check_texts(file, batch.column(0), left)
             for piece in _pieces(batch):
                 yield _inputs(piece.column(0)), _labels(file, label_column, piece.column(1), names)
 
 
-def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
+def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> Iterator[pa.Array]:
     """Labels alone, as strings, batch by batch."""
     with _reading(file):
-        names = read_schema(file).class_names.get(label_column)
-        for batch in _batches(file, [label_column], BATCH_ROWS):
+        names = read_schema(file, asked).class_names.get(label_column)
+        for batch in _batches(file, [label_column], BATCH_ROWS, asked):
             yield _labels(file, label_column, batch.column(0), names)
 
 
@@ -117,23 +124,32 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
-def _batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     seen = 0
-    for batch in _raw_batches(file, columns, rows):
+    for batch in _raw_batches(file, columns, rows, asked):
         seen += batch.num_rows
         within(seen, MAX_ROWS, f"{file.name} has more than {MAX_ROWS:,} rows", "Bring fewer rows.")
         yield batch
 
 
-def _raw_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
     if form == "parquet":
         yield from parquet.batches(file, columns, rows)
         return
-    with csv_and_json.open_csv(file, columns) if form == "csv" else csv_and_json.open_json(file, columns) as reader:
+    if form == "json" and csv_and_json.is_array(file):
+        yield from csv_and_json.array_batches(file, columns, rows)
+        return
+    with _opened(file, columns, asked) as reader:
         for batch in reader:
             batch.validate(full=True)
             yield batch.select(columns)
+
+
+def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
+    if FORMATS[file.suffix.lower()] == "csv":
+        return csv_and_json.open_csv(file, columns, csv_form(stamp(file), asked))
+    return csv_and_json.open_json(file, columns)
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -223,13 +239,15 @@ def _size(texts: pa.Array) -> int:
 
 
 @lru_cache(maxsize=256)
-def _schema(file: Stamp) -> Schema:
+def _schema(file: Stamp, asked: CsvAsked) -> Schema:
     form = FORMATS[file.path.suffix.lower()]
     if form == "parquet":
         return schema_of(parquet.schema(file.path))
     if form == "csv":
-        with csv_and_json.open_csv(file.path, None) as reader:
-            return schema_of(reader.schema)
+        with csv_and_json.open_csv(file.path, None, csv_form(file, asked)) as reader:
+            return schema_of(
+                pa.schema([(name, pa.string()) for name in reader.schema.names])
+            )  # whatever they look like
     return Schema(_checked(csv_and_json.json_types(file.path)), {})
 
 
@@ -276,6 +294,6 @@ def _reading(file: Path) -> Iterator[None]:
         detail = str(getattr(error, "strerror", None) or error).strip().splitlines() or [type(error).__name__]
         raise DatasetInvalid(
             f"{file.name} cannot be read: {shown(detail[0].replace(f'{file.parent}/', ''), 300).rstrip('.')}.",
-            hint="Data files are Parquet, CSV with a header line, or JSON Lines (one object per line), in UTF-8.",
+            hint="Data files are Parquet, CSV with a header line, JSON Lines (an object per line) or a JSON array.",
             pointer=POINTER,
         ) from error

@@ -17,7 +17,18 @@ MODEL_FILES = (
 )
 """What is kept of a model folder: nothing that can run code."""
 
-DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "*.ndjson", "README.md", "LICENSE*", "LICENCE*", "NOTICE*")
+DATA_FILES = (
+    "*.parquet",
+    "*.csv",
+    "*.tsv",
+    "*.jsonl",
+    "*.json",
+    "*.ndjson",
+    "README.md",
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+)
 """What is kept of a dataset's folder and of `data/` below it."""
 
 UploadKind = Literal["model", "dataset", "boundary"]

@@ -84,8 +84,8 @@ def load_dataset(
     """
     ref, wanted = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
     found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
-    columns, stated = _read(found, source, model, meanwhile)
-    class_names = class_names_of(stated, model.labels)
+    columns, told = _read(found, source, model, meanwhile)
+    class_names = class_names_of(told["class_names"], model.labels)
     used = sorted({label for _, labels in columns.values() for label in labels})
     ids = match_labels(used, model.labels, class_names)
     facts = DatasetFacts(
@@ -95,6 +95,7 @@ def load_dataset(
         sha256=found.sha256,
         splits=found.names,
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
+        warnings=told["warnings"],
     )
     rows = {
         role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
@@ -127,8 +128,8 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 def _read(
     found: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[Inputs, list[str]]], list[list[str]]]:
-    """Inputs and label strings by role, before the labels have met the model, and what files call the label's ids."""
+) -> tuple[dict[str, tuple[Inputs, list[str]]], dict[str, Any]]:
+    """Inputs and label strings by role, before the labels have met the model, and what else was told of the files."""
     files = list(dict.fromkeys(file for shards in found.files.values() for file in shards))
     if not files:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
@@ -145,7 +146,7 @@ def _read(
             )
             for role, shards in found.files.items()
         }
-    return rows, told["class_names"]
+    return rows, told
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
