@@ -102,6 +102,12 @@ def refuse_missing(missing: dict[str, int], where: str) -> None:
             )
 
 
+def blank_rows(texts: pa.Array) -> list[int]:
+    """The places of texts of nothing but white space."""
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return list(pc.indices_nonzero(blank.fill_null(False)).to_pylist())
+
+
 def is_pixels(kind: pa.DataType) -> bool:
     """Whether a column of this type holds images as lists of numbers."""
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):

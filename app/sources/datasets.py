@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
-from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
+from app.sources.columns import Columns, blank_rows, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.csv_form import CsvAsked
+from app.sources.data_warnings import FIRST_ROWS, blank_texts, same_rows, second_text
 from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
@@ -82,6 +83,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
             _check_first_rows(file, local, model)
     licence = licence_of(local.ref, local.place)
     splits = {role: _split_info(local, role) for role in local.files}
+    blank = [warning for role in local.files for warning in _blank_texts(local, role)]
     _check_labels({label for split in splits.values() for label in split.labels})
     return DatasetInfo(
         id=source.ref,
@@ -96,7 +98,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         splits=splits,
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
         licence=licence.name if licence else None,
-        warnings=local.warnings,
+        warnings=[*local.warnings, *blank][:MAX_WARNINGS],
     )
 
 
@@ -126,14 +128,15 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
         check_types(schema, columns, model.image_shape if model else None)
     stated = [schema.class_names.get(columns.label) for schema in schemas]
     class_names = class_names_of(stated, model.labels if model else None)
-    warnings = [warning for file in different for warning in warnings_of(file, asked)]
+    warnings = [warning for file in different for warning in warnings_of(file, asked)] + same_rows(files)
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
     return LocalDataset(ref, place, files, columns, schemas[0], class_names, asked, warnings[:MAX_WARNINGS])
 
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
     for file in local.files[role]:
-        counts.update(_count(stamp(file), local.columns, local.asked))
+        counts.update(_count(stamp(file), local.columns, local.asked).labels)
         _check_labels(counts)
     rows = counts.total()
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Bring fewer rows: a sample serves as well.")
@@ -142,6 +145,17 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     order = local.class_names or _in_order(counts)
     labels = {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}
     return SplitInfo(rows=rows, labels=labels)
+
+
+def _blank_texts(local: LocalDataset, role: str) -> list[str]:
+    """What there is to say of a split's empty texts, its files taken together."""
+    first: list[int] = []
+    blank = before = 0
+    for file in local.files[role]:
+        counted = _count(stamp(file), local.columns, local.asked)
+        first += [before + row for row in counted.first_blank]
+        blank, before = blank + counted.blank, before + sum(counted.labels.values())
+    return blank_texts(role, blank, first)
 
 
 def _check_labels(labels: Collection[str]) -> None:
@@ -163,17 +177,32 @@ def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) 
         check_pixels(images, columns.input, model.image_shape if model else None)
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Rows of each label, and how many texts are empty, with the places of the first."""
+
+    labels: dict[str, int]
+    blank: int
+    first_blank: list[int]
+
+
 @lru_cache(maxsize=64)
-def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> dict[str, int]:
-    """How many rows of each label; DatasetInvalid with the count where texts or labels are missing.
+def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
+    """Labels and empty texts of a file; DatasetInvalid with the count where texts or labels are missing.
 
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
     counts: Counter[str] = Counter()
     missing = {columns.input: 0, columns.label: 0}
+    first_blank: list[int] = []
+    blank = rows = 0
     for inputs, labels in _read(file.path, columns, asked):
         missing[columns.input] += 0 if inputs is None else inputs.null_count
         missing[columns.label] += labels.null_count
+        empty = [] if inputs is None else blank_rows(inputs)
+        blank += len(empty)
+        first_blank += [rows + row for row in empty[: FIRST_ROWS - len(first_blank)]]
+        rows += len(labels)
         for entry in pc.value_counts(labels.drop_null()).to_pylist():
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
@@ -183,7 +212,7 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> dict[str, int]:
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name)
-    return dict(counts)
+    return _Counted(dict(counts), blank, first_blank)
 
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:

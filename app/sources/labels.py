@@ -11,6 +11,7 @@ from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, Un
 from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
 
 _LISTED, _LONG = 50, 100
+_UNLABELLED = "-1"
 _GENERIC = re.compile(r"LABEL_\d+")
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 
@@ -42,6 +43,26 @@ def match_labels(
     )
 
 
+def refuse_unlabelled(counts: Mapping[str, Mapping[str, int]], model_labels: Sequence[str]) -> None:
+    """UnknownLabels where rows of a split have -1 for a label, as test sets do whose labels are kept back.
+
+    `counts` are the rows of each label, by split.
+    """
+    for role, labels in counts.items():
+        without, rows = labels.get(_UNLABELLED, 0), sum(labels.values())
+        if not without or _UNLABELLED in model_labels:
+            continue
+        others = [name for name, found in counts.items() if not found.get(_UNLABELLED)]
+        take = f"Take a split that has labels ({', '.join(others)}), or l" if others else "L"
+        raise UnknownLabels(
+            f"The {role} split is unlabelled (-1 in all {rows:,} rows)."
+            if without == rows
+            else f"{without:,} of {rows:,} rows of the {role} split are unlabelled (-1).",
+            hint=f"{take}eave rows without a label out.",
+            pointer=f"/dataset/splits/{role}",
+        )
+
+
 def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[str]) -> list[Concern]:
     """The classes a spec names, in its order; "all" is every class. UnknownLabels at the one that is not known."""
     if isinstance(concerns, str):
@@ -62,6 +83,7 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     A concern needs `per_concern` samples of its own and as many of the rest; how they spread over the rest is left to
     the sampler.
     """
+    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, model.labels)
     used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
     ids = match_labels(sorted(used), model.labels, dataset.class_names)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are

@@ -223,6 +223,27 @@ def test_texts_and_labels_of_csv_are_what_is_written_whatever_it_looks_like(tmp_
     assert describe(tmp_path).splits["train"].labels == {label: 2}
 
 
+def test_empty_texts_are_counted_with_the_first_rows(tmp_path):
+    (tmp_path / "train.csv").write_text('text,label\na,x\n"",x\n"  ",x\n' + '"",x\n' * 6)
+    (warning,) = describe(tmp_path).warnings
+    assert warning.startswith("8 texts are empty in the train split (rows 2, 3, 4, 5, 6, …)")
+
+
+def test_one_file_in_several_roles_is_told(tmp_path):
+    file = write(tmp_path / "all.csv")
+    assert describe(file).warnings == []
+    (warning,) = describe(file, "test", "train", "validation").warnings
+    assert "The test, train and validation splits are the same rows: what calibrates is also what measures" in warning
+
+
+@pytest.mark.parametrize(
+    ("read", "other"), [("premise", "hypothesis"), ("sentence1", "sentence2"), ("text", "text_b"), ("q1", "q2")]
+)
+def test_a_second_column_of_texts_is_told(tmp_path, read, other):
+    write(tmp_path / "train.csv", {read: ["a"], other: ["b"], "source": ["c"], "label": ["yes"]})
+    assert f"a second column of texts, {other}, which is not read" in describe(tmp_path, text_column=read).warnings[0]
+
+
 def test_a_json_array_of_records_is_read(tmp_path):
     (tmp_path / "train.json").write_text(
         json.dumps([{"text": "a", "label": 1}, {"label": 0, "text": "b"}] * 3, indent=1)

@@ -161,6 +161,22 @@ def test_ids_of_all_splits_are_read_together():
         check(SPEC, model, data, [Concern(id=0, label="1")])
 
 
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ({"-1": 24}, r"The test split is unlabelled \(-1 in all 24 rows\)"),
+        ({"-1": 2, "act": 1}, r"2 of 3 rows of the test split are unlabelled \(-1\)"),
+    ],
+)
+def test_a_split_whose_labels_are_kept_back_is_told_from_one_of_strange_labels(test, said):
+    model, data = facts(act=5, animal=4)
+    data.splits["test"] = SplitInfo(rows=sum(test.values()), labels=test)
+    with pytest.raises(UnknownLabels, match=said) as refusal:
+        check(SPEC, model, data, [Concern(id=0, label="act")])
+    assert refusal.value.pointer == "/dataset/splits/test"
+    assert "train, validation" in refusal.value.hint
+
+
 def test_class_names_of_files_that_agree_are_the_longest_list():
     assert class_names_of([None, ["a"], ["a", "b"]], ["LABEL_0", "LABEL_1"]) == ["a", "b"]
     assert class_names_of([None, None], None) is None

@@ -20,6 +20,7 @@ from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.columns import Columns, check_types, choose_columns
 from app.sources.csv_and_json import is_array
 from app.sources.csv_form import CsvAsked
+from app.sources.data_warnings import second_text
 from app.sources.size_limits import MAX_LABELS, MAX_WARNINGS
 from app.sources.splits import POINTER
 from app.sources.tables import read_rows, read_schema, warnings_of
@@ -83,6 +84,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     for number, file in enumerate(files):
         _write(file, columns, csv, room, _part(into, number))
     warnings = [warning for file in files for warning in warnings_of(file, csv)]
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
     class_names = [list(names) for names in stated]
     return {"columns": asdict(columns), "class_names": class_names, "warnings": warnings[:MAX_WARNINGS]}
 

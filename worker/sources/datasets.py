@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,13 @@ from app import confined
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
+from app.sources.data_warnings import blank_texts, same_rows
 from app.sources.demo import Licence
-from app.sources.labels import class_names_of, match_labels
+from app.sources.labels import class_names_of, match_labels, refuse_unlabelled
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.size_limits import MAX_WARNINGS
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
 from worker.sources import confined_reading
@@ -86,6 +89,7 @@ def load_dataset(
     found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
     columns, told = _read(found, source, model, meanwhile)
     class_names = class_names_of(told["class_names"], model.labels)
+    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, model.labels)
     used = sorted({label for _, labels in columns.values() for label in labels})
     ids = match_labels(used, model.labels, class_names)
     facts = DatasetFacts(
@@ -95,7 +99,7 @@ def load_dataset(
         sha256=found.sha256,
         splits=found.names,
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
-        warnings=told["warnings"],
+        warnings=told["warnings"][:MAX_WARNINGS],
     )
     rows = {
         role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
@@ -146,7 +150,15 @@ def _read(
             )
             for role, shards in found.files.items()
         }
+    told["warnings"] += same_rows(found.files)
+    if columns.task == "text":
+        told["warnings"] += [warning for role, (texts, _) in rows.items() for warning in _blank(role, texts)]
     return rows, told
+
+
+def _blank(role: str, texts: Inputs) -> list[str]:
+    empty = [row for row, text in enumerate(texts) if isinstance(text, str) and not text.strip()]
+    return blank_texts(role, len(empty), empty)
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
