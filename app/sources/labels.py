@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -10,47 +11,57 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, UnknownLabels
 from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
 
-_LISTED, _LONG = 50, 100
+_LISTED, _PROPOSED, _LONG = 50, 12, 100
 _UNLABELLED = "-1"
 _GENERIC = re.compile(r"LABEL_\d+")
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
 def match_labels(
-    dataset_labels: Iterable[str], model_labels: Sequence[str], class_names: Sequence[str] | None = None
+    dataset_labels: Iterable[str],
+    model_labels: Sequence[str],
+    class_names: Sequence[str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
-    """Each of the dataset's labels to a class id of the model.
+    """Each of the dataset's labels to a class id of the model, as `given` says it by names or as follows.
 
     Labels are the model's names, or class ids as digits. Where the model has only generic names (`LABEL_0`, …) and the
     data names its ids (`class_names`), the ids are the classes. Case, Unicode normal form, spaces around and `1.0` for
     `1` are looked past only where nothing else fits. Raises UnknownLabels with the strange and the known when some
     label fits no class, and when labels are ids and also names of other classes.
     """
-    found = list(dataset_labels)
+    given = given or {}
+    known_names = {name: number for number, name in enumerate(model_labels)}
+    for label, name in given.items():
+        if name not in known_names:
+            raise _no_such_name(label, name, model_labels)
+    everything = list(dataset_labels)
+    chosen = {label: known_names[given[label]] for label in everything if label in given}
+    found = [label for label in everything if label not in given]
     readings = _readings(model_labels, class_names)
     for fold in _FOLDS:
         fits = {how: ids for how, names in readings.items() if (ids := _fit(found, names, fold)) is not None}
         if len({tuple(ids.items()) for ids in fits.values()}) > 1:
             raise _two_ways(fits, model_labels)
         if fits:
-            return next(iter(fits.values()))
+            return chosen | next(iter(fits.values()))
     known = {fold(name) for names in readings.values() for name in names for fold in _FOLDS}
     strange = [label for label in found if not any(fold(label) in known for fold in _FOLDS)] or found
     raise UnknownLabels(
         f"The dataset has labels that the model does not know: {_listed(strange)}. Known: {_listed(model_labels)}.",
-        hint="Labels are the model's label names, or its class ids as whole numbers from 0.",
+        hint=_mapping_hint(strange, model_labels),
         pointer="/dataset",
     )
 
 
-def refuse_unlabelled(counts: Mapping[str, Mapping[str, int]], model_labels: Sequence[str]) -> None:
+def refuse_unlabelled(counts: Mapping[str, Mapping[str, int]], known: Sequence[str]) -> None:
     """UnknownLabels where rows of a split have -1 for a label, as test sets do whose labels are kept back.
 
-    `counts` are the rows of each label, by split.
+    `counts` are the rows of each label, by split; `known` are labels that stand for a class whatever they look like.
     """
     for role, labels in counts.items():
         without, rows = labels.get(_UNLABELLED, 0), sum(labels.values())
-        if not without or _UNLABELLED in model_labels:
+        if not without or _UNLABELLED in known:
             continue
         others = [name for name, found in counts.items() if not found.get(_UNLABELLED)]
         take = f"Take a split that has labels ({', '.join(others)}), or l" if others else "L"
@@ -83,9 +94,10 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     A concern needs `per_concern` samples of its own and as many of the rest; how they spread over the rest is left to
     the sampler.
     """
-    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, model.labels)
+    known = [*model.labels, *spec.source.labels]
+    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
     used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
-    ids = match_labels(sorted(used), model.labels, dataset.class_names)
+    ids = match_labels(sorted(used), model.labels, dataset.class_names, spec.source.labels)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are
         return
     available = _by_class(dataset.splits[spec.sampling.split].labels, ids)
@@ -154,9 +166,28 @@ def _two_ways(fits: Mapping[str, Mapping[str, int]], model_labels: Sequence[str]
     )
     return UnknownLabels(
         f"The dataset's labels ({_listed(sorted(one))}) fit two ways: {_shown(label)} is {ways}.",
-        hint="Write the names of classes that no id looks like into the label column, or into the model's id2label.",
+        hint='Say in the dataset object which is which: "labels": {data label: model label}.',
         pointer="/dataset",
     )
+
+
+def _no_such_name(label: str, name: str, model_labels: Sequence[str]) -> UnknownLabels:
+    return UnknownLabels(
+        f"The model has no label {_shown(name)}, which is to be {_shown(label)}. Known: {_listed(model_labels)}.",
+        hint="`labels` maps the data's labels to the model's: {data label: model label}.",
+        pointer="/dataset/labels",
+    )
+
+
+def _mapping_hint(strange: Sequence[str], model_labels: Sequence[str]) -> str:
+    """What labels may be, and a mapping that may be meant, to be looked over."""
+    what = "Labels are the model's label names, or its class ids as whole numbers from 0"
+    if has_generic_names(model_labels):
+        what += " (its names, LABEL_n, are placeholders)"
+    proposed = dict(zip(sorted(strange)[:_PROPOSED], model_labels, strict=False))
+    shown = json.dumps(proposed, ensure_ascii=not all(map(_looks_as_it_is, proposed)))
+    more = ", …" if len(strange) > _PROPOSED else ""
+    return f'{what}. Or say in the dataset object which is which, such as "labels": {shown[:-1]}{more}}}.'
 
 
 def _same(label: str) -> str:

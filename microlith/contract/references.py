@@ -29,6 +29,10 @@ Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
+LabelNames = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=1000)], Annotated[str, StringConstraints(max_length=1000)]],
+    Field(max_length=10_000),
+]
 Delimiter = Literal[",", ";", "\t", "|"]
 # fmt: off
 Encoding = Literal[
@@ -65,4 +69,7 @@ class DatasetSpec(Request):
     label_column: Name | None = None
     delimiter: Delimiter | None = Field(None, description="Between the columns of CSV files; null finds it out.")
     encoding: Encoding | None = Field(None, description="Of CSV files; null finds it out.")
+    labels: LabelNames = Field(
+        {}, description='The data\'s labels by the model\'s: `{"0": "animal"}`. What is not named is matched as ever.'
+    )
     splits: Splits = Splits()

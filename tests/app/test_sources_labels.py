@@ -177,6 +177,33 @@ def test_a_split_whose_labels_are_kept_back_is_told_from_one_of_strange_labels(t
     assert "train, validation" in refusal.value.hint
 
 
+def test_the_callers_mapping_comes_first_and_what_it_leaves_out_is_matched_as_ever():
+    given = {"cat": "animal", "1": "act"}
+    assert match_labels(["cat", "1", "artifact"], LABELS, None, given) == {"cat": 1, "1": 0, "artifact": 2}
+    assert match_labels(["neg", "pos"], ["LABEL_0", "LABEL_1"], None, {"neg": "LABEL_1", "pos": "LABEL_0"}) == {
+        "neg": 1,
+        "pos": 0,
+    }
+
+
+def test_a_mapping_decides_between_ids_and_names():
+    names = ["1", "2", "3"]
+    assert match_labels(["1", "2"], names, None, {"1": "2", "2": "3"}) == {"1": 1, "2": 2}
+
+
+def test_a_mapping_to_no_label_of_the_model_is_pointed_at():
+    with pytest.raises(UnknownLabels, match=r"no label plant, which is to be oak\. Known: act") as refusal:
+        match_labels(["act"], LABELS, None, {"oak": "plant"})
+    assert refusal.value.pointer == "/dataset/labels"
+
+
+def test_strange_labels_are_answered_with_a_mapping_to_look_over():
+    with pytest.raises(UnknownLabels) as refusal:
+        match_labels(["neg", "neu", "pos"], ["LABEL_0", "LABEL_1", "LABEL_2"])
+    assert '"labels": {"neg": "LABEL_0", "neu": "LABEL_1", "pos": "LABEL_2"}' in refusal.value.hint
+    assert "placeholders" in refusal.value.hint
+
+
 def test_class_names_of_files_that_agree_are_the_longest_list():
     assert class_names_of([None, ["a"], ["a", "b"]], ["LABEL_0", "LABEL_1"]) == ["a", "b"]
     assert class_names_of([None, None], None) is None

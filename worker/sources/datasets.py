@@ -89,9 +89,9 @@ def load_dataset(
     found = _from_hub(source, ref, wanted) if ref.kind == "hub" else _from_disk(source, ref, wanted)
     columns, told = _read(found, source, model, meanwhile)
     class_names = class_names_of(told["class_names"], model.labels)
-    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, model.labels)
+    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, [*model.labels, *source.labels])
     used = sorted({label for _, labels in columns.values() for label in labels})
-    ids = match_labels(used, model.labels, class_names)
+    ids = match_labels(used, model.labels, class_names, source.labels)
     facts = DatasetFacts(
         ref=source.ref,
         name=ref.title,
