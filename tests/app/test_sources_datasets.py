@@ -94,6 +94,21 @@ def test_only_the_roles_of_the_job_are_needed(tmp_path):
     assert refusal.value.pointer == "/dataset/splits/test"
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("train.xlsx", "save each sheet as CSV"), ("Data.ODS", "save each sheet"), ("dataset_dict.json", "write Parquet")],
+)
+def test_what_is_not_read_is_refused_with_what_to_do(tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(DatasetInvalid) as refusal:
+        describe(tmp_path)
+    assert remedy in refusal.value.hint
+    if not name.endswith("json"):
+        with pytest.raises(DatasetInvalid, match="is no data file") as refusal:
+            describe(tmp_path / name)
+        assert remedy in refusal.value.hint
+
+
 @pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "nothing.csv"])
 def test_a_split_is_a_file_of_the_folder(tmp_path, name):
     (tmp_path / "inside").mkdir()
