@@ -15,6 +15,7 @@ from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_model
+from app.sources.data_warnings import one_split_twice
 from app.sources.labels import check, find_concerns
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
@@ -86,6 +87,7 @@ class Resolution:
                 sha256=dataset.sha256,
                 splits=self.spec.source.splits.model_dump(),
                 rows={role: split.rows for role, split in dataset.splits.items()},
+                warnings=[*dataset.warnings, *one_split_twice(self.spec)],
             ),
             layers=self.layers,
             seed=self.spec.sampling.seed,
@@ -141,7 +143,9 @@ def plan(resolution: Resolution) -> Plan:
     """What the job would make and about what it would cost."""
     spec, concerns = resolution.spec, resolution.concerns or []
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
-    return Plan(spec=spec, resolved=resolution.resolved, modules=modules, estimate=resolution.estimate)
+    resolved, estimate = resolution.resolved, resolution.estimate
+    warnings = resolved.dataset.warnings if resolved.dataset else one_split_twice(spec)
+    return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
 def roles_of(spec: JobSpec) -> list[str]:

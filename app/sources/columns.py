@@ -75,7 +75,7 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
             f"Column {columns.input} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
         )
     kind = schema.types[columns.label]
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
             f"Column {columns.label} holds {shorten(str(kind))}. Labels are whole numbers (class ids) or names.",
             pointer=f"{POINTER}/label_column",
@@ -101,6 +101,12 @@ def refuse_missing(missing: dict[str, int], where: str) -> None:
             raise DatasetInvalid(
                 f"{rows} rows of {where} have no {column}.", hint="Drop these rows or fill them in.", pointer=POINTER
             )
+
+
+def blank_rows(texts: pa.Array) -> list[int]:
+    """The places of texts of nothing but white space."""
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return list(pc.indices_nonzero(blank.fill_null(False)).to_pylist())
 
 
 def is_pixels(kind: pa.DataType) -> bool:

@@ -19,6 +19,7 @@ from app.domain.errors import DatasetInvalid
 from app.sources import demo
 from app.sources.allowed_paths import Allowed
 from app.sources.findings import Remembered
+from app.sources.labels import has_generic_names
 from app.sources.reference_files import dataset_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.splits import POINTER, ROLES, split_files
@@ -52,7 +53,7 @@ def describe_dataset(
     place = dataset_place(ref, pointer=POINTER)
     stamps = [stamp(file) for files in split_files(place, source.splits, role_list).values() for file in files]
     size = sum(seen.size for seen in set(stamps))
-    reads = model and (model.task, model.image_shape)
+    reads = model and (model.task, model.image_shape, has_generic_names(model.labels))
 
     def look() -> str:
         linked = {seen.path.resolve() for seen in stamps} if ref.kind == "path" else ()  # checked: allowed.real_place

@@ -1,10 +1,11 @@
-"""CSV and JSON Lines, read block by block; what the first line says is judged before all of it is believed."""
+"""CSV, JSON Lines and JSON arrays, read block by block; the first line is judged before all of it is believed."""
 
 from __future__ import annotations
 
-import csv
-import io
+import codecs
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
 
-from app.domain.errors import ResourceLimit
-from app.sources.size_limits import MAX_COLUMNS, MAX_HEADER_BYTES, POINTER, within
+from app.sources.csv_form import CsvForm
 
 _BLOCK_BYTES = 16 * 1024 * 1024
+_MAX_RECORD = 64 * 1024 * 1024
+_CHUNK = 1024 * 1024
+_BETWEEN = re.compile(r"[\s,]*")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
-def open_csv(file: Path, columns: list[str] | None) -> pyarrow.csv.CSVStreamingReader:
+def open_csv(file: Path, columns: list[str] | None, form: CsvForm) -> pyarrow.csv.CSVStreamingReader:
     """Quoted emptiness is a text, bare emptiness is a null; the columns asked for are read as they are written."""
-    _check_header(file)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=columns,
         column_types=dict.fromkeys(columns or [], pa.string()),
@@ -29,12 +31,11 @@ def open_csv(file: Path, columns: list[str] | None) -> pyarrow.csv.CSVStreamingR
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    return pyarrow.csv.open_csv(
-        file,
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=convert,
+    read = pyarrow.csv.ReadOptions(
+        block_size=_BLOCK_BYTES, use_threads=False, encoding=form.encoding, skip_rows=form.blank_lines
     )
+    parse = pyarrow.csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True)
+    return pyarrow.csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReader:
@@ -48,13 +49,69 @@ def open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReade
     )
 
 
+def is_array(file: Path) -> bool:
+    """Whether a JSON file is one array, of records as may be hoped, and not an object in each line."""
+    with file.open("rb") as stream:
+        return stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+
+
+def array_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Records of a JSON array, as `open_json` reads those of lines, at most `rows` and about a block at once."""
+    kinds = dict(json_types(file))
+    schema = pa.schema([(column, _json_reading(kinds[column])) for column in columns])
+    held: list[dict[str, Any]] = []
+    size = 0
+    for record, characters in _array_records(file):
+        held.append(dict(record))
+        size += characters
+        if len(held) == rows or size > _BLOCK_BYTES:
+            yield _batch(held, schema)
+            held, size = [], 0
+    if held:
+        yield _batch(held, schema)
+
+
 def json_types(file: Path) -> list[tuple[str, pa.DataType]]:
     """Column types from the first record, so that a text that looks like a date stays a text."""
-    with file.open("rb") as stream:
-        record = json.loads(stream.readline(_BLOCK_BYTES) or b"null", object_pairs_hook=_JsonPairs)
+    if is_array(file):
+        record, _ = next(_array_records(file), (_JsonPairs(), 0))
+    else:
+        with file.open("rb") as stream:
+            lines = iter(lambda: stream.readline(_MAX_RECORD), b"")
+            first = next((line for line in lines if line.strip()), b"null")
+        record = json.loads(first, object_pairs_hook=_JsonPairs)
     if not isinstance(record, _JsonPairs):
-        raise ValueError("it must have one JSON object per line")
+        raise ValueError("it must have one JSON object per line, or be an array of objects")
     return [(name, _json_type(value)) for name, value in record]
+
+
+def _array_records(file: Path) -> Iterator[tuple[_JsonPairs, int]]:
+    """The objects of a JSON array with their lengths in characters, of which no more than one and a chunk is held."""
+    decoder = json.JSONDecoder(object_pairs_hook=_JsonPairs)
+    with file.open(encoding="utf-8-sig") as stream:
+        text = stream.read(_CHUNK)
+        at = text.index("[") + 1
+        while True:
+            between = _BETWEEN.match(text, at)
+            start = between.end() if between else at
+            if text[start : start + 1] == "]":
+                return
+            try:
+                record, at = decoder.raw_decode(text, start)
+            except ValueError:
+                more = stream.read(max(_CHUNK, len(text) - start)) if len(text) - start < _MAX_RECORD else ""
+                if not more:
+                    raise
+                text, at = text[start:] + more, 0
+                continue
+            if not isinstance(record, _JsonPairs):
+                raise ValueError("its array must contain only objects")
+            yield record, at - start
+
+
+def _batch(records: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array([record.get(field.name) for record in records], field.type) for field in schema]
+    return pa.record_batch(columns, schema=schema)
 
 
 class _JsonPairs(list[tuple[str, Any]]):
@@ -70,23 +127,4 @@ def _json_type(value: object) -> pa.DataType:
 def _json_reading(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_list(kind):
         return pa.list_(pa.float64())
-    return pa.int64() if pa.types.is_integer(kind) else pa.string()
-
-
-def _check_header(file: Path) -> None:
-    """ResourceLimit where the column names are too many or too long to be read."""
-    with file.open("rb") as stream:
-        head = stream.read(MAX_HEADER_BYTES + 1)
-    lines = io.StringIO(head.decode("utf-8", errors="replace"), newline="")
-    try:
-        names: list[str] = next(filter(None, csv.reader(lines)), [])
-    except csv.Error as error:
-        raise ValueError(f"its line of column names is broken, {error}") from error
-    hint = "Keep only the columns that the job reads: an input and a label."
-    within(len(names), MAX_COLUMNS, f"{file.name} has more than {MAX_COLUMNS:,} columns", hint)
-    if len(head) > MAX_HEADER_BYTES and not lines.read(1):
-        raise ResourceLimit(
-            f"The line of column names of {file.name} has more than {MAX_HEADER_BYTES:,} bytes.",
-            hint="The first line names the columns. Close every quote that it opens.",
-            pointer=POINTER,
-        )
+    return kind if pa.types.is_integer(kind) or pa.types.is_floating(kind) else pa.string()

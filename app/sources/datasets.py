@@ -15,15 +15,18 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
-from app.sources.columns import Columns, check_pixels, check_types, choose_columns, refuse_missing
+from app.sources.columns import Columns, blank_rows, check_pixels, check_types, choose_columns, refuse_missing
+from app.sources.csv_form import CsvAsked
+from app.sources.data_warnings import FIRST_ROWS, blank_texts, same_rows, second_text
+from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
 from app.sources.reference_files import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.short_texts import shorten
-from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, POINTER, within
+from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, MAX_WARNINGS, POINTER, within
 from app.sources.splits import split_files
-from app.sources.tables import TableSchema, read_labels, read_rows, read_schema
+from app.sources.tables import TableSchema, read_labels, read_rows, read_schema, warnings_of
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -39,11 +42,11 @@ class LocalDataset:
     files: dict[str, list[Path]]
     columns: Columns
     schema: TableSchema
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """Names of the label column's ids, where the data states them."""
-        return self.schema.class_names.get(self.columns.label)
+    class_names: list[str] | None
+    """Names of the label column's ids, where the data states them."""
+    asked: CsvAsked
+    warnings: list[str]
+    """What the owner of the data should be told of it."""
 
     @property
     def sha256(self) -> str:
@@ -78,9 +81,10 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
     columns = local.columns
     if columns.task == "image":
         for file in {file for files in local.files.values() for file in files}:
-            _check_first_rows(file, columns, model)
+            _check_first_rows(file, local, model)
     licence = licence_of(local.ref, local.place)
     splits = {role: _split_info(local, role) for role in local.files}
+    blank = [warning for role in local.files for warning in _blank_texts(local, role)]
     _check_labels({label for split in splits.values() for label in split.labels})
     return DatasetInfo(
         id=source.ref,
@@ -95,6 +99,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         splits=splits,
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
         licence=licence.name if licence else None,
+        warnings=[*local.warnings, *blank][:MAX_WARNINGS],
     )
 
 
@@ -114,19 +119,25 @@ def open_dataset(
 def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo | None) -> LocalDataset:
     place = dataset_place(ref, pointer=POINTER)
     files = split_files(place, source.splits, roles)
-    schemas = [read_schema(file) for shards in files.values() for file in shards]
+    asked = CsvAsked(source.delimiter, source.encoding)
+    different = list(dict.fromkeys(file for shards in files.values() for file in shards))
+    schemas = [read_schema(file, asked) for file in different]
     if not schemas:
         raise DatasetInvalid("The request names no split.", pointer=POINTER)
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
         check_types(schema, columns, model.image_shape if model else None)
-    return LocalDataset(ref, place, files, columns, schemas[0])
+    stated = [schema.class_names.get(columns.label) for schema in schemas]
+    class_names = class_names_of(stated, model.labels if model else None)
+    warnings = [warning for file in different for warning in warnings_of(file, asked)] + same_rows(files)
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
+    return LocalDataset(ref, place, files, columns, schemas[0], class_names, asked, warnings[:MAX_WARNINGS])
 
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
     for file in local.files[role]:
-        counts.update(_count(stamp(file), local.columns))
+        counts.update(_count(stamp(file), local.columns, local.asked).labels)
         _check_labels(counts)
     rows = counts.total()
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Use fewer rows: a sample is enough.")
@@ -135,6 +146,17 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     order = local.class_names or _in_order(counts)
     labels = {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}
     return SplitInfo(rows=rows, labels=labels)
+
+
+def _blank_texts(local: LocalDataset, role: str) -> list[str]:
+    """What there is to say of a split's empty texts, its files taken together."""
+    first: list[int] = []
+    blank = before = 0
+    for file in local.files[role]:
+        counted = _count(stamp(file), local.columns, local.asked)
+        first += [before + row for row in counted.first_blank]
+        blank, before = blank + counted.blank, before + sum(counted.labels.values())
+    return blank_texts(role, blank, first)
 
 
 def _check_labels(labels: Collection[str]) -> None:
@@ -150,24 +172,40 @@ def _in_order(labels: Iterable[str]) -> list[str]:
     return sorted(labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
 
 
-def _check_first_rows(file: Path, columns: Columns, model: ModelInfo | None) -> None:
+def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
-    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS)
+    columns = local.columns
+    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS, asked=local.asked)
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Rows of each label, and how many texts are empty, with the places of the first."""
+
+    labels: dict[str, int]
+    blank: int
+    first_blank: list[int]
+
+
 @lru_cache(maxsize=64)
-def _count(file: Stamp, columns: Columns) -> dict[str, int]:
-    """How many rows of each label; DatasetInvalid with the count where texts or labels are missing.
+def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
+    """Labels and empty texts of a file; DatasetInvalid with the count where texts or labels are missing.
 
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
     counts: Counter[str] = Counter()
     missing = {columns.input: 0, columns.label: 0}
-    for inputs, labels in _read(file.path, columns):
+    first_blank: list[int] = []
+    blank = rows = 0
+    for inputs, labels in _read(file.path, columns, asked):
         missing[columns.input] += 0 if inputs is None else inputs.null_count
         missing[columns.label] += labels.null_count
+        empty = [] if inputs is None else blank_rows(inputs)
+        blank += len(empty)
+        first_blank += [rows + row for row in empty[: FIRST_ROWS - len(first_blank)]]
+        rows += len(labels)
         for entry in pc.value_counts(labels.drop_null()).to_pylist():
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
@@ -177,11 +215,11 @@ def _count(file: Stamp, columns: Columns) -> dict[str, int]:
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name)
-    return dict(counts)
+    return _Counted(dict(counts), blank, first_blank)
 
 
-def _read(file: Path, columns: Columns) -> Iterator[tuple[pa.Array | None, pa.Array]]:
+def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.input, columns.label)
+        yield from read_rows(file, columns.input, columns.label, asked=asked)
     else:
-        yield from ((None, labels) for labels in read_labels(file, columns.label))
+        yield from ((None, labels) for labels in read_labels(file, columns.label, asked))

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family
-from app.sources.json_file import is_count, listed, shown
+from app.sources.json_file import is_count
+from app.sources.short_texts import list_first, quote
 
 ADAPTER = "adapter_config.json"
 _POINTER_FILE = b"version https://git-lfs.github.com/spec/"
@@ -22,7 +23,7 @@ def refuse_pointers(folder: Path, *, pointer: str) -> None:
     found = sorted(file.name for file in files if file.is_file() and _is_pointer(file))
     if found:
         raise UnsupportedModel(
-            f"{listed(found)}: a Git LFS pointer, not the file itself.",
+            f"{list_first(list(found), quote, most=5)}: a Git LFS pointer, not the file itself.",
             hint="Run `git lfs pull` in the model's folder, or download it with `hf download`.",
             pointer=pointer,
         )
@@ -43,7 +44,7 @@ def refuse_changed_numbers(config: Mapping[str, Any], types: Mapping[str, str], 
     method = config.get("quantization_config") or config.get("compression_config")
     if method:
         way = method.get("quant_method") if isinstance(method, dict) else None
-        named = f" ({shown(way)})" if way else ""
+        named = f" ({quote(way)})" if way else ""
         raise UnsupportedModel(
             f"The model is quantised{named}; its weights must be floating-point numbers.",
             hint="Bring the model as it was before, or dequantise it (model.dequantize()) and save it.",
@@ -52,7 +53,7 @@ def refuse_changed_numbers(config: Mapping[str, Any], types: Mapping[str, str], 
     strange = [name for name, kind in types.items() if name.endswith(".weight") and kind not in _FLOATS]
     if strange:
         raise UnsupportedModel(
-            f"Weights must be floating-point numbers of 16 bits or more; {listed(strange)} "
+            f"Weights must be floating-point numbers of 16 bits or more; {list_first(list(strange), quote, most=5)} "
             f"{'are' if len(strange) > 1 else 'is'} {', '.join(sorted({types[name] for name in strange}))}.",
             hint="Save the model with its weights in float32, float16 or bfloat16.",
             pointer=pointer,
@@ -69,7 +70,7 @@ def check_blocks(
     kind = config.get("position_embedding_type", "absolute")
     if kind not in (None, "absolute") and family:
         raise UnsupportedModel(
-            f"config.json asks for positions of the kind {shown(kind)}, which this version of transformers leaves out.",
+            f"config.json asks for positions of the kind {quote(kind)}, which this version of transformers leaves out.",
             hint="Open it with the version that it was trained with; it cannot be decomposed here.",
             pointer=pointer,
         )

@@ -2,43 +2,76 @@
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from app.domain.errors import InvalidInput, NotEnoughSamples, UnknownLabels
-from app.sources.short_texts import list_first
+from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, UnknownLabels
 from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
 
-MOST_LISTED = 50
-"""Labels in one message."""
-
+_LISTED, _PROPOSED, _LONG = 50, 12, 100
+_UNLABELLED = "-1"
 _GENERIC = re.compile(r"LABEL_\d+")
+_WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
 def match_labels(
-    dataset_labels: Iterable[str], model_labels: Sequence[str], class_names: Sequence[str] | None = None
+    dataset_labels: Iterable[str],
+    model_labels: Sequence[str],
+    class_names: Sequence[str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
-    """Each of the dataset's labels to a class id of the model.
+    """Each of the dataset's labels to a class id of the model, as `given` says it by names or as follows.
 
-    Labels are the model's names, in any case where that is unambiguous, or class ids as digits. Where the model has
-    only generic names (`LABEL_0`, …) and the data names its ids (`class_names`), the ids are the classes.
-    Raises UnknownLabels with the strange and the known when some label fits no class.
+    Labels are the model's names, or class ids as digits. Where the model has only generic names (`LABEL_0`, …) and the
+    data names its ids (`class_names`), the ids are the classes. Case, Unicode normal form, spaces around and `1.0` for
+    `1` are looked past only where nothing else fits. Raises UnknownLabels with the strange and the known when some
+    label fits no class, and when labels are ids and also names of other classes.
     """
-    labels = list(dataset_labels)
-    for names in _readings(model_labels, class_names):
-        if all(label in names for label in labels):
-            return {label: names[label] for label in labels}
-        folded = {label.casefold(): label for label in names}
-        if len(folded) == len(names) and all(label.casefold() in folded for label in labels):
-            return {label: names[folded[label.casefold()]] for label in labels}
-    known = {label.casefold() for label in model_labels} | {str(i) for i in range(len(model_labels))}
-    strange = [label for label in labels if label.casefold() not in known] or labels
+    given = given or {}
+    known_names = {name: number for number, name in enumerate(model_labels)}
+    for label, name in given.items():
+        if name not in known_names:
+            raise _no_such_name(label, name, model_labels)
+    everything = list(dataset_labels)
+    chosen = {label: known_names[given[label]] for label in everything if label in given}
+    found = [label for label in everything if label not in given]
+    readings = _readings(model_labels, class_names)
+    for fold in _FOLDS:
+        fits = {how: ids for how, names in readings.items() if (ids := _fit(found, names, fold)) is not None}
+        if len({tuple(ids.items()) for ids in fits.values()}) > 1:
+            raise _two_ways(fits, model_labels)
+        if fits:
+            return chosen | next(iter(fits.values()))
+    known = {fold(name) for names in readings.values() for name in names for fold in _FOLDS}
+    strange = [label for label in found if not any(fold(label) in known for fold in _FOLDS)] or found
     raise UnknownLabels(
         f"The dataset has labels that the model does not know: {_listed(strange)}. Known: {_listed(model_labels)}.",
-        hint="Labels are the model's label names, or its class ids as whole numbers from 0.",
+        hint=_mapping_hint(strange, model_labels),
         pointer="/dataset",
     )
+
+
+def refuse_unlabelled(counts: Mapping[str, Mapping[str, int]], known: Sequence[str]) -> None:
+    """UnknownLabels where rows of a split have -1 for a label, as test sets do whose labels are kept back.
+
+    `counts` are the rows of each label, by split; `known` are labels that stand for a class whatever they look like.
+    """
+    for role, labels in counts.items():
+        without, rows = labels.get(_UNLABELLED, 0), sum(labels.values())
+        if not without or _UNLABELLED in known:
+            continue
+        others = [name for name, found in counts.items() if not found.get(_UNLABELLED)]
+        take = f"Take a split that has labels ({', '.join(others)}), or l" if others else "L"
+        raise UnknownLabels(
+            f"The {role} split is unlabelled (-1 in all {rows:,} rows)."
+            if without == rows
+            else f"{without:,} of {rows:,} rows of the {role} split are unlabelled (-1).",
+            hint=f"{take}eave rows without a label out.",
+            pointer=f"/dataset/splits/{role}",
+        )
 
 
 def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[str]) -> list[Concern]:
@@ -61,11 +94,13 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     A concern needs `per_concern` samples of its own and as many of the rest; how they spread over the rest is left to
     the sampler.
     """
-    for split in dataset.splits.values():
-        _by_class(split.labels, model.labels, dataset.class_names)
+    known = [*model.labels, *spec.source.labels]
+    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
+    used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
+    ids = match_labels(sorted(used), model.labels, dataset.class_names, spec.source.labels)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are
         return
-    available = _by_class(dataset.splits[spec.sampling.split].labels, model.labels, dataset.class_names)
+    available = _by_class(dataset.splits[spec.sampling.split].labels, ids)
     need, total = spec.sampling.per_concern, sum(available.values())
     enough = [label for number, label in enumerate(model.labels) if need <= available[number] <= total - need]
     some = [label for number, label in enumerate(model.labels) if available[number]]
@@ -78,13 +113,102 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
             raise _short(spec, f"There are {total - own} examples of the classes beside {concern.label!r}", need)
 
 
-def _readings(model_labels: Sequence[str], class_names: Sequence[str] | None) -> Iterable[dict[str, int]]:
-    """The ways to read labels, the surest first."""
-    yield {label: number for number, label in enumerate(model_labels)}
+def has_generic_names(model_labels: Iterable[str]) -> bool:
+    """Whether a model's names say nothing: `LABEL_0`, `LABEL_1`, …"""
+    return all(_GENERIC.fullmatch(label) for label in model_labels)
+
+
+def class_names_of(stated: Iterable[Sequence[str] | None], model_labels: Sequence[str] | None) -> list[str] | None:
+    """What the files of a data set call the label column's ids, all of them together; None where none says it.
+
+    Files that name them in unlike orders agree on no id: DatasetInvalid where the model has generic names, which the
+    ids alone could tell apart. Without a model there is then no list to tell.
+    """
+    lists = [list(names) for names in dict.fromkeys(tuple(names) for names in stated if names)]
+    longest = max(lists, key=len, default=None)
+    if longest is None or all(names == longest[: len(names)] for names in lists):
+        return longest
+    if model_labels is None:
+        return None
+    if not has_generic_names(model_labels):
+        return list(dict.fromkeys(name for names in lists for name in names))
+    orders = "; ".join(_listed(names) for names in lists[:2])
+    raise DatasetInvalid(
+        f"The files name the ids of their classes in unlike orders ({orders}), and the model names no class.",
+        hint="Write all splits with one order of classes, or name the classes in the model's id2label.",
+        pointer="/dataset/label_column",
+    )
+
+
+def _readings(model_labels: Sequence[str], class_names: Sequence[str] | None) -> dict[str, dict[str, int]]:
+    """The ways to read labels, by what they then are."""
+    readings = {"names": {label: number for number, label in enumerate(model_labels)}}
     if class_names is None:
-        yield {str(number): number for number in range(len(model_labels))}
-    elif all(_GENERIC.fullmatch(label) for label in model_labels):
-        yield {name: number for number, name in enumerate(class_names[: len(model_labels)])}
+        readings["ids"] = {str(number): number for number in range(len(model_labels))}
+    elif has_generic_names(model_labels):
+        readings["ids of named classes"] = {name: at for at, name in enumerate(class_names[: len(model_labels)])}
+    return readings
+
+
+def _fit(labels: Sequence[str], names: Mapping[str, int], fold: Callable[[str], str]) -> dict[str, int] | None:
+    """Labels by class id where all are among the names when both are folded, and names are still told apart."""
+    folded = {fold(name): number for name, number in names.items()}
+    if len(folded) < len(names) or any(fold(label) not in folded for label in labels):
+        return None
+    return {label: folded[fold(label)] for label in labels}
+
+
+def _two_ways(fits: Mapping[str, Mapping[str, int]], model_labels: Sequence[str]) -> UnknownLabels:
+    one, other = list(fits.values())[:2]
+    label = next(label for label in one if one[label] != other[label])
+    ways = " and ".join(
+        f"as {how} class {_escape(model_labels[ids[label]])} (id {ids[label]})" for how, ids in fits.items()
+    )
+    return UnknownLabels(
+        f"The dataset's labels ({_listed(sorted(one))}) fit two ways: {_escape(label)} is {ways}.",
+        hint='Say in the dataset object which is which: "labels": {data label: model label}.',
+        pointer="/dataset",
+    )
+
+
+def _no_such_name(label: str, name: str, model_labels: Sequence[str]) -> UnknownLabels:
+    return UnknownLabels(
+        f"The model has no label {_escape(name)}, which is to be {_escape(label)}. Known: {_listed(model_labels)}.",
+        hint="`labels` maps the data's labels to the model's: {data label: model label}.",
+        pointer="/dataset/labels",
+    )
+
+
+def _mapping_hint(strange: Sequence[str], model_labels: Sequence[str]) -> str:
+    """What labels may be, and a mapping that may be meant, to be looked over."""
+    what = "Labels are the model's label names, or its class ids as whole numbers from 0"
+    if has_generic_names(model_labels):
+        what += " (its names, LABEL_n, are placeholders)"
+    proposed = dict(zip(sorted(strange)[:_PROPOSED], model_labels, strict=False))
+    shown = json.dumps(proposed, ensure_ascii=not all(map(_looks_as_it_is, proposed)))
+    more = ", …" if len(strange) > _PROPOSED else ""
+    return f'{what}. Or say in the dataset object which is which, such as "labels": {shown[:-1]}{more}}}.'
+
+
+def _same(label: str) -> str:
+    return label
+
+
+def _plain(label: str) -> str:
+    """A label as it looks: composed letters, nothing invisible, one space where there is room, no case."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFC", label) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.split()).casefold()
+
+
+def _whole(label: str) -> str:
+    """`1.0` as `1`, and all else as it looks."""
+    plain = _plain(label)
+    number = _WHOLE.fullmatch(plain)
+    return number[1] if number else plain
+
+
+_FOLDS = (_same, str.casefold, _plain, _whole)
+"""What is looked past, the least first."""
 
 
 def _class_id(value: int | str, model_labels: Sequence[str], pointer: str) -> int:
@@ -101,16 +225,33 @@ def _class_id(value: int | str, model_labels: Sequence[str], pointer: str) -> in
 
 
 def _listed(labels: Sequence[str]) -> str:
-    return list_first(labels, most=MOST_LISTED)
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return ", ".join(map(_escape, labels[:_LISTED])) + more
 
 
-def _by_class(counts: dict[str, int], model_labels: list[str], class_names: list[str] | None) -> Counter[int]:
+def _escape(label: str) -> str:
+    """A label as a sentence can hold it: data may have anything in its place, and what cannot be seen is escaped."""
+    short = label if len(label) <= _LONG else f"{label[:_LONG]}…"
+    if _looks_as_it_is(short):
+        return short
+    return '"' + "".join(letter if _is_seen(letter) else ascii(letter)[1:-1] for letter in short) + '"'
+
+
+def _looks_as_it_is(label: str) -> bool:
+    composed = unicodedata.normalize("NFC", label) == label
+    return composed and label == label.strip() and all(map(_is_seen, label))
+
+
+def _is_seen(letter: str) -> bool:
+    return letter.isprintable() and not unicodedata.combining(letter)
+
+
+def _by_class(counts: Mapping[str, int], ids: Mapping[str, int]) -> Counter[int]:
     """Examples per class id of the model; a class name that the data declares but never uses asks nothing."""
-    used = {label: count for label, count in counts.items() if count}
-    ids = match_labels(used, model_labels, class_names)
     by_class: Counter[int] = Counter()
-    for label, count in used.items():
-        by_class[ids[label]] += count
+    for label, count in counts.items():
+        if count:
+            by_class[ids[label]] += count
     return by_class
 
 

@@ -24,6 +24,9 @@ MAX_LABEL_CHARACTERS = 1_000
 MAX_LABELS_CHARACTERS = 1_000_000
 """Of the different labels of a data set together."""
 
+MAX_WARNINGS = 20
+"""Told of a data set."""
+
 MAX_TEXT_BYTES = 2_000_000
 MAX_FOOTER_BYTES = 16_000_000
 MAX_HEADER_BYTES = 1_000_000

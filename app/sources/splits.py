@@ -12,8 +12,10 @@ from app.sources.short_texts import list_first
 from microlith.contract import Splits
 
 POINTER = size_limits.POINTER
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json"}
 ROLES = ("train", "validation", "test")
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+_SAVED = ("dataset_dict.json", "state.json", "dataset_info.json")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 
@@ -46,7 +48,9 @@ def roles_in(folder: Path) -> list[str]:
 def _the_file(file: Path, role: str, name: str) -> Path:
     if file.suffix.lower() not in FORMATS:
         raise DatasetInvalid(
-            f"{file.name} is not a data file. Data files end in {', '.join(FORMATS)}.", pointer=f"{POINTER}/ref"
+            f"{file.name} is not a data file. Data files end in {', '.join(FORMATS)}.",
+            hint=remedy([file.name]),
+            pointer=f"{POINTER}/ref",
         )
     if name not in (role, file.name):
         raise DatasetInvalid(
@@ -71,9 +75,21 @@ def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]
             return matching
     raise DatasetInvalid(
         f"There is no file for the {role} split ({' or '.join(names)}). Data files there: {_named(present, folder)}.",
-        hint="Name a file for each split in `splits`.",
+        hint=remedy([file.name for file in folder.iterdir()]) or "Name a file for each split in `splits`.",
         pointer=f"{POINTER}/splits/{role}",
     )
+
+
+def remedy(names: Iterable[str]) -> str | None:
+    """How data of a kind that is not read becomes one that is, by names of its files."""
+    there = [name.lower() for name in names]
+    if any(name.endswith(_SHEETS) for name in there):
+        return "Spreadsheets are not read: save each sheet as CSV (UTF-8), one for each split."
+    if any(name in _SAVED for name in there):
+        return (
+            "`save_to_disk` wrote this folder: write Parquet instead, split.to_parquet('train.parquet') for each split."
+        )
+    return None
 
 
 def _named(files: list[Path], folder: Path) -> str:

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import csv_and_json, parquet
+from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
 from app.sources.json_file import storable
 from app.sources.reference_files import Stamp, stamp
 from app.sources.short_texts import shorten
@@ -63,14 +65,19 @@ def schema_of(columns: pa.Schema) -> TableSchema:
     return TableSchema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
-def read_schema(file: Path) -> TableSchema:
+def read_schema(file: Path, asked: CsvAsked = FOUND_OUT) -> TableSchema:
     """The columns of a data file, from its footer or its first rows; DatasetInvalid where it cannot be read."""
     with _reading(file):
-        return _schema(stamp(file))
+        return _schema(stamp(file), asked)
+
+
+def warnings_of(file: Path, asked: CsvAsked = FOUND_OUT) -> tuple[str, ...]:
+    """What was guessed about how a file is written."""
+    return csv_form(stamp(file), asked).warnings if FORMATS[file.suffix.lower()] == "csv" else ()
 
 
 def read_rows(
-    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS
+    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS, asked: CsvAsked = FOUND_OUT
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
@@ -78,20 +85,20 @@ def read_rows(
     ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
-        names = read_schema(file).class_names.get(label_column)
+        names = read_schema(file, asked).class_names.get(label_column)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [input_column, label_column], rows):
+        for batch in _batches(file, [input_column, label_column], rows, asked):
             left -= _check_texts(file, batch.column(0), left)
             for piece in _pieces(batch):
-                yield _inputs(piece.column(0)), _labels(file, piece.column(1), names)
+                yield _inputs(piece.column(0)), _labels(file, label_column, piece.column(1), names)
 
 
-def read_labels(file: Path, label_column: str) -> Iterator[pa.Array]:
+def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> Iterator[pa.Array]:
     """Labels alone, as strings, batch by batch."""
     with _reading(file):
-        names = read_schema(file).class_names.get(label_column)
-        for batch in _batches(file, [label_column], BATCH_ROWS):
-            yield _labels(file, batch.column(0), names)
+        names = read_schema(file, asked).class_names.get(label_column)
+        for batch in _batches(file, [label_column], BATCH_ROWS, asked):
+            yield _labels(file, label_column, batch.column(0), names)
 
 
 def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
@@ -117,23 +124,32 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
-def _batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     seen = 0
-    for batch in _raw_batches(file, columns, rows):
+    for batch in _raw_batches(file, columns, rows, asked):
         seen += batch.num_rows
         within(seen, MAX_ROWS, f"{file.name} has more than {MAX_ROWS:,} rows", "Use fewer rows.")
         yield batch
 
 
-def _raw_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
     if form == "parquet":
         yield from parquet.batches(file, columns, rows)
         return
-    with csv_and_json.open_csv(file, columns) if form == "csv" else csv_and_json.open_json(file, columns) as reader:
+    if form == "json" and csv_and_json.is_array(file):
+        yield from csv_and_json.array_batches(file, columns, rows)
+        return
+    with _opened(file, columns, asked) as reader:
         for batch in reader:
             batch.validate(full=True)
             yield batch.select(columns)
+
+
+def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
+    if FORMATS[file.suffix.lower()] == "csv":
+        return csv_and_json.open_csv(file, columns, csv_form(stamp(file), asked))
+    return csv_and_json.open_json(file, columns)
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -172,16 +188,32 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
     return size
 
 
-def _labels(file: Path, column: pa.Array, names: list[str] | None) -> pa.Array:
+def _labels(file: Path, name: str, column: pa.Array, names: list[str] | None) -> pa.Array:
     """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
     if is_text(column.type) and _widest(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
         _refuse_long(file.name)
+    if pa.types.is_floating(column.type):
+        column = _whole_numbers(name, column)
     labels = label_names(column, names)
     if (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_LABEL_CHARACTERS:
         _refuse_long(file.name)
     if pc.any(pc.match_substring(labels, "\0")).as_py():
         raise DatasetInvalid(f"A label of {file.name} has a NUL character.", pointer=f"{POINTER}/label_column")
     return labels
+
+
+def _whole_numbers(name: str, column: pa.Array) -> pa.Array:
+    """Class ids that were stored as floats, as they are where some are missing; NaN is a missing one."""
+    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    try:
+        return numbers.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise DatasetInvalid(
+            f"Column {shorten(name)} holds {column.type} with fractions. "
+            "Labels are whole numbers (class ids) or names.",
+            hint="Cast the column to whole numbers, or write the names of classes.",
+            pointer=f"{POINTER}/label_column",
+        ) from error
 
 
 def _refuse_long(name: str) -> None:
@@ -208,13 +240,14 @@ def _size(texts: pa.Array) -> int:
 
 
 @lru_cache(maxsize=256)
-def _schema(file: Stamp) -> TableSchema:
+def _schema(file: Stamp, asked: CsvAsked) -> TableSchema:
     form = FORMATS[file.path.suffix.lower()]
     if form == "parquet":
         return schema_of(parquet.schema(file.path))
     if form == "csv":
-        with csv_and_json.open_csv(file.path, None) as reader:
-            return schema_of(reader.schema)
+        with csv_and_json.open_csv(file.path, None, csv_form(file, asked)) as reader:
+            names = reader.schema.names
+        return schema_of(pa.schema([(name, pa.string()) for name in names]))  # whatever they look like
     return TableSchema(_checked(csv_and_json.json_types(file.path)), {})
 
 
@@ -261,6 +294,6 @@ def _reading(file: Path) -> Iterator[None]:
         detail = str(getattr(error, "strerror", None) or error).strip().splitlines() or [type(error).__name__]
         raise DatasetInvalid(
             f"{file.name} cannot be read: {shorten(detail[0].replace(f'{file.parent}/', ''), 300).rstrip('.')}.",
-            hint="Data files are Parquet, CSV with a header line, or JSON Lines (one object per line), in UTF-8.",
+            hint="Data files are Parquet, CSV with a header line, JSON Lines (an object per line) or a JSON array.",
             pointer=POINTER,
         ) from error

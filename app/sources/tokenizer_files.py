@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnsupportedModel
-from app.sources.json_file import is_count, listed, read_object
+from app.sources.json_file import is_count, read_object
 from app.sources.safetensors_header import Shapes
+from app.sources.short_texts import list_first
 
 WHOLE = "tokenizer.json"
 MAX_BYTES = 128 * 1024 * 1024
@@ -64,7 +65,7 @@ def _check_added(added: Mapping[int, str], rows: int | None, pointer: str) -> No
     beyond = [text for number, text in sorted(added.items()) if rows is not None and number >= rows]
     if beyond:
         raise UnsupportedModel(
-            f"The tokenizer has tokens that the model does not embed: {listed(beyond)} (it embeds {rows:,}).",
+            f"The tokenizer has tokens that the model does not embed: {list_first(beyond, most=5)} (it embeds {rows:,}).",
             hint="Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the tokens out.",
             pointer=pointer,
         )

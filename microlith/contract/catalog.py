@@ -124,3 +124,4 @@ class DatasetInfo(Answer):
     splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None
     licence: str | None = None
+    warnings: list[str] = Field([], description="What was guessed about the files, and what to mind.")

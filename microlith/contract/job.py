@@ -65,6 +65,7 @@ class DatasetFacts(Answer):
     sha256: str | None = None
     splits: dict[str, str]
     rows: Annotated[dict[str, int], AfterValidator(by_role)]
+    warnings: list[str] = Field([], description="What was guessed about the files, and what to mind.")
 
 
 class Resolved(Answer):
@@ -164,3 +165,4 @@ class Plan(Answer):
     resolved: Resolved
     modules: list[PlannedModule]
     estimate: Estimate
+    warnings: list[str] = Field([], description="What to mind before the job is submitted.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -28,6 +28,20 @@ BoundaryReference = Annotated[str, StringConstraints(max_length=1024, pattern=_B
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+LabelNames = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=1000)], Annotated[str, StringConstraints(max_length=1000)]],
+    Field(max_length=10_000),
+]
+Delimiter = Literal[",", ";", "\t", "|"]
+# fmt: off
+Encoding = Literal[
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1250", "cp1251",
+    "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15", "koi8-r", "koi8-u",
+    "shift_jis", "euc-jp", "euc-kr", "gb18030", "big5",
+]
+# fmt: on
 
 
 class Splits(Request):
@@ -55,4 +69,9 @@ class DatasetSpec(Request):
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )
     label_column: Name | None = None
+    delimiter: Delimiter | None = Field(None, description="Between the columns of CSV files; null finds it out.")
+    encoding: Encoding | None = Field(None, description="Of CSV files; null finds it out.")
+    labels: LabelNames = Field(
+        {}, description='The data\'s labels by the model\'s: `{"0": "animal"}`. What is not named is matched as ever.'
+    )
     splits: Splits = Splits()

@@ -18,7 +18,18 @@ MODEL_FILES = (
 )
 """The files of a model folder that are kept. None of them can run code."""
 
-DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "*.ndjson", "README.md", "LICENSE*", "LICENCE*", "NOTICE*")
+DATA_FILES = (
+    "*.parquet",
+    "*.csv",
+    "*.tsv",
+    "*.jsonl",
+    "*.json",
+    "*.ndjson",
+    "README.md",
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+)
 """The files of a dataset's folder, and of `data/` in it, that are kept."""
 
 UploadKind = Literal["model", "dataset", "boundary"]

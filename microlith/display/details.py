@@ -123,6 +123,7 @@ def plan(made: Plan) -> RenderableType:
             "ratios": ", ".join(f"{ratio:g}" for ratio in made.spec.ratios),
             "modules": str(len(made.modules)),
             "about": f"{numbers.duration(made.estimate.seconds)} of work, {numbers.size(made.estimate.bytes)} of files",
+            "mind": "\n".join(made.warnings) or None,
         }
     )
 

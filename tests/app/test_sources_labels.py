@@ -1,9 +1,11 @@
 """Labels of data and model, concerns, and whether there are samples enough."""
 
+import unicodedata
+
 import pytest
 
-from app.domain.errors import InvalidInput, NotEnoughSamples, UnknownLabels
-from app.sources.labels import check, find_concerns, match_labels
+from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, UnknownLabels
+from app.sources.labels import check, class_names_of, find_concerns, match_labels
 from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -19,6 +21,9 @@ LABELS = ["act", "animal", "artifact"]
         (["1", "2"], ["2", "1"], None, {"1": 1, "2": 0}),
         (["neg", "pos"], ["LABEL_0", "LABEL_1"], ["neg", "pos"], {"neg": 0, "pos": 1}),
         (["neg", "pos"], ["POS", "NEG"], ["neg", "pos"], {"neg": 1, "pos": 0}),
+        (["0", "1"], ["0", "1"], None, {"0": 0, "1": 1}),
+        (["1", "2", "3"], ["1", "2", "3"], None, {"1": 0, "2": 1, "3": 2}),
+        (["0", "2"], ["1", "2", "3"], None, {"0": 0, "2": 2}),
     ],
 )
 def test_labels_are_names_or_ids(dataset, model, names, expected):
@@ -113,3 +118,100 @@ def test_strange_labels_of_any_split_are_refused_unless_no_row_has_them():
     check(SPEC, *facts(act=9, animal=9, nothing=0), find_concerns(["act"], LABELS))
     with pytest.raises(UnknownLabels, match="nothing"):
         check(SPEC, *facts(act=9, animal=9, nothing=1), find_concerns(["act"], LABELS))
+
+
+def test_ids_that_are_also_names_of_other_classes_are_refused_with_both_readings():
+    with pytest.raises(
+        UnknownLabels, match=r"fit two ways: 1 is as names class 1 \(id 0\) and as ids class 2 \(id 1\)"
+    ):
+        match_labels(["1", "2", "3"], ["1", "2", "3", "4"])
+
+
+@pytest.mark.parametrize(
+    "label",
+    [unicodedata.normalize("NFD", "Santé"), "Santé ", "\u00a0Santé", "\ufeffSanté", "SANTÉ", "San\u00adté"],
+)
+def test_what_cannot_be_seen_in_a_label_is_looked_past_where_nothing_else_fits(label):
+    assert match_labels([label, "Größe"], ["Größe", "Santé"]) == {label: 1, "Größe": 0}
+
+
+def test_names_that_differ_by_what_cannot_be_seen_stay_apart():
+    assert match_labels(["a ", "a"], ["a", "a "]) == {"a ": 1, "a": 0}
+    with pytest.raises(UnknownLabels):
+        match_labels(["a\u00a0"], ["a", "a "])
+
+
+def test_a_label_that_does_not_look_as_it_is_is_shown_with_escapes():
+    with pytest.raises(UnknownLabels, match=r'"Sante\\u0301s ", "\\ufeffx", "no\\n"\. Known') as refusal:
+        match_labels(["Sante\u0301s ", "\ufeffx", "no\n"], ["Santé"])
+    assert refusal.value.detail.isprintable()
+
+
+def test_whole_numbers_with_a_point_are_ids_where_nothing_else_fits():
+    assert match_labels(["0.0", "2.0"], LABELS) == {"0.0": 0, "2.0": 2}
+    assert match_labels(["1.0", "2.0"], ["2.0", "1.0"]) == {"1.0": 1, "2.0": 0}
+
+
+def test_ids_of_all_splits_are_read_together():
+    model, data = facts(**{"1": 4, "2": 4})
+    data.splits["test"] = SplitInfo(rows=1, labels={"0": 1})
+    model = model.model_copy(update={"labels": ["1", "2", "3"]})
+    check(SPEC, model, data, [Concern(id=1, label="2")])
+    with pytest.raises(NotEnoughSamples, match="Concern '1' has 0 examples"):
+        check(SPEC, model, data, [Concern(id=0, label="1")])
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ({"-1": 24}, r"The test split is unlabelled \(-1 in all 24 rows\)"),
+        ({"-1": 2, "act": 1}, r"2 of 3 rows of the test split are unlabelled \(-1\)"),
+    ],
+)
+def test_a_split_whose_labels_are_kept_back_is_told_from_one_of_strange_labels(test, said):
+    model, data = facts(act=5, animal=4)
+    data.splits["test"] = SplitInfo(rows=sum(test.values()), labels=test)
+    with pytest.raises(UnknownLabels, match=said) as refusal:
+        check(SPEC, model, data, [Concern(id=0, label="act")])
+    assert refusal.value.pointer == "/dataset/splits/test"
+    assert "train, validation" in refusal.value.hint
+
+
+def test_the_callers_mapping_comes_first_and_what_it_leaves_out_is_matched_as_ever():
+    given = {"cat": "animal", "1": "act"}
+    assert match_labels(["cat", "1", "artifact"], LABELS, None, given) == {"cat": 1, "1": 0, "artifact": 2}
+    assert match_labels(["neg", "pos"], ["LABEL_0", "LABEL_1"], None, {"neg": "LABEL_1", "pos": "LABEL_0"}) == {
+        "neg": 1,
+        "pos": 0,
+    }
+
+
+def test_a_mapping_decides_between_ids_and_names():
+    names = ["1", "2", "3"]
+    assert match_labels(["1", "2"], names, None, {"1": "2", "2": "3"}) == {"1": 1, "2": 2}
+
+
+def test_a_mapping_to_no_label_of_the_model_is_pointed_at():
+    with pytest.raises(UnknownLabels, match=r"no label plant, which is to be oak\. Known: act") as refusal:
+        match_labels(["act"], LABELS, None, {"oak": "plant"})
+    assert refusal.value.pointer == "/dataset/labels"
+
+
+def test_strange_labels_are_answered_with_a_mapping_to_look_over():
+    with pytest.raises(UnknownLabels) as refusal:
+        match_labels(["neg", "neu", "pos"], ["LABEL_0", "LABEL_1", "LABEL_2"])
+    assert '"labels": {"neg": "LABEL_0", "neu": "LABEL_1", "pos": "LABEL_2"}' in refusal.value.hint
+    assert "placeholders" in refusal.value.hint
+
+
+def test_class_names_of_files_that_agree_are_the_longest_list():
+    assert class_names_of([None, ["a"], ["a", "b"]], ["LABEL_0", "LABEL_1"]) == ["a", "b"]
+    assert class_names_of([None, None], None) is None
+
+
+def test_ids_that_files_name_in_unlike_orders_are_refused_where_the_model_names_no_class():
+    orders = [["a", "b"], ["b", "a"]]
+    with pytest.raises(DatasetInvalid, match=r"unlike orders \(a, b; b, a\), and the model names no class"):
+        class_names_of(orders, ["LABEL_0", "LABEL_1"])
+    assert class_names_of(orders, ["b", "a"]) == ["a", "b"]
+    assert class_names_of(orders, None) is None

@@ -162,7 +162,8 @@ def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, m
 def token_ids(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
     """Texts as ids: special tokens included, truncated to `max_length`, not padded.
 
-    Raises UnsupportedModel for a tokenizer that breaks.
+    A text of no tokens is one pad, so that there is a position to answer at. Raises UnsupportedModel for a tokenizer
+    that breaks.
     """
     options = {"truncation": True, "max_length": max_length, "padding": False}
     unasked = {"return_attention_mask": False, "return_token_type_ids": False}
@@ -170,7 +171,8 @@ def token_ids(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[lis
     for some in _portions(texts):
         with foreign("The model's tokenizer cannot read the texts"):
             ids += tokenizer(some, **options, **unasked)["input_ids"]
-    return ids
+    pad = [getattr(tokenizer, "pad_token_id", None) or 0]
+    return [tokens or pad for tokens in ids]
 
 
 def _portions(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -50,6 +50,7 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         counted=_counted(facts),
         inputs=OPENED_BY[task(facts)]["inputs"],
         measures=_measures(facts),
+        warnings=facts.resolved.dataset.warnings if facts.resolved.dataset else [],
         interval=_interval(facts),
         nearest=nearest(facts),
         picture=PICTURE,

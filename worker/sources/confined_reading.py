@@ -1,7 +1,7 @@
 """Data files of a job, read: what a confined process does with those of strangers (`app.confined`).
 
-Of each file two columns become one Arrow file, texts and labels as strings. Parquet, CSV and JSON Lines are read as the
-web service reads them; a JSON file that is one document, by `datasets`.
+Of each file two columns become one Arrow file, texts and labels as strings. Parquet, CSV, JSON Lines and arrays are
+read as the web service reads them; a JSON file that is another document, by `datasets`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import pyarrow as pa
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.columns import Columns, check_types, choose_columns
-from app.sources.size_limits import MAX_LABELS
+from app.sources.csv_and_json import is_array
+from app.sources.csv_form import CsvAsked
+from app.sources.data_warnings import second_text
+from app.sources.size_limits import MAX_LABELS, MAX_WARNINGS
 from app.sources.splits import POINTER
-from app.sources.tables import read_rows, read_schema
+from app.sources.tables import read_rows, read_schema, warnings_of
 from microlith.contract import DatasetSpec, ModelInfo
 from worker.sources.library_errors import first_line
 
@@ -62,24 +65,28 @@ def question(source: DatasetSpec, model: ModelInfo, files: Sequence[Path], into:
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """Write what is read of each file, nulls kept, and tell the columns and the class names.
+    """Write what is read of each file, nulls kept, and tell the columns and the lists of class names.
 
     Raises DatasetInvalid for data that cannot be used, ResourceLimit for more of it than is read.
     """
     source, into = DatasetSpec.model_validate(asked["source"]), Path(asked["into"])
     model = ModelInfo.model_validate(asked["model"])
     files = [_tabular(Path(name), into, number) for number, name in enumerate(asked["files"])]
-    schemas = [read_schema(file) for file in files]
+    csv = CsvAsked(source.delimiter, source.encoding)
+    schemas = [read_schema(file, csv) for file in files]
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:
         check_types(schema, columns, model.image_shape)
-    class_names = schemas[0].class_names.get(columns.label)
-    if class_names and len(class_names) > MAX_LABELS:
-        raise ResourceLimit(f"The data names more than {MAX_LABELS:,} classes.", pointer=POINTER)
+    stated = dict.fromkeys(tuple(schema.class_names.get(columns.label, ())) for schema in schemas)
+    if sum(map(len, stated)) > 2 * MAX_LABELS:
+        raise ResourceLimit(f"The files name more than {2 * MAX_LABELS:,} classes together.", pointer=POINTER)
     room = _Room()
     for number, file in enumerate(files):
-        _write(file, columns, room, _part(into, number))
-    return {"columns": asdict(columns), "class_names": class_names}
+        _write(file, columns, csv, room, _part(into, number))
+    warnings = [warning for file in files for warning in warnings_of(file, csv)]
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
+    class_names = [list(names) for names in stated]
+    return {"columns": asdict(columns), "class_names": class_names, "warnings": warnings[:MAX_WARNINGS]}
 
 
 def batches_of(into: Path, number: int) -> Iterator[tuple[pa.Array, pa.Array]]:
@@ -97,10 +104,10 @@ def _part(into: Path, number: int) -> Path:
     return into / f"{number}.arrow"
 
 
-def _write(file: Path, columns: Columns, room: _Room, part: Path) -> None:
+def _write(file: Path, columns: Columns, csv: CsvAsked, room: _Room, part: Path) -> None:
     with part.open("wb") as sink, ExitStack() as open_files:
         writer: pa.RecordBatchStreamWriter | None = None
-        for inputs, labels in read_rows(file, columns.input, columns.label):
+        for inputs, labels in read_rows(file, columns.input, columns.label, asked=csv):
             batch = pa.record_batch([inputs, labels], ["input", "label"])
             room.take(batch)
             writer = writer or open_files.enter_context(pa.ipc.new_stream(sink, batch.schema))
@@ -108,8 +115,8 @@ def _write(file: Path, columns: Columns, room: _Room, part: Path) -> None:
 
 
 def _tabular(file: Path, into: Path, number: int) -> Path:
-    """The file itself, or the rows of a JSON document as Parquet."""
-    if file.suffix.lower() != ".json" or _has_lines(file):
+    """The file itself, or the rows of a JSON document that is no array as Parquet."""
+    if file.suffix.lower() != ".json" or is_array(file) or _has_lines(file):
         return file
     import datasets  # takes longer to import than all else here
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,13 @@ from app import confined
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
+from app.sources.data_warnings import blank_texts, same_rows
 from app.sources.demo import Licence
-from app.sources.labels import match_labels
+from app.sources.labels import class_names_of, match_labels, refuse_unlabelled
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.size_limits import MAX_WARNINGS
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
 from worker.sources import confined_reading
@@ -84,9 +87,11 @@ def load_dataset(
     """
     ref, asked_roles = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf), list(roles)
     located = _from_hub(source, ref, asked_roles) if ref.kind == "hub" else _from_disk(source, ref, asked_roles)
-    columns, class_names = _read(located, source, model, meanwhile)
+    columns, facts_read = _read(located, source, model, meanwhile)
+    class_names = class_names_of(facts_read["class_names"], model.labels)
+    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, [*model.labels, *source.labels])
     used = sorted({label for _, labels in columns.values() for label in labels})
-    ids = match_labels(used, model.labels, class_names)
+    ids = match_labels(used, model.labels, class_names, source.labels)
     facts = DatasetFacts(
         ref=source.ref,
         name=ref.title,
@@ -94,6 +99,7 @@ def load_dataset(
         sha256=located.sha256,
         splits=located.names,
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
+        warnings=facts_read["warnings"][:MAX_WARNINGS],
     )
     rows = {
         role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
@@ -126,8 +132,8 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 def _read(
     located: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], list[str] | None]:
-    """Inputs and label strings by role, before the labels have met the model, and the names of the label's ids."""
+) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], dict[str, Any]]:
+    """Inputs and label strings by role, before the labels have met the model, and what else the files say."""
     files = list(dict.fromkeys(file for shards in located.files.values() for file in shards))
     if not files:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
@@ -144,7 +150,15 @@ def _read(
             )
             for role, shards in located.files.items()
         }
-    return rows, answer["class_names"]
+    answer["warnings"] += same_rows(located.files)
+    if columns.task == "text":
+        answer["warnings"] += [warning for role, (texts, _) in rows.items() for warning in _blank(role, texts)]
+    return rows, answer
+
+
+def _blank(role: str, texts: DatasetInputs) -> list[str]:
+    empty = [row for row, text in enumerate(texts) if isinstance(text, str) and not text.strip()]
+    return blank_texts(role, len(empty), empty)
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:

@@ -19,11 +19,11 @@ from app.domain.families import Family, family_of
 from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
 from app.sources.demo import Licence
-from app.sources.json_file import listed
 from app.sources.licences import licence_of
 from app.sources.models import POINTER, describe_folder
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
+from app.sources.short_texts import list_first
 from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
@@ -145,13 +145,13 @@ def check_loading(loading: Mapping[str, Any]) -> None:
     odd = [f"{name} (in the file {list(found)}, in the model {list(own)})" for name, found, own in _unlike(loading)]
     if faults := [*sorted(map(str, loading["missing_keys"])), *odd]:
         raise UnsupportedModel(
-            f"The weights lack, or have in another shape: {listed(faults)}.",
+            f"The weights lack, or have in another shape: {list_first(faults, most=5)}.",
             hint="Save the whole fine-tuned model with save_pretrained.",
             pointer=POINTER,
         )
     if unused := sorted(name for name in map(str, loading["unexpected_keys"]) if not _LEFT_OUT.search(name)):
         raise UnsupportedModel(
-            f"The file has weights that transformers {transformers.__version__} does not use: {listed(unused)}.",
+            f"The file has weights that transformers {transformers.__version__} does not use: {list_first(unused, most=5)}.",
             hint="config.json and the weights must be of the same model. Open it with the version it was made with.",
             pointer=POINTER,
         )

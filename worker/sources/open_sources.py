@@ -14,6 +14,7 @@ from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
 from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
+from app.sources.data_warnings import one_split_twice
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
@@ -93,6 +94,7 @@ def open_sources(
     data = load_dataset(
         spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
     )
+    told = data.facts.model_copy(update={"warnings": [*data.facts.warnings, *one_split_twice(spec)]})
     names = list(linear_layers(model.model))
     touched = layers_touched(names, spec.layers, model.family, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
@@ -101,9 +103,7 @@ def open_sources(
         data=data,
         concerns=concerns_of(spec, model.labels),
         layers=layers,
-        resolved=Resolved(
-            model=model.facts, dataset=data.facts, layers=touched, seed=spec.sampling.seed, device=str(device)
-        ),
+        resolved=Resolved(model=model.facts, dataset=told, layers=touched, seed=spec.sampling.seed, device=str(device)),
         boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
         cache=cache,
     )

@@ -18,6 +18,7 @@ class PlanView:
 
     facts: list[tuple[str, str]]
     layers: list[str]
+    warnings: list[str]
     spec: str
     curl: str
 
@@ -46,4 +47,4 @@ def plan_view(plan: Plan, spec: Mapping[str, Any], address: str) -> PlanView:
     body = json.dumps(spec, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")
     curl = f"curl {address}/v1/jobs -H 'Content-Type: application/json' -d '{quoted}'"
-    return PlanView(facts, plan.resolved.layers, json.dumps(spec, indent=2, ensure_ascii=False), curl)
+    return PlanView(facts, plan.resolved.layers, plan.warnings, json.dumps(spec, indent=2, ensure_ascii=False), curl)

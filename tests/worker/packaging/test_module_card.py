@@ -34,6 +34,14 @@ def test_the_numbers_of_the_module_stand_beside_the_bases():
     }
 
 
+def test_what_to_mind_about_the_data_stands_above_the_numbers():
+    made = facts()
+    data = made.resolved.dataset.model_copy(update={"warnings": ["The test and train splits are the same rows."]})
+    card = model_card(replace(made, resolved=made.resolved.model_copy(update={"dataset": data})))
+    assert card.index("**Mind:** The test and train splits are the same rows.") < card.index("| | module | base |")
+    assert "**Mind:**" not in model_card(made)
+
+
 def test_similarity_to_the_base_is_told_where_it_was_measured():
     assert "| the concern | 0.9100 | 0.9200 | – |\n| the rest | 0.8100 | 0.8200 | 0.8300 |" in model_card(facts())
     assert "linear CKA" not in model_card(replace(facts(), similarity=None))

@@ -116,3 +116,10 @@ def test_splits_that_are_read_whole_are_tokenised_once_and_others_only_where_the
         assert few.lengths([3, 5]).tolist() == whole.lengths([3, 5]).tolist()
         assert sources.encode("train", [0, 9]).lengths([0, 1]).tolist()[1] == 0
     assert calls == [len(rows)]
+
+
+def test_a_text_of_no_tokens_is_one_pad(tokenizer: Any) -> None:
+    def bare(texts: list[str], **options: Any) -> Any:
+        return tokenizer(texts, add_special_tokens=False, **options)
+
+    assert token_ids(["", "food"], bare, 6)[0] == [0]
