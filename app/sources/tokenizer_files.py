@@ -65,7 +65,8 @@ def _check_added(added: Mapping[int, str], rows: int | None, pointer: str) -> No
     beyond = [text for number, text in sorted(added.items()) if rows is not None and number >= rows]
     if beyond:
         raise UnsupportedModel(
-            f"The tokenizer has tokens that the model does not embed: {list_first(beyond, most=5)} (it embeds {rows:,}).",
+            f"The tokenizer has tokens that the model does not embed: {list_first(beyond, most=5)} "
+            f"(it embeds {rows:,}).",
             hint="Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the tokens out.",
             pointer=pointer,
         )

@@ -151,7 +151,8 @@ def check_loading(loading: Mapping[str, Any]) -> None:
         )
     if unused := sorted(name for name in map(str, loading["unexpected_keys"]) if not _LEFT_OUT.search(name)):
         raise UnsupportedModel(
-            f"The file has weights that transformers {transformers.__version__} does not use: {list_first(unused, most=5)}.",
+            f"The file has weights that transformers {transformers.__version__} does not use: "
+            f"{list_first(unused, most=5)}.",
             hint="config.json and the weights must be of the same model. Open it with the version it was made with.",
             pointer=POINTER,
         )
