@@ -53,6 +53,7 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 DIRECTIVE = re.compile(r"^:::.*(?:\n    .*)*", re.MULTILINE)
 PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+NAMES = re.compile(r"code(, code)+")
 SPAN = re.compile(r"`+[^`]+`+|\\\(.+?\\\)|<https?://[^>]+>")
 SENTENCE = re.compile(r"(?<=[.!?:])[)*\"”]*\s+")
 WORD = re.compile(r"[A-Za-z0-9][\w'’./-]*")
@@ -67,10 +68,10 @@ SAID = re.compile(r'(?:aria-label|placeholder|title|data-confirm)="([^"{}<>]{12,
 
 
 def prose_of_markdown(text: str) -> Iterator[str]:
-    """The paragraphs, headings, list items and table cells of a page, with code as one word each."""
+    """The paragraphs, headings, list items and table cells of a page. Code is one word, and so is a list of it."""
     for part in (FENCE, FORMULA, COMMENT, DIRECTIVE, PICTURE):
         text = part.sub("\n", text)
-    text = SPAN.sub("code", LINK.sub(r"\1", text))
+    text = NAMES.sub("code", SPAN.sub("code", LINK.sub(r"\1", text)))
     for block in re.split(r"\n\s*\n|\n(?=\s*(?:- |\d+\. |\||#))", text):
         cells = block.strip().strip("|").split(" | ") if block.lstrip().startswith("|") else [block]
         yield from (" ".join(cell.split()) for cell in cells if cell.strip(" |-:\n"))
