@@ -89,4 +89,4 @@ def _store_is_away(error: BaseException) -> bool:
 
 def _log_the_wait(state: tenacity.RetryCallState) -> None:
     error = state.outcome and state.outcome.exception()
-    log.warning("waiting_for_a_server", error=str(error).partition("\n")[0])
+    log.warning("dependency_unreachable", error=str(error).partition("\n")[0])
