@@ -105,7 +105,8 @@ def refuse_missing(missing: dict[str, int], where: str) -> None:
 
 def blank_rows(texts: pa.Array) -> list[int]:
     """The places of texts of nothing but white space."""
-    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    trimmed = pc.utf8_trim_whitespace(texts)
+    blank = pc.equal(trimmed, pa.scalar("", trimmed.type))  # a plain "" would have pyarrow import pandas
     return list(pc.indices_nonzero(blank.fill_null(False)).to_pylist())
 
 

@@ -104,7 +104,7 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path, name, remedy):
         describe(tmp_path)
     assert remedy in refusal.value.hint
     if not name.endswith("json"):
-        with pytest.raises(DatasetInvalid, match="is no data file") as refusal:
+        with pytest.raises(DatasetInvalid, match="is not a data file") as refusal:
             describe(tmp_path / name)
         assert remedy in refusal.value.hint
 
