@@ -107,7 +107,7 @@ def blank_rows(texts: pa.Array) -> list[int]:
     """The places of texts of nothing but white space."""
     lengths = pc.binary_length(pc.utf8_trim_whitespace(texts))
     blank = pc.invert(lengths.cast(pa.bool_()))  # compared with "", pyarrow would import pandas
-    return list(pc.indices_nonzero(blank.fill_null(False)).to_pylist())
+    return list(pc.indices_nonzero(blank).to_pylist())
 
 
 def is_pixels(kind: pa.DataType) -> bool:
