@@ -59,4 +59,4 @@ def test_modules_that_read_texts_and_images_are_refused_at_once(product: Product
     body = {"mode": "recompose", "modules": [modules[0].id, text.id], "dataset": DEMO["dataset"]}
     problem = product.api.post("/v1/modules:combine", json=body).json()
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("VALIDATION_ERROR", "/modules")
-    assert "'animal' read texts, those of '3' images" in problem["detail"]
+    assert "'animal' read texts, those of '3' read images" in problem["detail"]
