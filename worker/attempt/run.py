@@ -43,15 +43,16 @@ def run(backend: Backend, job_id: str, story_of: Callable[[Kind], Story]) -> Non
     with structlog.contextvars.bound_contextvars(job_id=lease.job_id, attempt=lease.attempt):
         log.info("job_started")
         try:
-            _run_story(story_of(lease.kind), Attempt.of(lease, backend), backend)
+            _run_story(story_of, Attempt.of(lease, backend), backend)
         except LeaseLostError:
             log.warning("lease_lost")
 
 
-def _run_story(story: Story, attempt: Attempt, backend: Backend) -> None:
+def _run_story(story_of: Callable[[Kind], Story], attempt: Attempt, backend: Backend) -> None:
     lease = attempt.lease
     try:
         with lease.heartbeat(deaf=lambda heard: _end_process(lease, heard)):
+            story = story_of(lease.kind)  # imported while the heart beats: that can take longer than a lease
             story(lease.spec, attempt, backend.settings)
     except CancelledError:
         stop(lease)
