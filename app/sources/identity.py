@@ -11,10 +11,15 @@ from app.sources.weights import weight_files
 READ = frozenset({".json", ".txt", ".model", ".codes", ".spm", ".vocab", ".jinja", ".tokenizer"})
 """Endings of the files that configure a model or its tokenizer, whatever a library calls them."""
 
+RESULTS = frozenset(
+    {"metrics.json", "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json"}
+)
+"""What a training leaves behind, which nothing opens."""
+
 
 def is_read(name: str) -> bool:
     """Whether a file of this name, beside the weights, can decide what a model answers."""
-    return PurePath(name).suffix.lower() in READ
+    return PurePath(name).suffix.lower() in READ and name not in RESULTS
 
 
 def content_sha256(folder: Path, *, pointer: str) -> str:
