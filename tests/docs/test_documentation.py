@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -15,6 +16,7 @@ from app.settings import Settings
 from docs.hooks import tables
 from tests.docs.blocks import Story, blocks_of
 from tests.serving import Service, running_service
+from worker.pruning.scores.registry import SCORINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,8 +34,8 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def story(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    """A reader in a clone, whose environment is this one."""
+def story(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+    """A reader in a clone, whose environment is this one; a method that a page registers is gone after it."""
     programs = Path(sys.executable).parent
     for name, place in {".venv": programs.parent, "app": ROOT / "app"}.items():
         (tmp_path / name).symlink_to(place)
@@ -42,7 +44,8 @@ def story(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MICROLITH_URL", service.url)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    return Story(tmp_path, service.url, dict(os.environ))
+    with patch.dict(SCORINGS):
+        yield Story(tmp_path, service.url, dict(os.environ))
 
 
 @pytest.mark.timeout(900)
