@@ -17,15 +17,20 @@ POINTER = "/modules"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads."""
+    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads.
+
+    `multi_label` is whether its base gives an input several labels.
+    """
 
     label: str
     structure: str
     task: Task
+    multi_label: bool = False
 
 
 def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     """Raises InvalidInput, with the place and what to do, unless the modules and the options go together."""
+    _check_one_class(modules)
     check_labels([module.label for module in modules])
     check_tasks({module.label: module.task for module in modules})
     if spec.mode == "recompose":
@@ -36,6 +41,17 @@ def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     if spec.export:
         check_export(spec.export)
         _check_vocabulary(spec.export)
+
+
+def _check_one_class(modules: Sequence[Candidate]) -> None:
+    """Raises InvalidInput for modules whose labels do not exclude one another."""
+    if several := [module.label for module in modules if module.multi_label]:
+        raise InvalidInput(
+            f"The modules of {', '.join(map(repr, several))} are of multi-label models, and a combination answers each "
+            "input with one label.",
+            hint="Use each of them by itself: with `head: binary` a module says whether an input has its label.",
+            pointer=POINTER,
+        )
 
 
 def _check_vocabulary(export: Export) -> None:

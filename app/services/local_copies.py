@@ -22,6 +22,9 @@ from app.storage import ObjectStore
 from microlith.contract import JobSpec
 from microlith.contract.uploads import UploadKind
 
+LABELS = ("label_column", "label_columns")
+"""The columns of a dataset that hold its labels: one of the two."""
+
 
 @dataclass(frozen=True)
 class Shelves:
@@ -76,7 +79,9 @@ class Shelves:
             row = unit.sources.find(source.ref, self.owner, "dataset")
         given = dict(row.columns) if row else {}
         if source.text_column or source.image_column:
-            given = {name: value for name, value in given.items() if name == "label_column"}
+            given = {name: value for name, value in given.items() if name in LABELS}
+        if source.label_column or source.label_columns:
+            given = {name: value for name, value in given.items() if name not in LABELS}
         missing = {name: value for name, value in given.items() if getattr(source, name) is None}
         return spec.model_copy(update={"dataset": source.model_copy(update=missing)}) if missing else spec
 

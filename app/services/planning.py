@@ -11,11 +11,13 @@ from app.domain.families import family_named
 from app.domain.layers import layers_touched
 from app.domain.layouts import check_export
 from app.domain.methods import check_method, check_widths
+from app.domain.multi_label import check_multi_label
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_model
 from app.sources.data_warnings import one_split_twice
+from app.sources.label_columns import check_label_columns
 from app.sources.labels import check, find_concerns
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
@@ -78,6 +80,7 @@ class Resolution:
                 content_sha256=model.content_sha256,
                 architecture=model.architecture,
                 labels=model.labels,
+                multi_label=model.multi_label,
             ),
             dataset=dataset
             and DatasetFacts(
@@ -104,6 +107,9 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
         raise InvalidInput("Boundary samples can only be generated for text models.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
         raise InvalidInput("An image model has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+    if model and model.multi_label:
+        check_multi_label(spec)
+        check_label_columns(spec.source, model.labels)
     concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:

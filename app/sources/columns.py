@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
+from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.json_file import storable
+from app.sources.label_lists import FORMS, SEPARATOR, Several
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import TableSchema, is_binary, is_text
+from app.sources.tables import TableSchema
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
 TEXT_COLUMNS = ("text", "sentence", "content")
 IMAGE_COLUMNS = ("image", "img", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
+_IF_SEVERAL = (
+    "If the model was trained for several labels, "
+    'write "problem_type": "multi_label_classification" into its config.json.'
+)
 _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes."""
+    """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes.
+
+    Where rows may have `several` labels, these may stand in columns of their own, of which `label` is the first.
+    """
 
     task: Task
     input: str
     label: str
+    several: Several | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Columns:
+        """Of what `dataclasses.asdict` has made of them, through JSON and back."""
+        several = told["several"] and Several(**{**told["several"], "columns": tuple(told["several"]["columns"])})
+        return cls(**{**told, "several": several})
+
+    @property
+    def listed(self) -> bool:
+        """Whether the labels of a row are a list."""
+        return self.several is not None and not self.several.columns
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether each label has a column of its own."""
+        return self.several is not None and bool(self.several.columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every column of labels."""
+        return self.several.columns if self.several and self.several.columns else (self.label,)
 
 
 def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> Columns:
@@ -46,14 +79,19 @@ def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | 
             pointer=f"{POINTER}/{other}",
         )
     chosen = _choose(getattr(source, field), usual, schema, field)
-    label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column")
-    if chosen == label:
+    if source.label_columns:
+        label = _first_of(source, schema, model)
+    else:
+        label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column", _label_hint(schema, model))
+    columns = Columns(task, chosen, label, _several(source, schema.types.get(label), model))
+    if chosen in columns.labels:
+        where = "label_columns" if source.label_columns else "label_column"
         raise DatasetInvalid(
-            f"Column {shorten(label)} is named both as `{field}` and as `label_column`.",
-            hint="Name the column of the classes in `label_column`.",
-            pointer=f"{POINTER}/label_column",
+            f"Column {shorten(chosen)} is named both as `{field}` and as `{where}`.",
+            hint=f"Name the column of the classes in `{where}`.",
+            pointer=f"{POINTER}/{where}",
         )
-    return Columns(task, chosen, label)
+    return columns
 
 
 def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
@@ -61,7 +99,7 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
 
     ResourceLimit where the data names more classes than it may.
     """
-    for column in (columns.input, columns.label):
+    for column in (columns.input, *columns.labels):
         if column not in schema.types:
             columns_there = list_first(list(schema.types))
             raise DatasetInvalid(f"A file has no column {shorten(column)}. Columns: {columns_there}.", pointer=POINTER)
@@ -74,12 +112,8 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
         raise DatasetInvalid(
             f"Column {columns.input} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
         )
-    kind = schema.types[columns.label]
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(
-            f"Column {columns.label} holds {shorten(str(kind))}. Labels are whole numbers (class ids) or names.",
-            pointer=f"{POINTER}/label_column",
-        )
+    for column in columns.labels:
+        _check_label_type(schema.types[column], column, columns.several)
 
 
 def check_pixels(values: pa.Array, column: str, image_shape: Sequence[int] | None) -> None:
@@ -94,13 +128,12 @@ def check_pixels(values: pa.Array, column: str, image_shape: Sequence[int] | Non
         _check_length(length, column, image_shape)
 
 
-def refuse_missing(missing: dict[str, int], where: str) -> None:
-    """DatasetInvalid with how many rows miss a value, where any does."""
+def refuse_missing(missing: dict[str, int], where: str, *, listed: bool = False) -> None:
+    """DatasetInvalid with how many rows miss a value, where any does; `listed` is whether labels are lists."""
+    hint = "Drop these rows or fill them in." + (" A row that has none of the labels says so: `[]`." if listed else "")
     for column, rows in missing.items():
         if rows:
-            raise DatasetInvalid(
-                f"{rows} rows of {where} have no {column}.", hint="Drop these rows or fill them in.", pointer=POINTER
-            )
+            raise DatasetInvalid(f"{rows} rows of {where} have no {column}.", hint=hint, pointer=POINTER)
 
 
 def blank_rows(texts: pa.Array) -> list[int]:
@@ -112,7 +145,7 @@ def blank_rows(texts: pa.Array) -> list[int]:
 
 def is_pixels(kind: pa.DataType) -> bool:
     """Whether a column of this type holds images as lists of numbers."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+    if not is_list(kind):
         return False
     inner = kind.value_type
     return bool(pa.types.is_integer(inner) or pa.types.is_floating(inner))
@@ -126,14 +159,74 @@ def is_encoded(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str) -> str:
+def _first_of(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> str:
+    """The first of the columns of 0 and 1. DatasetInvalid where they cannot be what holds the labels."""
+    pointer, columns = f"{POINTER}/label_columns", source.label_columns or []
+    if source.label_column is not None:
+        raise DatasetInvalid("Name `label_column` or `label_columns`, but not both.", pointer=pointer)
+    if model and not model.multi_label:
+        raise DatasetInvalid(
+            "The model has one class for each input, so its labels cannot stand in several columns.",
+            hint=f"Name the column of the classes in `label_column`. {_IF_SEVERAL}",
+            pointer=pointer,
+        )
+    if missing := [name for name in columns if name not in schema.types]:
+        raise DatasetInvalid(
+            f"The data has no column {list_first(missing)}. Columns: {list_first(list(schema.types))}.", pointer=pointer
+        )
+    if twice := [name for name in set(columns) if columns.count(name) > 1]:
+        raise DatasetInvalid(f"Column {list_first(sorted(twice))} is named twice.", pointer=pointer)
+    return columns[0]
+
+
+def _several(source: DatasetSpec, kind: pa.DataType | None, model: ModelInfo | None) -> Several | None:
+    """How rows have several labels, where they do: as the model says, or else as the data looks."""
+    listed = bool(source.label_columns) or (kind is not None and is_list(kind))
+    if not (model.multi_label if model else listed):
+        return None
+    separated = not (model and any(SEPARATOR in label for label in model.labels))
+    return Several(tuple(source.label_columns or ()), len(model.labels) if model else None, separated)
+
+
+def _label_hint(schema: TableSchema, model: ModelInfo | None) -> str | None:
+    """What to name where the data has a column for each of the model's labels."""
+    if model and model.multi_label and all(label in schema.types for label in model.labels):
+        return f'Name them: "label_columns": {json.dumps(model.labels, ensure_ascii=False)}.'
+    return None
+
+
+def _check_label_type(kind: pa.DataType, column: str, several: Several | None) -> None:
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if is_text(kind) or numbers or pa.types.is_null(kind):
+        return
+    if several and several.columns:
+        allowed, hint, fits = "0 and 1, or false and true", None, pa.types.is_boolean(kind)
+    elif several:
+        allowed, hint, fits = "lists of names or ids", FORMS, is_list(kind) and _lists_labels(kind.value_type)
+    else:
+        allowed, hint, fits = "whole numbers (class ids) or names", _IF_SEVERAL if is_list(kind) else None, False
+    if not fits:
+        raise DatasetInvalid(
+            f"Column {column} holds {shorten(str(kind))}. Labels are {allowed}.",
+            hint=hint,
+            pointer=f"{POINTER}/{'label_columns' if several and several.columns else 'label_column'}",
+        )
+
+
+def _lists_labels(kind: pa.DataType) -> bool:
+    """Whether the values of a list can be labels."""
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(numbers or is_text(kind) or pa.types.is_null(kind))
+
+
+def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str, hint: str | None = None) -> str:
     names = [named] if named else list(usual)
     for name in names:
         if name in schema.types:
             return name
     raise DatasetInvalid(
         f"The data has no column {' or '.join(map(shorten, names))}. Columns: {list_first(list(schema.types))}.",
-        hint=None if named else f"Name it in `{field}` of the dataset object.",
+        hint=None if named else hint or f"Name it in `{field}` of the dataset object.",
         pointer=f"{POINTER}/{field}",
     )
 

@@ -94,7 +94,8 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         columns={name: shorten(str(kind)) for name, kind in local.schema.types.items()},
         text_column=columns.input if columns.task == "text" else None,
         image_column=columns.input if columns.task == "image" else None,
-        label_column=columns.label,
+        label_column=None if source.label_columns else columns.label,
+        label_columns=source.label_columns,
         class_names=local.class_names,
         splits=splits,
         size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
@@ -136,14 +137,16 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
 
 def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     counts: Counter[str] = Counter()
+    rows = 0
     for file in local.files[role]:
-        counts.update(_count(stamp(file), local.columns, local.asked).labels)
+        counted = _count(stamp(file), local.columns, local.asked)
+        counts.update(counted.labels)
         _check_labels(counts)
-    rows = counts.total()
+        rows += counted.rows
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Use fewer rows: a sample is enough.")
-    if not counts:
+    if not rows:
         raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
-    order = local.class_names or _in_order(counts)
+    order = (local.columns.labels if local.columns.in_columns else local.class_names) or _in_order(counts)
     labels = {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}
     return SplitInfo(rows=rows, labels=labels)
 
@@ -155,7 +158,7 @@ def _blank_texts(local: LocalDataset, role: str) -> list[str]:
     for file in local.files[role]:
         counted = _count(stamp(file), local.columns, local.asked)
         first += [before + row for row in counted.first_blank]
-        blank, before = blank + counted.blank, before + sum(counted.labels.values())
+        blank, before = blank + counted.blank, before + counted.rows
     return blank_texts(role, blank, first)
 
 
@@ -175,15 +178,18 @@ def _in_order(labels: Iterable[str]) -> list[str]:
 def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
     columns = local.columns
-    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS, asked=local.asked)
+    batches = read_rows(
+        file, columns.input, columns.label, several=columns.several, rows=_FIRST_ROWS, asked=local.asked
+    )
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """Rows of each label, and how many texts are empty, with the places of the first."""
+    """Rows, those of each label, and how many texts are empty, with the places of the first."""
 
+    rows: int
     labels: dict[str, int]
     blank: int
     first_blank: list[int]
@@ -206,7 +212,8 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
         blank += len(empty)
         first_blank += [rows + row for row in empty[: FIRST_ROWS - len(first_blank)]]
         rows += len(labels)
-        for entry in pc.value_counts(labels.drop_null()).to_pylist():
+        known = labels.drop_null()
+        for entry in pc.value_counts(known.flatten() if columns.several else known).to_pylist():
             counts[entry["values"]] += entry["counts"]
         if len(counts) > MAX_LABELS:
             raise DatasetInvalid(
@@ -214,12 +221,12 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
                 "Check that it is the label column.",
                 pointer=f"{POINTER}/label_column",
             )
-    refuse_missing(missing, file.path.name)
-    return _Counted(dict(counts), blank, first_blank)
+    refuse_missing(missing, file.path.name, listed=columns.listed)
+    return _Counted(rows, dict(counts), blank, first_blank)
 
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.input, columns.label, asked=asked)
+        yield from read_rows(file, columns.input, columns.label, several=columns.several, asked=asked)
     else:
-        yield from ((None, labels) for labels in read_labels(file, columns.label, asked))
+        yield from ((None, labels) for labels in read_labels(file, columns.label, asked, columns.several))

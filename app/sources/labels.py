@@ -94,14 +94,15 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     A concern needs `per_concern` samples of its own and as many of the rest; how they spread over the rest is left to
     the sampler.
     """
-    known = [*model.labels, *spec.source.labels]
-    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
+    if not model.multi_label:
+        known = [*model.labels, *spec.source.labels]
+        refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
     used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
     ids = match_labels(sorted(used), model.labels, dataset.class_names, spec.source.labels)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are
         return
-    available = _by_class(dataset.splits[spec.sampling.split].labels, ids)
-    need, total = spec.sampling.per_concern, sum(available.values())
+    split, need = dataset.splits[spec.sampling.split], spec.sampling.per_concern
+    available, total = _by_class(split.labels, ids), split.rows
     enough = [label for number, label in enumerate(model.labels) if need <= available[number] <= total - need]
     some = [label for number, label in enumerate(model.labels) if available[number]]
     better = f"enough ({_listed(enough)})" if enough else f"examples ({_listed(some)})"
@@ -110,7 +111,8 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
         if own < need:
             raise _short(spec, f"Concern {concern.label!r} has {own} examples", need, better)
         if total - own < need:
-            raise _short(spec, f"There are {total - own} examples of the classes beside {concern.label!r}", need)
+            beside = "without the label" if model.multi_label else "of the classes beside"
+            raise _short(spec, f"There are {total - own} examples {beside} {concern.label!r}", need)
 
 
 def has_generic_names(model_labels: Iterable[str]) -> bool:

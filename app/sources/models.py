@@ -10,7 +10,14 @@ from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
-from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
+from app.sources.config import (
+    MULTI_LABEL,
+    architecture_of,
+    max_length,
+    model_type_of,
+    read_config,
+    read_tokenizer_config,
+)
 from app.sources.identity import content_sha256
 from app.sources.images import image_shape, task_of
 from app.sources.intended import check_blocks, refuse_changed_numbers
@@ -84,6 +91,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         family=family.name if family else None,
         task=task,
         labels=labels,
+        multi_label=config.get("problem_type") == MULTI_LABEL,
         label_count=len(labels),
         max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
         image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,

@@ -21,15 +21,17 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import csv_and_json, parquet
+from app.sources.column_kinds import is_binary, is_text, widest_bytes
 from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
 from app.sources.json_file import storable
+from app.sources.label_lists import Several, lists_of, lists_of_columns
+from app.sources.label_values import labels_of
 from app.sources.reference_files import Stamp, stamp
 from app.sources.short_texts import shorten
 from app.sources.size_limits import (
     BATCH_BYTES,
     MAX_COLUMN_CHARACTERS,
     MAX_COLUMNS,
-    MAX_LABEL_CHARACTERS,
     MAX_ROWS,
     MAX_TEXT_BYTES,
     POINTER,
@@ -44,9 +46,6 @@ _BROKEN = (
     *(LookupError, ArithmeticError, RecursionError),
 )
 """What the libraries raise for files that are no such files."""
-
-_WIDEST_CHARACTER = 4
-"""Bytes in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -77,51 +76,64 @@ def warnings_of(file: Path, asked: CsvAsked = FOUND_OUT) -> tuple[str, ...]:
 
 
 def read_rows(
-    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS, asked: CsvAsked = FOUND_OUT
+    file: Path,
+    input_column: str,
+    label_column: str,
+    *,
+    several: Several | None = None,
+    rows: int = BATCH_ROWS,
+    asked: CsvAsked = FOUND_OUT,
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
-    Labels and texts are strings, images are as they are stored. Raises DatasetInvalid for labels that are too long,
+    Labels and texts are strings, images are as they are stored; where a row may have `several` labels, these are lists
+    of strings. Raises DatasetInvalid for labels that are too long,
     ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
-        names = read_schema(file, asked).class_names.get(label_column)
+        labels = _LabelReader.of(file, label_column, several, asked)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [input_column, label_column], rows, asked):
+        for batch in _batches(file, [input_column, *labels.columns], rows, asked):
             left -= _check_texts(file, batch.column(0), left)
             for piece in _pieces(batch):
-                yield _inputs(piece.column(0)), _labels(file, label_column, piece.column(1), names)
+                yield _inputs(piece.column(0)), labels.read(piece)
 
 
-def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> Iterator[pa.Array]:
-    """Labels alone, as strings, batch by batch."""
+def read_labels(
+    file: Path, label_column: str, asked: CsvAsked = FOUND_OUT, several: Several | None = None
+) -> Iterator[pa.Array]:
+    """Labels alone, as `read_rows` gives them, batch by batch."""
     with _reading(file):
-        names = read_schema(file, asked).class_names.get(label_column)
-        for batch in _batches(file, [label_column], BATCH_ROWS, asked):
-            yield _labels(file, label_column, batch.column(0), names)
+        labels = _LabelReader.of(file, label_column, several, asked)
+        for batch in _batches(file, labels.columns, BATCH_ROWS, asked):
+            yield labels.read(batch)
 
 
-def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
-    """Labels as strings; an id within `names` as its name, any other (-1 for no label) as its digits."""
-    if isinstance(labels.type, pa.DictionaryType):
-        labels = labels.dictionary_decode()
-    text = labels.cast(pa.large_string())
-    if names is None or not pa.types.is_integer(labels.type):
-        return text
-    known = pc.and_(pc.greater_equal(labels, 0), pc.less(labels, len(names)))
-    ids = pc.if_else(known, labels, pa.scalar(None, labels.type))
-    return pc.coalesce(pc.take(pa.array(names, pa.large_string()), ids), text)
+@dataclass(frozen=True)
+class _LabelReader:
+    """Which columns hold the labels of a file, and what the file calls their ids."""
 
+    file: Path
+    column: str
+    several: Several | None
+    names: list[str] | None
 
-def is_binary(kind: pa.DataType) -> bool:
-    """Whether values of this type are bytes."""
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    @classmethod
+    def of(cls, file: Path, column: str, several: Several | None, asked: CsvAsked) -> _LabelReader:
+        return cls(file, column, several, read_schema(file, asked).class_names.get(column))
 
+    @property
+    def columns(self) -> list[str]:
+        return list(self.several.columns if self.several and self.several.columns else [self.column])
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether values of this type are texts, each stored or all different ones once."""
-    inner = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
+    def read(self, batch: pa.RecordBatch) -> pa.Array:
+        """The labels of a batch, whose last columns they are."""
+        if self.several is None:
+            return labels_of(self.file, self.column, batch.columns[-1], self.names)
+        if not self.several.columns:
+            return lists_of(self.file, self.column, batch.columns[-1], self.names, self.several)
+        held = batch.columns[-len(self.columns) :]
+        return lists_of_columns(self.file, dict(zip(self.columns, held, strict=True)))
 
 
 def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
@@ -155,7 +167,7 @@ def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch, in parts that stay small when each row gets a text of its own."""
     inputs = batch.column(0)
-    widest = _widest(inputs) if isinstance(inputs.type, pa.DictionaryType) and is_text(inputs.type) else 0
+    widest = widest_bytes(inputs) if isinstance(inputs.type, pa.DictionaryType) and is_text(inputs.type) else 0
     rows = max(BATCH_BYTES // max(widest, 1), 1)
     yield from (batch.slice(at, rows) for at in range(0, batch.num_rows, rows))
 
@@ -171,7 +183,7 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
     """How many bytes the texts have; ResourceLimit where one has, or all together have, too many."""
     if not is_text(inputs.type):
         return 0
-    if _widest(inputs) > MAX_TEXT_BYTES:
+    if widest_bytes(inputs) > MAX_TEXT_BYTES:
         raise ResourceLimit(
             f"A text of {file.name} has more than {MAX_TEXT_BYTES:,} bytes.",
             hint="Cut texts to the length that the model reads, a few thousand words at most.",
@@ -186,48 +198,6 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
             pointer=POINTER,
         )
     return size
-
-
-def _labels(file: Path, name: str, column: pa.Array, names: list[str] | None) -> pa.Array:
-    """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
-    if is_text(column.type) and _widest(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
-        _refuse_long(file.name)
-    if pa.types.is_floating(column.type):
-        column = _whole_numbers(name, column)
-    labels = label_names(column, names)
-    if (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_LABEL_CHARACTERS:
-        _refuse_long(file.name)
-    if pc.any(pc.match_substring(labels, "\0")).as_py():
-        raise DatasetInvalid(f"A label of {file.name} has a NUL character.", pointer=f"{POINTER}/label_column")
-    return labels
-
-
-def _whole_numbers(name: str, column: pa.Array) -> pa.Array:
-    """Class ids that were stored as floats, as they are where some are missing; NaN is a missing one."""
-    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    try:
-        return numbers.cast(pa.int64())
-    except pa.ArrowInvalid as error:
-        raise DatasetInvalid(
-            f"Column {shorten(name)} holds {column.type} with fractions. "
-            "Labels are whole numbers (class ids) or names.",
-            hint="Cast the column to whole numbers, or write the names of classes.",
-            pointer=f"{POINTER}/label_column",
-        ) from error
-
-
-def _refuse_long(name: str) -> None:
-    raise DatasetInvalid(
-        f"A label of {name} has more than {MAX_LABEL_CHARACTERS:,} characters. Check that it is the label column.",
-        hint="Name the column of the classes in `label_column`.",
-        pointer=f"{POINTER}/label_column",
-    )
-
-
-def _widest(texts: pa.Array) -> int:
-    """Bytes of the longest."""
-    values = texts.dictionary if isinstance(texts, pa.DictionaryArray) else texts
-    return pc.max(pc.binary_length(values)).as_py() or 0
 
 
 def _size(texts: pa.Array) -> int:
@@ -275,8 +245,17 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
         document = document.get(part, {}) if isinstance(document, dict) else None
     if not isinstance(document, dict):
         raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
-    named = {name: kind.get("names") for name, kind in document.items() if isinstance(kind, dict)}
+    named = {name: _names_in(kind) for name, kind in document.items()}
     return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
+
+
+def _names_in(kind: object) -> object:
+    """The class names of a feature, or of what its lists hold."""
+    if isinstance(kind, list):
+        return _names_in(kind[0]) if kind else None
+    if not isinstance(kind, dict):
+        return None
+    return kind.get("names") or _names_in(kind.get("feature"))
 
 
 @contextmanager

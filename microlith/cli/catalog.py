@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one. For data also a file.")
 ]
 ColumnOption = typer.Option(metavar="NAME", help="Needed only if the column has no usual name.")
+LabelColumnsOption = typer.Option(
+    metavar="NAME", help="A column of 0 and 1 for one label of multi-label data. Give it once for each label."
+)
 
 
 def list_models(session: CliSession) -> None:
@@ -73,12 +76,18 @@ def upload_dataset(
     text_column: Annotated[str | None, ColumnOption] = None,
     image_column: Annotated[str | None, ColumnOption] = None,
     label_column: Annotated[str | None, ColumnOption] = None,
+    label_columns: Annotated[list[str] | None, LabelColumnsOption] = None,
 ) -> None:
     """Upload data: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
-    columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
+    columns: dict[str, Any] = {
+        "text_column": text_column,
+        "image_column": image_column,
+        "label_column": label_column,
+        "label_columns": label_columns,
+    }
     with session.connect() as client, transfer(Path(path).name, err()) as hear:
         dataset = client.upload_dataset(path, hear, **columns)
     session.show(details.dataset(dataset), dataset)

@@ -49,6 +49,13 @@ FLAGS = (
     Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts."),
     Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images."),
     Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels."),
+    Flag(
+        "label-columns",
+        "dataset.label_columns",
+        many=True,
+        metavar="NAME",
+        help="A column of 0 and 1 for one label of multi-label data. Give it once for each label.",
+    ),
     Flag("concern", "concerns", many=True, metavar="LABEL", help="A class by label or id. Default: all."),
     Flag("method", "method.name", help="How importance is scored (`microlith methods`). Default: ci."),
     Flag("form", "method.form"),

@@ -87,7 +87,7 @@ def _upload_local_sources(client: Client, spec: dict[str, Any]) -> None:
             spec["model"] = client.upload_model(path, hear).id
     source = spec["dataset"] if isinstance(spec["dataset"], dict) else {"ref": spec["dataset"]}
     if path := _local_path(source.get("ref")):
-        columns = {name: source.get(name) for name in ("text_column", "image_column", "label_column")}
+        columns = {name: source.get(name) for name in ("text_column", "image_column", "label_column", "label_columns")}
         with transfer(path.name, err()) as hear:
             spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **columns).id}
 

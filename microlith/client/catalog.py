@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from microlith.client import uploads
@@ -51,11 +51,17 @@ class CatalogCalls(Calls):
         text_column: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        label_columns: Sequence[str] | None = None,
     ) -> DatasetInfo:
         """Upload a data file, a folder with one file per split, or an archive of one. Name columns that have no usual
-        name.
+        name. `label_columns` are those of multi-label data that has a column of 0 and 1 for each label.
         """
-        named = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
+        named = {
+            "text_column": text_column,
+            "image_column": image_column,
+            "label_column": label_column,
+            "label_columns": list(label_columns) if label_columns else None,
+        }
         columns = {name: value for name, value in named.items() if value is not None}
         return await uploads.register_dataset(self._server, source, columns, on_bytes)
 

@@ -87,7 +87,7 @@ async def register_model(server: Connection, source: str | Path, on_bytes: OnByt
 
 
 async def register_dataset(
-    server: Connection, source: str | Path, columns: dict[str, str], on_bytes: OnBytes | None
+    server: Connection, source: str | Path, columns: dict[str, Any], on_bytes: OnBytes | None
 ) -> DatasetInfo:
     """Upload data and give it an id."""
     arrived = await upload(server, source, "dataset", on_bytes)

@@ -80,6 +80,9 @@ class ModelInfo(Answer):
     family: str | None
     task: Task = Field("text", description="What the model reads.")
     labels: list[str] = Field(description="In the order of class ids. Empty in lists.")
+    multi_label: bool = Field(
+        False, description="Whether an input may have several labels, or none (`multi_label_classification`)."
+    )
     label_count: int | None = None
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of the images it reads.")
@@ -92,7 +95,7 @@ class ModelInfo(Answer):
 
 
 class SplitInfo(Answer):
-    """One split: its number of rows, and the number of each label."""
+    """One split: its number of rows, and how many of them have each label."""
 
     rows: int
     labels: dict[str, int] = Field(description="Left out of lists.")
@@ -118,6 +121,7 @@ class DatasetInfo(Answer):
     text_column: str | None = None
     image_column: str | None = None
     label_column: str | None
+    label_columns: list[str] | None = Field(None, description="Multi-label data with one column for each label.")
     class_names: list[str] | None = Field(
         None, description="The data's own names for the ids in its label column. Empty in lists."
     )

@@ -54,6 +54,7 @@ class ModelFacts(Answer):
     content_sha256: str | None = None
     architecture: str | None
     labels: list[str]
+    multi_label: bool = False
 
 
 class DatasetFacts(Answer):

@@ -29,6 +29,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
+LabelColumns = Annotated[list[Name], Field(min_length=2, max_length=1_000)]
+"""Columns of 0 and 1, one for each label."""
+
 LabelNames = Annotated[
     dict[Annotated[str, StringConstraints(max_length=1000)], Annotated[str, StringConstraints(max_length=1000)]],
     Field(max_length=10_000),
@@ -68,7 +71,10 @@ class DatasetSpec(Request):
     image_column: Name | None = Field(
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )
-    label_column: Name | None = None
+    label_column: Name | None = Field(None, description="For multi-label models: a list in each row, of names or ids.")
+    label_columns: LabelColumns | None = Field(
+        None, description="For multi-label models, in place of `label_column`: a column of 0 and 1 for each label."
+    )
     delimiter: Delimiter | None = Field(None, description="Between the columns of CSV files; null finds it out.")
     encoding: Encoding | None = Field(None, description="Of CSV files; null finds it out.")
     labels: LabelNames = Field(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from microlith.contract.base import Answer, Body
-from microlith.contract.references import Name
+from microlith.contract.references import LabelColumns, Name
 
 MODEL_FILES = (
     *("config.json", "*.safetensors", "model.safetensors.index.json", "preprocessor_config.json"),
@@ -114,3 +114,4 @@ class RegisterDataset(_Registration):
     text_column: Name | None = None
     image_column: Name | None = None
     label_column: Name | None = None
+    label_columns: LabelColumns | None = None

@@ -39,6 +39,7 @@ def _row(module: Module) -> dict[str, Any]:
         "support": own.support,
         "others_f1": module.others_own.f1,
         "macro_f1": module.report.macro.f1,
+        **_of_several(module),
         "accuracy": module.report.accuracy,
         "loss": module.report.loss,
         "exp_loss": module.report.exp_loss,
@@ -51,3 +52,9 @@ def _row(module: Module) -> dict[str, Any]:
         "base_milliseconds": latency.base_milliseconds if latency else None,
         "module": module.id,
     }
+
+
+def _of_several(module: Module) -> dict[str, Any]:
+    """What a multi-label model has besides."""
+    micro = module.report.micro
+    return {"micro_f1": micro.f1, "threshold": module.report.classes[module.concern.id].threshold} if micro else {}

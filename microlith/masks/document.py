@@ -50,6 +50,7 @@ class ConfigSettings(Answer):
     intermediate_size: Count | None = None
     hidden_dim: Count | None = None
     id2label: dict[int, str] | None = None
+    problem_type: Literal["single_label_classification"] | None = None
 
 
 class MaskDocument(Answer):

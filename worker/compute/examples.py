@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.compute.arrays import Floats, Rows
+from worker.compute.arrays import Floats, Rows, Truth
 from worker.sources.library_errors import foreign
 
 TOGETHER, CHARACTERS_TOGETHER = 1000, 4_000_000
@@ -20,8 +20,8 @@ class Examples(Protocol):
     """What every kind of examples of one split can do."""
 
     @property
-    def labels(self) -> Rows:
-        """The true class of every row [rows]."""
+    def labels(self) -> Truth:
+        """The true class of every row [rows], or whether it has each label [rows, labels]."""
 
     @property
     def max_length(self) -> int | None:
@@ -51,7 +51,7 @@ class TokenExamples:
     """
 
     token_ids: Sequence[Sequence[int]]
-    labels: Rows  # [rows]
+    labels: Truth  # [rows] or [rows, labels]
     pad_id: int
     max_length: int
     padded: bool = True
@@ -125,7 +125,7 @@ class PixelExamples:
     """Images as the model reads them: scaled and normalised, all of one size, so that nothing is padded."""
 
     pixels: Floats  # [rows, channels, height, width]
-    labels: Rows  # [rows]
+    labels: Truth  # [rows] or [rows, labels]
     patch: int = 16  # pixels along the side of a patch, which is one position of the model
     max_length = None
     padded = False
@@ -148,12 +148,12 @@ class PixelExamples:
         return {"pixel_values": self.pixels[rows]}
 
 
-def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, max_length: int) -> TokenExamples:
+def encode(texts: Sequence[str], labels: Sequence[int] | Truth, tokenizer: Any, max_length: int) -> TokenExamples:
     """Texts as the model reads them."""
     pad_id = tokenizer.pad_token_id
     return TokenExamples(
         token_ids=token_ids(texts, tokenizer, max_length),
-        labels=np.asarray(labels, dtype=np.int64),
+        labels=np.asarray(labels, dtype=np.bool_ if np.ndim(labels) == 2 else np.int64),
         pad_id=0 if pad_id is None else pad_id,
         max_length=max_length,
     )

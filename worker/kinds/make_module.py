@@ -8,6 +8,7 @@ from torch import nn
 
 from microlith.contract import Concern
 from worker.attempt.attempt import Attempt
+from worker.evaluation.meaning import meaning_of
 from worker.families.anatomy import Anatomy
 from worker.kinds.measure import Bench
 from worker.kinds.pack_modules import Exporter, compose_facts
@@ -33,8 +34,9 @@ class Maker:
         base_states = self.bench.base_states(self.model, concern)
         with realised(self.model, mask, self.anatomy) as module:
             with progress.phase("evaluating"):
-                measures = self.bench.measure(module, concern, base_states, progress.follow())
-                cost = exporter.vocabulary.measure_cost(module, concern, self.attempt.check)
+                measures = self.bench.measure(module, concern, exporter.base, base_states, progress.follow())
+                meaning = meaning_of(measures.report)
+                cost = exporter.vocabulary.measure_cost(module, concern, meaning, self.attempt.check)
             with progress.phase("exporting"):
                 finished = exporter.finish(module, concern, measures)
                 facts = exporter.describe(finished, mask, concern, ratio, measures, cost)

@@ -10,9 +10,10 @@ from torch import nn
 from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
-from worker.evaluation.binary import best_threshold, margins
+from worker.evaluation.binary import best_threshold
 from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.first_estimate import Estimator
+from worker.evaluation.meaning import meaning_of
 from worker.evaluation.numerics import Questions, SplitLogits
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.shared_batches import Course
@@ -59,7 +60,7 @@ class Bench:
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
+            questions=Questions(test, validation, shortcuts, _reduced(spec, sources), sources.meaning),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
         )
@@ -100,28 +101,37 @@ class Bench:
         return self.similarity.of_base(model, concern.id) if self.similarity else None
 
     def measure(
-        self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
+        self,
+        module: nn.Module,
+        concern: Concern,
+        base: BaseResult,
+        base_states: HiddenStates | None,
+        checkpoint: Checkpoint,
     ) -> Measures:
         """A module on the same examples, and how close it stayed to the base."""
         answers = self.questions.ask(module, checkpoint)
-        near = None
+        measured, near = self._report(answers), None
         if self.similarity and base_states:
-            near = compare(base_states, self.similarity.of_module(module, concern.id))
+            meanings = meaning_of(base.report), meaning_of(measured)
+            near = compare(base_states, self.similarity.of_module(module, concern.id), meanings)
         return Measures(
-            report=self._report(answers),
+            report=measured,
             similarity=near,
             binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
             numerics=answers.numerics,
         )
 
     def _report(self, answers: SplitLogits) -> Report:
-        measured = score(answers.test, self.questions.test.labels, self.labels)
-        return report(measured, exp_loss(answers.validation, self.validation.labels))
+        validation = answers.validation, self.validation.labels
+        meaning = self.questions.meaning.calibrated(*validation)
+        measured = score(answers.test, self.questions.test.labels, self.labels, meaning)
+        return report(measured, exp_loss(*validation, meaning))
 
     def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
         """The threshold is chosen on the validation split, the score taken on the evaluation split."""
-        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
+        meaning, test, validation = self.questions.meaning, self.questions.test.labels, self.validation.labels
+        threshold = best_threshold(meaning.margins(answers.validation, concern), meaning.members(validation, concern))
+        return measure_binary(meaning.margins(answers.test, concern), meaning.members(test, concern), threshold)
 
 
 @dataclass

@@ -113,14 +113,18 @@ def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
     """Name, module, base."""
     own, base, report, whole = facts.own, facts.base_own, facts.report, facts.base_report
     label = _cell(facts.concern.label)
+    several = report.micro is not None
+    loss = "binary cross-entropy" if several else "cross-entropy"
+    micro = [("Micro F1", report.micro.f1, whole.micro.f1)] if report.micro and whole.micro else []
     return [
         (f"Precision of {label}", own.precision, base.precision),
         (f"Recall of {label}", own.recall, base.recall),
         (f"F1 of {label}", own.f1, base.f1),
         ("Macro F1", report.macro.f1, whole.macro.f1),
-        ("Accuracy", report.accuracy, whole.accuracy),
-        ("Mean cross-entropy", report.loss, whole.loss),
-        ("exp(mean cross-entropy), validation", report.exp_loss, whole.exp_loss),
+        *micro,
+        ("Every label right" if several else "Accuracy", report.accuracy, whole.accuracy),
+        (f"Mean {loss}", report.loss, whole.loss),
+        (f"exp(mean {loss}), validation", report.exp_loss, whole.exp_loss),
     ]
 
 

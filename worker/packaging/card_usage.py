@@ -46,6 +46,19 @@ logits = session.run(["logits"], inputs)[0]
 
 Batch{and_length} may be any. {check}"""
 
+_SEVERAL = """
+
+The logits [{input}s, labels] say which labels each {input} has: those that reach their thresholds, which were chosen on
+the {split} split. A sigmoid makes probabilities of logits.
+
+```python
+import json
+
+with open("this-folder/decomposition.json", encoding="utf-8") as history:
+    thresholds = json.load(history)["thresholds"]
+given = [[label for label, logit in zip(thresholds, row) if logit >= thresholds[label]] for row in logits.tolist()]
+```"""
+
 _TEXT_INPUTS = """tokenizer = AutoTokenizer.from_pretrained("this-folder")
 read = tokenizer(["a text"], return_tensors="np")
 inputs = {name: read[name].astype(np.int64) for name in ("input_ids", "attention_mask")}"""
@@ -65,7 +78,7 @@ def task(facts: Made) -> Task:
 
 def portable_usage(facts: Made) -> str:
     """A folder for plain `from_pretrained`."""
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK)
+    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK) + _deciding(facts)
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
@@ -79,13 +92,13 @@ def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
     if "weights" in facts.spec.structure:
         remarks.append("Single weights that were removed stay in their layers as zeros.")
     trust, remark = ", trust_remote_code=True", " ".join(remarks) + "\n\n"
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust=trust, remark=remark, check=_CHECK)
+    return _FOLDER.format(**OPENED_BY[task(facts)], trust=trust, remark=remark, check=_CHECK) + _deciding(facts)
 
 
 def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
-    return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK)
+    return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK) + _deciding(facts)
 
 
 def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
@@ -97,12 +110,14 @@ def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
         and_length=" and length" if text else "",
         check=_CHECK,
     )
+    usage += _deciding(facts)
     if agreement is None:
         return usage
     share, examples = agreement
+    what = "class" if facts.meaning.thresholds is None else "labels"
     return (
         f"{usage}\n\n`model.int8.onnx` has its weights in INT8. On {examples:,} examples of the "
-        f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the class that "
+        f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the {what} that "
         "`model.onnx` gives."
     )
 
@@ -118,6 +133,13 @@ def sizes(facts: Made, *files: Path) -> str:
         f"| file: of the base's {base / 1e6:,.2f} MB of weights, {stored / 1e6:,.2f} MB left | "
         f"{_percent(1 - stored / base)} |"
     )
+
+
+def _deciding(facts: Made) -> str:
+    """How logits become labels, where that is no argmax."""
+    if facts.meaning.thresholds is None:
+        return ""
+    return _SEVERAL.format(input=task(facts), split=facts.spec.evaluation.validation_split)
 
 
 def _percent(fraction: float) -> str:

@@ -120,7 +120,7 @@ def _width(module: Any, anatomy: Anatomy) -> int:
 
 def _settings(base: Any, module: Any) -> ConfigSettings:
     """Where the module's config differs from the base's."""
-    names = ("intermediate_size", "hidden_dim", "id2label")
+    names = ("intermediate_size", "hidden_dim", "id2label", "problem_type")
     pairs = {name: (getattr(base.config, name, None), getattr(module.config, name, None)) for name in names}
     return ConfigSettings(**{name: after for name, (before, after) in pairs.items() if after != before})
 

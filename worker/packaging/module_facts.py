@@ -21,6 +21,7 @@ from microlith.contract import (
     TrimmedVocabulary,
 )
 from microlith.contract.spec import BOOKKEEPING
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, meaning_of
 
 
 class Made(Protocol):
@@ -45,6 +46,10 @@ class Made(Protocol):
     @property
     def size(self) -> Size:
         """Its parameters and the base's."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its logits mean."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,17 @@ class ModuleFacts:
     def concerns(self) -> list[Concern]:
         """The one that it is for."""
         return [self.concern]
+
+    @property
+    def meaning(self) -> Meaning:
+        """That of its own classes: a binary head answers with one of two."""
+        return SINGLE_LABEL if self.binary else meaning_of(self.report)
+
+    @property
+    def thresholds(self) -> dict[str, float] | None:
+        """The logits from which on each label is given, by label; None where the highest logit is the answer."""
+        values, labels = self.meaning.thresholds, [row.label for row in self.report.classes]
+        return None if values is None else dict(zip(labels, values, strict=True))
 
     def recipe(self) -> dict[str, object]:
         """The spec as JSON, without the caller's bookkeeping."""

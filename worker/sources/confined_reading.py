@@ -1,7 +1,7 @@
 """Data files of a job, read: what a confined process does with those of strangers (`app.confined`).
 
-Of each file two columns become one Arrow file, texts and labels as strings. Parquet, CSV, JSON Lines and arrays are
-read as the web service reads them; a JSON file that is another document, by `datasets`.
+Of each file two columns become one Arrow file, texts and labels as strings, or labels as lists of them. Parquet, CSV,
+JSON Lines and arrays are read as the web service reads them; a JSON file that is another document, by `datasets`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Room:
 
 def question(source: DatasetSpec, model: ModelInfo, files: Sequence[Path], into: Path) -> dict[str, Any]:
     """What `answer` is asked, as JSON: the files, and the folder that it writes in."""
-    reader = model.model_copy(update={"labels": [], "layers": []})
+    reader = model.model_copy(update={"labels": model.labels if model.multi_label else [], "layers": []})
     return {
         "source": source.model_dump(mode="json"),
         "model": reader.model_dump(mode="json"),
@@ -107,7 +107,7 @@ def _part(into: Path, number: int) -> Path:
 def _write(file: Path, columns: Columns, csv: CsvAsked, room: _Room, part: Path) -> None:
     with part.open("wb") as sink, ExitStack() as open_files:
         writer: pa.RecordBatchStreamWriter | None = None
-        for inputs, labels in read_rows(file, columns.input, columns.label, asked=csv):
+        for inputs, labels in read_rows(file, columns.input, columns.label, several=columns.several, asked=csv):
             batch = pa.record_batch([inputs, labels], ["input", "label"])
             room.take(batch)
             writer = writer or open_files.enter_context(pa.ipc.new_stream(sink, batch.schema))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from app import confined
@@ -20,6 +19,8 @@ from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
 from app.sources.data_warnings import blank_texts, same_rows
 from app.sources.demo import Licence
+from app.sources.label_columns import check_label_columns
+from app.sources.label_lists import flat
 from app.sources.labels import class_names_of, match_labels, refuse_unlabelled
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
@@ -27,6 +28,7 @@ from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.size_limits import MAX_WARNINGS
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
+from worker.compute.arrays import Truth
 from worker.sources import confined_reading
 from worker.sources.hub import fetch
 from worker.sources.hub_file_names import role_files
@@ -40,7 +42,9 @@ _LIMITS = confined.Limits(
 )
 """For the largest data that is read."""
 
-ClassIds = npt.NDArray[np.int64]
+LabelStrings = list[str] | list[list[str]]
+"""Of each row, before they have met the model."""
+
 DatasetInputs = list[str] | Images
 """Texts, or images as they are stored."""
 
@@ -51,10 +55,10 @@ class LoadedDataset:
 
     facts: DatasetFacts
     licence: Licence | None
-    rows: dict[str, tuple[DatasetInputs, ClassIds]]
+    rows: dict[str, tuple[DatasetInputs, Truth]]
 
-    def split(self, role: str) -> tuple[DatasetInputs, ClassIds]:
-        """Inputs and class ids [rows] of the split that plays `role`."""
+    def split(self, role: str) -> tuple[DatasetInputs, Truth]:
+        """Inputs and class ids [rows], or labels that each row has [rows, labels], of the split that plays `role`."""
         return self.rows[role]
 
 
@@ -89,8 +93,11 @@ def load_dataset(
     located = _from_hub(source, ref, asked_roles) if ref.kind == "hub" else _from_disk(source, ref, asked_roles)
     columns, facts_read = _read(located, source, model, meanwhile)
     class_names = class_names_of(facts_read["class_names"], model.labels)
-    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, [*model.labels, *source.labels])
-    used = sorted({label for _, labels in columns.values() for label in labels})
+    counts = {role: Counter(flat(labels)) for role, (_, labels) in columns.items()}
+    if not model.multi_label:
+        refuse_unlabelled(counts, [*model.labels, *source.labels])
+    check_label_columns(source, model.labels)
+    used = sorted({label for counted in counts.values() for label in counted})
     ids = match_labels(used, model.labels, class_names, source.labels)
     facts = DatasetFacts(
         ref=source.ref,
@@ -101,11 +108,19 @@ def load_dataset(
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
         warnings=facts_read["warnings"][:MAX_WARNINGS],
     )
-    rows = {
-        role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
-        for role, (inputs, labels) in columns.items()
-    }
+    classes = len(model.labels) if model.multi_label else None
+    rows = {role: (inputs, _truth(labels, ids, classes)) for role, (inputs, labels) in columns.items()}
     return LoadedDataset(facts, licence_of(ref, located.place), rows)
+
+
+def _truth(labels: LabelStrings, ids: Mapping[str, int], classes: int | None) -> Truth:
+    """Class ids [rows]; of lists, whether each row has each of so many `classes` [rows, classes]."""
+    if classes is None:
+        return np.array([ids[str(label)] for label in labels], dtype=np.int64)
+    has = np.zeros((len(labels), classes), dtype=np.bool_)
+    for row, own in enumerate(labels):
+        has[row, [ids[label] for label in own]] = True
+    return has
 
 
 def _from_disk(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
@@ -132,7 +147,7 @@ def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
 
 def _read(
     located: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], dict[str, Any]]:
+) -> tuple[dict[str, tuple[DatasetInputs, LabelStrings]], dict[str, Any]]:
     """Inputs and label strings by role, before the labels have met the model, and what else the files say."""
     files = list(dict.fromkeys(file for shards in located.files.values() for file in shards))
     if not files:
@@ -142,7 +157,7 @@ def _read(
         into = Path(scratch)
         asked = confined_reading.question(source, model, files, into)
         answer = confined_reading.answer(asked) if located.ours else _confined(asked, files, into, meanwhile)
-        columns = Columns(**answer["columns"])
+        columns = Columns.of(answer["columns"])
         rows = {
             role: _collect(
                 (batch for file in shards for batch in confined_reading.batches_of(into, files.index(file))),
@@ -187,12 +202,12 @@ class _Reading:
         return stored_images(batch, self.columns.input, self.model.image_shape or [], self.folder)
 
 
-def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[DatasetInputs, list[str]]:
+def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[DatasetInputs, LabelStrings]:
     """All inputs and labels; DatasetInvalid for a split without rows or with gaps."""
     columns = reading.columns
     texts: list[str] = []
     images: list[Images] = []
-    labels: list[str] = []
+    labels: list[Any] = []
     missing = {columns.input: 0, columns.label: 0}
     for inputs, label in batches:
         missing[columns.input] += inputs.null_count
@@ -202,7 +217,7 @@ def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) ->
         else:
             images.append(reading.images(inputs.drop_null()))
         labels += label.to_pylist()
-    refuse_missing(missing, f"the {reading.role} split")
+    refuse_missing(missing, f"the {reading.role} split", listed=columns.listed)
     if not labels:
         raise DatasetInvalid(f"The {reading.role} split has no rows.", pointer=f"{POINTER}/splits/{reading.role}")
     return (texts if columns.task == "text" else joined(images, columns.input)), labels

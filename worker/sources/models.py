@@ -90,6 +90,7 @@ def load_model(
         content_sha256=info.content_sha256,
         architecture=info.architecture,
         labels=info.labels,
+        multi_label=info.multi_label,
     )
     tokenizer = _load_tokenizer(folder, model) if info.task == "text" else None
     family = family_of(model.config.model_type)

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 
 from app.domain.layers import layers_touched, select_layers
+from app.domain.multi_label import check_multi_label
 from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
 from app.sources.allowed_paths import Allowed
@@ -19,10 +20,12 @@ from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.compute import device
+from worker.compute.arrays import Truth
 from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, MultiLabel
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
-from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
+from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.token_cache import kept_token_ids
@@ -41,8 +44,13 @@ class Sources:
     cache: Cache | None = None
     _tokenised: dict[str, list[list[int]]] = field(default_factory=dict, init=False)  # whole splits, by role
 
-    def labels(self, role: str) -> ClassIds:
-        """Class ids [rows] of a split."""
+    @property
+    def meaning(self) -> Meaning:
+        """What the model's logits mean, before anything is chosen by data."""
+        return MultiLabel() if self.model.info.multi_label else SINGLE_LABEL
+
+    def labels(self, role: str) -> Truth:
+        """Class ids [rows] of a split, or the labels that each row has [rows, labels]."""
         return self.data.split(role)[1]
 
     def encode(self, role: str, rows: Iterable[int]) -> Examples:
@@ -58,7 +66,7 @@ class Sources:
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, texts: list[str], labels: ClassIds, chosen: list[int]) -> TokenExamples:
+    def _texts(self, role: str, texts: list[str], labels: Truth, chosen: list[int]) -> TokenExamples:
         """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
         model = self.model
         if len(chosen) == len(texts) and role not in self._tokenised:
@@ -72,7 +80,7 @@ class Sources:
             tokens[row] = made
         return replace(encoded, token_ids=tokens, labels=labels)
 
-    def _pixels(self, images: Images, labels: ClassIds, chosen: list[int]) -> PixelExamples:
+    def _pixels(self, images: Images, labels: Truth, chosen: list[int]) -> PixelExamples:
         pixels = prepare(images, chosen, self.model.processor, self.model.info.image_shape or [])
         return PixelExamples(pixels, labels, patch_of(self.model))
 
@@ -91,6 +99,8 @@ def open_sources(
     What `meanwhile` raises ends the reading of data.
     """
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    if model.info.multi_label:
+        check_multi_label(spec)
     data = load_dataset(
         spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
     )
@@ -115,7 +125,7 @@ def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callabl
     return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
 
 
-def encode_for(model: LoadedModel, texts: Sequence[str], labels: ClassIds) -> TokenExamples:
+def encode_for(model: LoadedModel, texts: Sequence[str], labels: Truth) -> TokenExamples:
     """Texts as this model reads them, pads included."""
     encoded = replace(encode(texts, labels, model.tokenizer, model.max_length), padded=model.padded)
     pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.web.views.fields import MISSING, Field, FieldChoice, fields_of, look_up, name_of, texts
+from app.web.views.fields import MISSING, Field, FieldChoice, FieldKind, fields_of, look_up, name_of, texts
 from app.web.views.plan import PlanView
 from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
@@ -97,7 +97,9 @@ def form_page(methods: Methods, sources: SourcesOffered, spec: Mapping[str, Any]
     return FormPage(
         model=_source("/model", "Model", sources.models, spec),
         dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
-        columns=Group("Columns", [_text(f"/dataset/{name}", spec) for name in ("text_column", "label_column")]),
+        columns=Group(
+            "Columns", [_column(f"/dataset/{name}", spec) for name in ("text_column", "label_column", "label_columns")]
+        ),
         concerns=_concerns(sources.model, options["concerns"].description, spec),
         method=replace(method, says=chosen.description),
         method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
@@ -164,9 +166,13 @@ def _source(
     return Field(pointer, label, "text", called or "", values, choices=choices)
 
 
-def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
-    says = "If you leave it empty, the usual names are tried."
-    return Field(pointer, name_of(pointer), "text", says, texts(look_up(spec, pointer)))
+def _column(pointer: str, spec: Mapping[str, Any]) -> Field:
+    kind: FieldKind
+    if pointer.endswith("/label_columns"):
+        kind, says = "list", "For multi-label data with a column of 0 and 1 for each label: their names."
+    else:
+        kind, says = "text", "If you leave it empty, the usual names are tried."
+    return Field(pointer, name_of(pointer), kind, says, texts(look_up(spec, pointer)))
 
 
 def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Field:

@@ -10,7 +10,7 @@ from app.web.views.chart_csv import Sheet
 from app.web.views.combination import combination_table
 from app.web.views.hidden_states import Sides, sides
 from app.web.views.results import ResultsTable, at_ratio, ratios_of, results_table
-from microlith.contract import Module, Results
+from microlith.contract import Module, Report, Results
 from microlith.display import numbers
 
 
@@ -42,6 +42,7 @@ class ReportView:
     modules: list[Module]
     rows: int
     base_macro_f1: float | None
+    base_micro_f1: float | None
     base_accuracy: float | None
     table: ResultsTable
     layers: charts.MatrixChart | None
@@ -117,8 +118,9 @@ def report(results: Results, view: View) -> ReportView | None:
         ratio=ratio,
         ratios=ratios_of(results),
         modules=modules,
-        rows=sum(row.support for row in modules[0].report.classes),
+        rows=_examples(modules[0].report),
         base_macro_f1=base.macro.f1 if base else None,
+        base_micro_f1=base.micro.f1 if base and base.micro else None,
         base_accuracy=base.accuracy if base else None,
         table=results_table(modules, view.sort, view.descending),
         layers=charts.layers(modules),
@@ -128,6 +130,11 @@ def report(results: Results, view: View) -> ReportView | None:
         curves=charts.curves(results),
         costs=charts.costs(modules),
     )
+
+
+def _examples(measured: Report) -> int:
+    """Those that it is of; reports of earlier versions, each example of one class, do not say how many."""
+    return sum(row.support for row in measured.classes) if measured.examples is None else measured.examples
 
 
 def _first(costs: charts.Costs) -> str:

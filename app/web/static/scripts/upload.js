@@ -50,6 +50,8 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new FormData(form);
   const columns = Object.fromEntries(["text_column", "label_column"].map((name) => [name, fields.get(name)]).filter(([, value]) => value));
+  const labels = (fields.get("label_columns") ?? "").split(/[,;]/).map((name) => name.trim()).filter(Boolean);
+  if (labels.length) columns.label_columns = labels;
   const button = form.querySelector("button");
   fault.textContent = "";
   button.disabled = true;
