@@ -7,8 +7,11 @@ from typing import Protocol
 
 from app.sources.demo import Licence
 from microlith.contract import (
+    Baselines,
     BinaryScore,
     Concern,
+    Cost,
+    Interval,
     JobSpec,
     Numerics,
     OwnScore,
@@ -76,6 +79,9 @@ class ModuleFacts:
     samples: SampleRows
     mask_sha256: str
     vocabulary: TrimmedVocabulary | None = None
+    cost: Cost | None = None
+    macro_change: Interval | None = None
+    baselines: Baselines | None = None
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
 
