@@ -86,8 +86,8 @@ def verdict(modules: Sequence[Judged], latencies: Iterable[Latency], baselines: 
     if faster and smaller:
         return f"{faster} and {smaller} {quality}{floor}."
     if faster or smaller:
-        but = "" if not smaller or pace is None else ", not faster"
-        return f"{faster or smaller}{', not smaller' if faster else but} {quality}{floor}."
+        but = ", not smaller," if faster else ", not faster," if pace else ""
+        return f"{faster or smaller}{but} {quality}{floor}."
     neither = "Not smaller, not faster" if pace else "Not smaller"
     return f"{neither}{': zeros are stored' if flops * SMALLER > 1 else ''}, {quality}{floor}."
 

@@ -35,7 +35,7 @@ def test_the_headline_has_each_figure_with_the_bases_beside_it() -> None:
     shown = headline([module(0), module(1)], base.model_copy(update={"size_bytes": 8_600_000}))
     assert [(one.name, one.value) for one in shown] == [
         ("Mean F1, own class", "0.750"),
-        ("Speed", "2.0×"),
+        ("Speed", "2.00×"),
         ("A module’s file, portable", "9.0 MB"),
     ]
     assert shown[0].under == "base 0.800 · macro-F1 −0.010 [−0.020, ±0.000]"
@@ -99,4 +99,4 @@ def test_a_pace_is_named_with_its_layout_and_device() -> None:
     slow = Latency(layout="portable", device="CPU", batch=1, milliseconds=4.0, base_milliseconds=4.0)
     fast = Latency(layout="onnx", device="CPU", batch=1, milliseconds=1.0, base_milliseconds=4.0)
     _, speed, _ = headline([module(0, latencies=[slow, fast])], None)
-    assert (speed.value, speed.under) == ("4.0×", "1.0 ms, base 4.0 ms · onnx, 1 input, CPU")
+    assert (speed.value, speed.under) == ("4.00×", "1.0 ms, base 4.0 ms · onnx, 1 input, CPU")

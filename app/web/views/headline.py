@@ -44,7 +44,7 @@ def _speed(modules: Sequence[Module]) -> Headline:
         return Headline("Speed", numbers.NOTHING, "not measured")
     own, base = numbers.milliseconds(pace.milliseconds), numbers.milliseconds(pace.base_milliseconds)
     return Headline(
-        "Speed", f"{speedup(pace):.1f}×", f"{own} ms, base {base} ms · {pace.layout}, 1 input, {pace.device}"
+        "Speed", f"{speedup(pace):.2f}×", f"{own} ms, base {base} ms · {pace.layout}, 1 input, {pace.device}"
     )
 
 

@@ -13,7 +13,7 @@ from microlith.display import numbers
 BASE, WORDS, MOST = "base", "bag of words", "most frequent class"
 KINDS = {BASE: "base", WORDS: "words", MOST: "words"}
 
-ACROSS = Scale(0.0, 1.0, 0.25)
+ACROSS = Scale(0.0, 1.0, 0.2)
 """Of the base's arithmetic."""
 
 
@@ -118,9 +118,10 @@ def _others(results: Results, labels: Iterable[str], binary: bool) -> dict[str, 
 def _sentence(qualities: Sequence[float], others: dict[str, float], binary: bool) -> str:
     measure = "F1 of the concern against the rest" if binary else "Macro-F1 of all classes"
     low, high = numbers.score(min(qualities)), numbers.score(max(qualities))
+    who = "Modules" if len(qualities) > 1 else "Module"
     span = low if low == high else f"{low} to {high}"
     rest = "".join(f", {name} {numbers.score(score)}" for name, score in others.items())
     return (
-        f"{measure} against the arithmetic of the encoder, which is 1 for the base. Modules {span}{rest}. A module is "
+        f"{measure} against the arithmetic of the encoder, which is 1 for the base. {who} {span}{rest}. A module is "
         "worth having if it lies left of the base and above the bag of words."
     )
