@@ -80,7 +80,7 @@ def measured(spec: JobSpec, sources: Sources) -> Outcome:
     with outcome.phase("encoding"):
         bench = Bench.of(spec, sources, parts)
     with outcome.phase("evaluating"):
-        outcome.base = bench.measure_base(model, unwatched)
+        outcome.base = bench.measure_base(model, unwatched).result
         for concern, _, mask in masks:
             if bench.estimator:
                 with realised(model, mask, parts) as module:
@@ -88,7 +88,7 @@ def measured(spec: JobSpec, sources: Sources) -> Outcome:
         for concern, ratio, mask in masks:
             base_states = bench.base_states(model, concerns[concern])
             with realised(model, mask, parts) as module:
-                measures = bench.measure(module, concerns[concern], outcome.base, base_states, unwatched)
+                measures = bench.measure(module, concerns[concern], base_states, unwatched)
             outcome.modules[concern, ratio] = measures
     return outcome
 

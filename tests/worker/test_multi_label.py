@@ -111,7 +111,13 @@ def test_a_module_opens_and_measures_as_plain_transformers_and_scikit_learn(prod
     assert results.base is not None
     check_report(results.base.report, task / "model", task)
     assert results.base.report.macro.f1 > 0.6
+    assert results.baselines is not None
+    assert results.baselines.reason == "They answer with one class for each input."
     for module in modules:
+        assert module.macro_change is not None
+        change = module.report.macro.f1 - results.base.report.macro.f1
+        assert module.macro_change.value == pytest.approx(change)
+        assert module.macro_change.low <= change <= module.macro_change.high
         folder = product.unpack(module)
         check_report(module.report, folder, task)
         assert module.own.f1 == module.report.classes[module.concern.id].f1

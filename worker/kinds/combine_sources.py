@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
 from app.sources.demo import Licence
@@ -19,6 +20,7 @@ from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.compute import device
 from worker.kinds.stored_module import StoredModule, apply_to_base
 from worker.packaging.mask_layout import mask_of, tokens_of
+from worker.packaging.rounding import rounded
 from worker.packaging.vocabulary import Vocabulary
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
@@ -50,11 +52,12 @@ class Opened:
         of = self.bases[made.spec.model]
         made.check_base(of.loaded.facts)
         vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
+        stored = number_type_of(made.spec.export, of.loaded.number_type)
         return ModulePart(
             origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
-            module=vocabulary.narrow(apply_to_base(of.base, mask)),
+            module=rounded(vocabulary.narrow(apply_to_base(of.base, mask)), stored),
             answer=1 if made.module.facts.get("binary") is not None else None,
             id=made.module.id,
             whole=of.origin,

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
+from microlith.contract import (
+    BaseResult,
+    BinaryScore,
+    Concern,
+    DeliveredScore,
+    Interval,
+    JobSpec,
+    Numerics,
+    Report,
+    Similarity,
+)
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
-from worker.evaluation.binary import best_threshold
+from worker.evaluation.binary import Members, best_threshold
 from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.delivered import score_decisions
 from worker.evaluation.first_estimate import Estimator
-from worker.evaluation.meaning import meaning_of
+from worker.evaluation.meaning import Meaning, meaning_of
 from worker.evaluation.numerics import Questions, SplitLogits
+from worker.evaluation.paired import macro_f1_change
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 from worker.evaluation.similarity import BaseStates, HiddenStates, StatesWanted, compare, course_over, states_along
-from worker.evaluation.sparsity import base_size
+from worker.evaluation.sparsity import base_size, tensor_bytes
 from worker.families.anatomy import Anatomy
-from worker.kinds.remembered_base import BaseMemory
+from worker.kinds.remembered_base import BaseMemory, MeasuredBase
 from worker.packaging.verify import PROBE_ROWS
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.open_sources import Sources
@@ -33,12 +45,18 @@ SIMILARITY_SAMPLES = 256
 
 @dataclass(frozen=True)
 class Measures:
-    """What the bench says of a module; `binary` where its head is concern against rest."""
+    """What the bench says of a module; `binary` where its head is concern against rest.
+
+    `macro_change` is None where the base was not measured on the bench before.
+    """
 
     report: Report
+    macro_change: Interval | None
     similarity: Similarity | None
     binary: BinaryScore | None
     numerics: Numerics | None
+    delivered: DeliveredScore | None = None
+    """Of what is handed out, where that answers otherwise."""
 
 
 @dataclass
@@ -50,9 +68,10 @@ class Bench:
     questions: Questions
     similarity: SimilarityBench | None
     estimator: Estimator | None
+    measured_base: MeasuredBase | None = None
 
     @classmethod
-    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
+    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy, measured_base: MeasuredBase | None = None) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         evaluation = spec.evaluation
         test, validation = sources.thinned(evaluation.split, evaluation.limit), validation_of(spec, sources)
@@ -63,6 +82,7 @@ class Bench:
             questions=Questions(test, validation, shortcuts, _reduced(spec, sources), sources.meaning),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
+            measured_base=measured_base,
         )
 
     @property
@@ -87,14 +107,20 @@ class Bench:
             known = self.measure_base(model, checkpoint)
             memory.keep(known)
         checkpoint(self.rows)
-        return known
+        self.measured_base = known
+        return known.result
 
-    def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
+    def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> MeasuredBase:
         """The unpruned model, measured."""
         answers = self.questions.ask(model, checkpoint)
-        return BaseResult(
-            parameters=base_size(model).parameters, report=self._report(answers), numerics=answers.numerics
+        measured = self._report(answers)
+        result = BaseResult(
+            parameters=base_size(model).parameters,
+            size_bytes=tensor_bytes(model),
+            report=measured,
+            numerics=answers.numerics,
         )
+        return MeasuredBase(result, meaning_of(measured).answers(answers.test))
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
@@ -104,7 +130,6 @@ class Bench:
         self,
         module: nn.Module,
         concern: Concern,
-        base: BaseResult,
         base_states: HiddenStates | None,
         checkpoint: Checkpoint,
     ) -> Measures:
@@ -112,14 +137,20 @@ class Bench:
         answers = self.questions.ask(module, checkpoint)
         measured, near = self._report(answers), None
         if self.similarity and base_states:
-            meanings = meaning_of(base.report), meaning_of(measured)
-            near = compare(base_states, self.similarity.of_module(module, concern.id), meanings)
-        return Measures(
+            near = compare(base_states, self.similarity.of_module(module, concern.id), self._meanings(measured))
+        measures = Measures(
             report=measured,
+            macro_change=self._macro_change(answers, measured),
             similarity=near,
-            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+            binary=None,
             numerics=answers.numerics,
         )
+        return self._with_binary(measures, answers, concern) if self.spec.head == "binary" else measures
+
+    @property
+    def test(self) -> Examples:
+        """The evaluation split."""
+        return self.questions.test
 
     def _report(self, answers: SplitLogits) -> Report:
         validation = answers.validation, self.validation.labels
@@ -127,11 +158,28 @@ class Bench:
         measured = score(answers.test, self.questions.test.labels, self.labels, meaning)
         return report(measured, exp_loss(*validation, meaning))
 
-    def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
-        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
-        meaning, test, validation = self.questions.meaning, self.questions.test.labels, self.validation.labels
-        threshold = best_threshold(meaning.margins(answers.validation, concern), meaning.members(validation, concern))
-        return measure_binary(meaning.margins(answers.test, concern), meaning.members(test, concern), threshold)
+    def _meanings(self, measured: Report) -> tuple[Meaning, Meaning]:
+        """What the logits of the base mean, and those of a module."""
+        base = self.measured_base
+        return meaning_of(base.result.report) if base else self.questions.meaning, meaning_of(measured)
+
+    def _macro_change(self, answers: SplitLogits, measured: Report) -> Interval | None:
+        if self.measured_base is None:
+            return None
+        given, truth = meaning_of(measured).answers(answers.test), self.test.labels
+        return macro_f1_change(given, self.measured_base.answers, truth, len(self.labels))
+
+    def members_of(self, examples: Examples, concern: Concern) -> Members:
+        """The examples that are of the concern."""
+        return self.questions.meaning.members(examples.labels, concern.id)
+
+    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: Concern) -> Measures:
+        """The threshold is chosen on the validation split, the scores taken on the evaluation split."""
+        margins = self.questions.meaning.margins
+        threshold = best_threshold(margins(answers.validation, concern.id), self.members_of(self.validation, concern))
+        scores, members = margins(answers.test, concern.id), self.members_of(self.test, concern)
+        binary = measure_binary(scores, members, threshold)
+        return replace(measures, binary=binary, delivered=score_decisions(scores >= threshold, members))
 
 
 @dataclass

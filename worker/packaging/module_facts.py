@@ -7,8 +7,12 @@ from typing import Protocol
 
 from app.sources.demo import Licence
 from microlith.contract import (
+    Baselines,
     BinaryScore,
     Concern,
+    Cost,
+    DeliveredScore,
+    Interval,
     JobSpec,
     Numerics,
     OwnScore,
@@ -81,6 +85,10 @@ class ModuleFacts:
     samples: SampleRows
     mask_sha256: str
     vocabulary: TrimmedVocabulary | None = None
+    delivered: DeliveredScore | None = None
+    cost: Cost | None = None
+    macro_change: Interval | None = None
+    baselines: Baselines | None = None
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
 
@@ -99,6 +107,11 @@ class ModuleFacts:
         """The logits from which on each label is given, by label; None where the highest logit is the answer."""
         values, labels = self.meaning.thresholds, [row.label for row in self.report.classes]
         return None if values is None else dict(zip(labels, values, strict=True))
+
+    @property
+    def handed_out(self) -> OwnScore:
+        """The scores of the files."""
+        return self.delivered or self.own
 
     def recipe(self) -> dict[str, object]:
         """The spec as JSON, without the caller's bookkeeping."""

@@ -27,6 +27,7 @@ from app.sources.short_texts import list_first
 from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
@@ -62,6 +63,11 @@ class LoadedModel:
     padded: bool = True
     """Whether a batch may hold texts of unlike lengths; not, where answers depend on the pads beside a text."""
 
+    @property
+    def number_type(self) -> NumberType:
+        """The type that its checkpoint came in."""
+        return self.info.dtype or "float32"
+
 
 def load_model(
     ref: str,
@@ -89,6 +95,7 @@ def load_model(
         sha256=info.sha256,
         content_sha256=info.content_sha256,
         architecture=info.architecture,
+        dtype=info.dtype,
         labels=info.labels,
         multi_label=info.multi_label,
     )

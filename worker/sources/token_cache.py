@@ -87,6 +87,7 @@ def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | Non
         name: part for name, part in json.loads(backend.to_str()).items() if name not in ("truncation", "padding")
     }
     around = [type(tokenizer).__name__, tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
+    around.append(getattr(tokenizer, "pad_token_id", None))  # a text of no tokens is one pad
     how = [reader, max_length, around, transformers.__version__, tokenizers.__version__]
     sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
     for text in texts:
