@@ -66,6 +66,7 @@ from microlith.contract.prediction import (
     Prediction,
     PredictionOrder,
     PredictionRequest,
+    TextPair,
 )
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.references import DatasetSpec, Splits
@@ -154,6 +155,7 @@ __all__ = [
     "Splits",
     "State",
     "TaylorMethod",
+    "TextPair",
     "TrimmedVocabulary",
     "Upload",
     "UploadTarget",

@@ -79,6 +79,7 @@ class ModulePage:
     missing: list[str]
     siblings: list[Module]
     reads_text: bool
+    reads_pairs: bool
 
     def sheet(self, name: str) -> Sheet | None:
         """The data of one of its tables, by the name of its section; None where there is no such table."""
@@ -116,6 +117,7 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
         missing=[layout for layout in LAYOUTS if layout not in there],
         siblings=list(siblings),
         reads_text=not (architecture or "").endswith("ForImageClassification"),
+        reads_pairs=job.spec.source.text_pair_column is not None,
     )
 
 
