@@ -252,6 +252,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),
             "text": shown.text_column,
+            "text pair": shown.text_pair_column,
             "image": shown.image_column,
             "label": shown.label_column,
             "sha256": shown.sha256,
