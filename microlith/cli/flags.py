@@ -68,6 +68,7 @@ FLAGS = (
     Flag("pairing", "calibration.pairing"),
     Flag("limit", "evaluation.limit", int),
     Flag("layout", "export.layouts", many=True),
+    Flag("dtype", "export.dtype"),
     Flag("label", "labels", many=True, metavar="KEY=VALUE"),
     Flag("reuse", "reuse", bool),
 )

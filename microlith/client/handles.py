@@ -161,7 +161,7 @@ class ModuleHandle(Facade[AsyncModuleHandle]):
         return self.facts.concern.label
 
     def __repr__(self) -> str:
-        own, base = self.facts.own.f1, self.facts.base_own.f1
+        own, base = self.facts.handed_out.f1, self.facts.base_own.f1
         return f"<Module {self.label} at {self.facts.ratio.requested:g}: F1 {own:.3f}, base {base:.3f}>"
 
 

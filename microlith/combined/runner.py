@@ -49,13 +49,13 @@ class TextReader:
         import numpy as np
 
         encoded = self.tokenizer.encode_batch([text if isinstance(text, str) else tuple(text) for text in texts])
-        shape = (len(encoded), max(len(found.ids) for found in encoded))
+        shape = (len(encoded), max(len(own.ids) for own in encoded))
         ids, mask, types = np.full(shape, self.pad_id, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for row, found in enumerate(encoded):
-            length = len(found.ids)
-            ids[row, :length], mask[row, :length], types[row, :length] = found.ids, 1, found.type_ids
-        made = {self.ids_input: ids, self.mask_input: mask}
-        return made | {self.types_input: types} if self.types_input else made
+        for row, own in enumerate(encoded):
+            length = len(own.ids)
+            ids[row, :length], mask[row, :length], types[row, :length] = own.ids, 1, own.type_ids
+        read = {self.ids_input: ids, self.mask_input: mask}
+        return read | {self.types_input: types} if self.types_input else read
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ class ImageReader:
             image = self._decoded(image)
         pixels = np.asarray(image)
         if list(pixels.shape) != self.shape:
-            found = list(pixels.shape)
-            raise ValueError(f"an image is {found}, and this reads pixels [channels, height, width] {self.shape}")
+            raise ValueError(
+                f"an image is {list(pixels.shape)}, and this reads pixels [channels, height, width] {self.shape}"
+            )
         return pixels
 
     def _decoded(self, picture: str | Path | bytes) -> Array:
@@ -142,14 +143,14 @@ class Combined:
         import numpy as np
 
         self._check_inputs(inputs)
-        found = np.empty((len(inputs), len(self.labels)), np.float32)
+        scores = np.empty((len(inputs), len(self.labels)), np.float32)
         order = sorted(range(len(inputs)), key=lambda row: _length(inputs[row]))  # like lengths together
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             batch = [inputs[row] for row in rows]
             arrays = {name: array for reader in self.readers for name, array in reader.read(batch).items()}
-            found[rows] = self.session.run([SCORES], arrays)[0]
-        return found
+            scores[rows] = self.session.run([SCORES], arrays)[0]
+        return scores
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the label of each input. With decision `threshold`, return the list of all labels that reach their
@@ -157,8 +158,8 @@ class Combined:
         """
         scores = self.scores(inputs)
         if self.decision == "threshold":
-            return [[self.labels[place] for place in (row >= self.thresholds).nonzero()[0]] for row in scores]
-        return [self.labels[place] for place in scores.argmax(axis=1)]
+            return [[self.labels[column] for column in (row >= self.thresholds).nonzero()[0]] for row in scores]
+        return [self.labels[column] for column in scores.argmax(axis=1)]
 
     def _check_inputs(self, inputs: Sequence[Any]) -> None:
         if not any(isinstance(reader, TextReader) for reader in self.readers):
@@ -174,20 +175,20 @@ def load(folder: str | Path) -> Combined:
     """The classifier in a folder. Raises ValueError for what is no folder of one, with what is wrong."""
     import onnxruntime
 
-    place = Path(folder)
-    document = _document(place)
+    directory = Path(folder)
+    document = _document(directory)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(place / GRAPH, options, providers=["CPUExecutionProvider"])
-        readers: list[TextReader | ImageReader] = [_reader(place, known) for known in document["tokenizers"]]
+        session = onnxruntime.InferenceSession(directory / GRAPH, options, providers=["CPUExecutionProvider"])
+        readers: list[TextReader | ImageReader] = [_reader(directory, known) for known in document["tokenizers"]]
         readers += [ImageReader(**known) for known in document.get("images", [])]
         told = (document["labels"], document["decision"], document["thresholds"])
         combined = Combined(*told, readers, session, document.get("pairs", False))
         _check(combined)
         return combined
     except Exception as error:  # those of the two libraries have no common root
-        raise ValueError(f"{place} cannot be opened: {type(error).__name__}: {str(error).strip()[:300]}") from error
+        raise ValueError(f"{directory} cannot be opened: {type(error).__name__}: {str(error).strip()[:300]}") from error
 
 
 def _check(combined: Combined) -> None:
@@ -199,20 +200,20 @@ def _check(combined: Combined) -> None:
         raise ValueError(f"{GRAPH} is not the graph that {DOCUMENT} tells of")
 
 
-def _document(place: Path) -> dict[str, Any]:
+def _document(directory: Path) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads((place / DOCUMENT).read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads((directory / DOCUMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{place} holds no {DOCUMENT} of a recomposed classifier: {error}") from error
+        raise ValueError(f"{directory} holds no {DOCUMENT} of a recomposed classifier: {error}") from error
     if not isinstance(document, dict) or (document.get("kind"), document.get("format")) != (KIND, FORMAT):
-        raise ValueError(f"{place / DOCUMENT} is not of kind {KIND!r}, format {FORMAT}; is this runner new enough?")
+        raise ValueError(f"{directory / DOCUMENT} is not of kind {KIND!r}, format {FORMAT}; is this runner new enough?")
     return document
 
 
-def _reader(place: Path, known: dict[str, Any]) -> TextReader:
+def _reader(directory: Path, known: dict[str, Any]) -> TextReader:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(place / known["file"]))
+    tokenizer = Tokenizer.from_file(str(directory / known["file"]))
     tokenizer.no_padding()
     tokenizer.enable_truncation(known["max_length"])
     fed = known["inputs"]
@@ -231,12 +232,12 @@ def main(inputs: Sequence[Any]) -> None:
     try:
         combined = load(Path(__file__).parent)
         inputs = [line.split("\t") for line in inputs] if combined.pairs else inputs
-        answers, found = combined.predict(inputs), combined.scores(inputs)
+        answers, score_rows = combined.predict(inputs), combined.scores(inputs)
     except (OSError, ValueError, EOFError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    for given, answer, scores in zip(inputs, answers, found, strict=True):
-        told = {label: float(score) for label, score in zip(combined.labels, scores, strict=True)}
-        print(json.dumps({"input": given, "answer": answer, "scores": told}, ensure_ascii=False))
+    for given, answer, scores in zip(inputs, answers, score_rows, strict=True):
+        by_label = {label: float(score) for label, score in zip(combined.labels, scores, strict=True)}
+        print(json.dumps({"input": given, "answer": answer, "scores": by_label}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

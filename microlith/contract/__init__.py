@@ -44,6 +44,7 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
+    DeliveredScore,
     EarlyScore,
     Module,
     Numerics,
@@ -100,6 +101,7 @@ __all__ = [
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
+    "DeliveredScore",
     "EarlyScore",
     "ErrorDetail",
     "Evaluation",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from microlith.contract.base import Answer
+from microlith.contract.options import NumberType
 from microlith.contract.references import by_role
 
 Task = Literal["text", "image"]
@@ -84,6 +85,9 @@ class ModelInfo(Answer):
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of the images it reads.")
     parameters: int | None
+    dtype: NumberType | None = Field(
+        None, description="The number type of all its weights; float32 if they are of several types."
+    )
     size_bytes: int | None
     layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None

@@ -93,7 +93,7 @@ def _table_of_ratio(document: Results, comparison: Comparison) -> Table:
 
 
 def _row(module: Module) -> list[str | Text]:
-    own, base = module.own, module.base_own
+    own, base = module.handed_out, module.base_own
     return [
         module.concern.label,
         _beside(own.precision, base.precision),
@@ -107,7 +107,7 @@ def _row(module: Module) -> list[str | Text]:
 
 
 def _latency(latency: Latency | None) -> str | Text:
-    if latency is None:
+    if latency is None or not latency.stable:
         return numbers.NOTHING
     base = numbers.milliseconds(latency.base_milliseconds)
     return Text.assemble(numbers.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
@@ -135,7 +135,12 @@ def _files(modules: Sequence[Module]) -> str:
     means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
     unit = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
-    return f"Mean file size: {means or 'no files yet'}.{unit}"
+    restless = " Some varied too much to be printed: the machine was busy." if _any_unstable(modules) else ""
+    return f"Mean file size: {means or 'no files yet'}.{unit}{restless}"
+
+
+def _any_unstable(modules: Sequence[Module]) -> bool:
+    return any(not module.latency.stable for module in modules if module.latency)
 
 
 def modules(items: Iterable[Module]) -> Table:
@@ -144,7 +149,7 @@ def modules(items: Iterable[Module]) -> Table:
     )
     table.columns[0].no_wrap = True
     for module in items:
-        own, base = module.own.f1, module.base_own.f1
+        own, base = module.handed_out.f1, module.base_own.f1
         files = ", ".join(f"{artifact.layout} {numbers.size(artifact.size_bytes)}" for artifact in module.artifacts)
         scores = (numbers.score(own), numbers.score(base), numbers.change(own - base))
         row(table, module.id, module.concern.label, f"{module.ratio.requested:g}", *scores, files)

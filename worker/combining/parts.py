@@ -15,6 +15,7 @@ from app.domain.combinations import POINTER, check_labels
 from app.domain.errors import InvalidInput
 from microlith.contract import Concern
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from microlith.masks import Base
 from worker.compute.examples import Examples, PixelExamples, encode
 from worker.evaluation.runner import evenly
@@ -44,6 +45,8 @@ class Origin:
     max_length: int = 512
     processor: Any = None
     image_shape: Sequence[int] | None = None
+    number_type: NumberType = "float32"
+    """That its checkpoint came in."""
     pairs: bool = False
     """Whether its texts come in pairs."""
     segments: bool = False
@@ -67,6 +70,7 @@ class Origin:
             loaded.max_length,
             loaded.processor,
             loaded.info.image_shape,
+            loaded.number_type,
             pairs,
             pairs and loaded.segments,
         )

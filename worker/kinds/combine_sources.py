@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.domain.combinations import check_same_inputs
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
 from app.sources.demo import Licence
@@ -20,6 +20,7 @@ from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.compute import device
 from worker.kinds.stored_module import StoredModule, apply_to_base
 from worker.packaging.mask_layout import mask_of, tokens_of
+from worker.packaging.rounding import rounded
 from worker.packaging.vocabulary import Vocabulary
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
@@ -52,11 +53,12 @@ class Opened:
         of = self.bases[made.spec.model]
         made.check_base(of.loaded.facts)
         vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
+        stored = number_type_of(made.spec.export, of.loaded.number_type)
         return ModulePart(
             origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
-            module=vocabulary.narrow(apply_to_base(of.base, mask)),
+            module=rounded(vocabulary.narrow(apply_to_base(of.base, mask)), stored),
             answer=1 if made.module.facts.get("binary") is not None else None,
             id=made.module.id,
             whole=of.origin,
@@ -78,13 +80,9 @@ class Opened:
 def open_all(
     order: CombineSpec, spec: JobSpec, modules: Sequence[StoredModule], shelf: Shelf, settings: Settings
 ) -> Opened:
-    """The models of these modules and the data that `spec` names; labels may be those of any of the models.
-
-    Raises InvalidInput for data of pairs and modules of single texts, and the reverse.
-    """
+    """The models of these modules and the data that `spec` names; labels may be those of any of the models."""
     on = device.choose(settings.device)
     specs = {made.spec.model: made.spec for made in modules}
-    check_same_inputs(_read_pairs(modules[0].spec), _read_pairs(spec))
     cache, paths = Cache(settings.cache_dir, settings.cache_bytes), settings.paths
     models = {ref: load_model(ref, allow_paths=paths, shelf=shelf, device=on, cache=cache) for ref in specs}
     if _read_pairs(spec):

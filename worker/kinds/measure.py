@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
+from microlith.contract import BaseResult, BinaryScore, Concern, DeliveredScore, JobSpec, Numerics, Report, Similarity
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.delivered import score_decisions
 from worker.evaluation.first_estimate import Estimator
 from worker.evaluation.numerics import Questions, SplitLogits
 from worker.evaluation.report import exp_loss, report, score
@@ -38,6 +39,8 @@ class Measures:
     similarity: Similarity | None
     binary: BinaryScore | None
     numerics: Numerics | None
+    delivered: DeliveredScore | None = None
+    """Of what is handed out, where that answers otherwise."""
 
 
 @dataclass
@@ -107,21 +110,24 @@ class Bench:
         near = None
         if self.similarity and base_states:
             near = compare(base_states, self.similarity.of_module(module, concern.id))
-        return Measures(
-            report=self._report(answers),
-            similarity=near,
-            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
-            numerics=answers.numerics,
-        )
+        measures = Measures(self._report(answers), near, binary=None, numerics=answers.numerics)
+        return self._with_binary(measures, answers, concern.id) if self.spec.head == "binary" else measures
+
+    @property
+    def test(self) -> Examples:
+        """The evaluation split."""
+        return self.questions.test
 
     def _report(self, answers: SplitLogits) -> Report:
         measured = score(answers.test, self.questions.test.labels, self.labels)
         return report(measured, exp_loss(answers.validation, self.validation.labels))
 
-    def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
-        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
+    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: int) -> Measures:
+        """The threshold is chosen on the validation split, the scores taken on the evaluation split."""
         threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
+        scores, members = margins(answers.test, concern), self.test.labels == concern
+        binary = measure_binary(scores, members, threshold)
+        return replace(measures, binary=binary, delivered=score_decisions(scores >= threshold, members))
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from app.domain.errors import InvalidInput
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
 from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder, TextPair
@@ -23,6 +24,7 @@ from worker.compute.examples import GivenText, TokenExamples
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import apply_to_base, find_modules
 from worker.packaging.mask_layout import tokens_of
+from worker.packaging.rounding import rounded
 from worker.packaging.vocabulary import Vocabulary
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.open_sources import encode_for
@@ -41,7 +43,8 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             stored.check_base(loaded.facts)
             mask = stored.fetch_mask(attempt, folder)
             vocabulary = Vocabulary.of(loaded, tokens_of(mask), folder)
-            module = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
+            narrow = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
+            module = rounded(narrow, number_type_of(spec.export, loaded.number_type))
             given = [(one.text, one.text_pair) if isinstance(one, TextPair) else one for one in order.inputs]
             base_examples, examples = (_encode(given, reader) for reader in (loaded, vocabulary.loaded))
 

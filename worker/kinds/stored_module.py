@@ -18,6 +18,7 @@ from microlith.contract import (
     Combination,
     CombineSpec,
     Concern,
+    DeliveredScore,
     JobSpec,
     ModelFacts,
     Numerics,
@@ -85,8 +86,8 @@ class StoredModule:
         """All that was said of the module when it was made."""
         facts, history = self.module.facts, mask.decomposition
         assert self.base is not None, "modules are published after their base"
-        names = ("similarity", "binary", "numerics", "vocabulary")
-        similarity, binary, numerics, vocabulary = (facts.get(name) for name in names)
+        names = ("similarity", "binary", "numerics", "vocabulary", "delivered")
+        similarity, binary, numerics, vocabulary, delivered = (facts.get(name) for name in names)
         samples = history["samples"]
         return ModuleFacts(
             concern=Concern.model_validate(facts["concern"]),
@@ -105,6 +106,7 @@ class StoredModule:
             samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
             mask_sha256=history["mask"]["sha256"],
             vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
+            delivered=delivered and DeliveredScore.model_validate(delivered),
             model_licence=model_licence,
             dataset_licence=dataset_licence,
         )

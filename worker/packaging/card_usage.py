@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from app.domain.layouts import BYTES, number_type_of
 from app.sources.images import task_of
 from app.sources.short_texts import shorten
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from worker.packaging.module_facts import Made
 
 _CHECK = "`sha256sum -c SHA256SUMS` checks the files."
-_BYTES = 4  # of a float32
 
 _FOLDER = """## Open it
 
 ```python
 from transformers import {model}
 
-model = {model}.from_pretrained("this-folder"{trust})
+model = {model}.from_pretrained("this-folder"{options})
 ```
 
 {remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
@@ -78,7 +80,7 @@ def task(facts: Made) -> Task:
 
 def portable_usage(facts: Made) -> str:
     """A folder for plain `from_pretrained`."""
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK, pairs=_pairs(facts))
+    return _folder_usage(facts, "", [])
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
@@ -91,9 +93,27 @@ def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
         remarks.append(f"{heads_left} removed heads are still there, as zeros: this architecture computes with them.")
     if "weights" in facts.spec.structure:
         remarks.append("Single weights that were removed stay in their layers as zeros.")
-    trust, remark = ", trust_remote_code=True", " ".join(remarks) + "\n\n"
+    return _folder_usage(facts, ", trust_remote_code=True", remarks)
+
+
+def _folder_usage(facts: Made, options: str, remarks: Sequence[str]) -> str:
+    """Weights that are stored in half precision are opened in float32, in which they were measured."""
+    stored = number_type(facts)
+    halved = [] if stored == "float32" else [f"Its weights are stored in {stored}. In float32 it answers as measured."]
+    remark = " ".join([*halved, *remarks]) + "\n\n" if halved or remarks else ""
+    options = (', dtype="float32"' if halved else "") + options
     opened = OPENED_BY[task(facts)]
-    return _FOLDER.format(**opened, trust=trust, remark=remark, check=_CHECK, pairs=_pairs(facts))
+    return _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
+
+
+def number_type(facts: Made) -> NumberType:
+    """The type of the weights in a folder."""
+    return number_type_of(facts.spec.export, checkpoint_of(facts))
+
+
+def checkpoint_of(facts: Made) -> NumberType | None:
+    """The type of the base's weights, where it is known."""
+    return facts.resolved.model.dtype if facts.resolved.model else None
 
 
 def mask_usage(facts: Made, base_sha256: str) -> str:
@@ -135,7 +155,8 @@ def _pairs(facts: Made, folder: str = "this-folder") -> str:
 
 def sizes(facts: Made, *files: Path) -> str:
     """Nominal, effective and file ratio: what was asked to go, what of all parameters is gone, what of the bytes."""
-    base, stored = _BYTES * facts.size.base_parameters, sum(file.stat().st_size for file in files)
+    base = BYTES[checkpoint_of(facts) or "float32"] * facts.size.base_parameters
+    stored = sum(file.stat().st_size for file in files)
     effective = 1 - facts.size.nonzero / facts.size.base_parameters
     return (
         "| removed | ratio |\n|---|---:|\n"

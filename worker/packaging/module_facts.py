@@ -9,6 +9,7 @@ from app.sources.demo import Licence
 from microlith.contract import (
     BinaryScore,
     Concern,
+    DeliveredScore,
     JobSpec,
     Numerics,
     OwnScore,
@@ -76,6 +77,7 @@ class ModuleFacts:
     samples: SampleRows
     mask_sha256: str
     vocabulary: TrimmedVocabulary | None = None
+    delivered: DeliveredScore | None = None
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
 
@@ -83,6 +85,11 @@ class ModuleFacts:
     def concerns(self) -> list[Concern]:
         """The one that it is for."""
         return [self.concern]
+
+    @property
+    def handed_out(self) -> OwnScore:
+        """The scores of the files."""
+        return self.delivered or self.own
 
     def recipe(self) -> dict[str, object]:
         """The spec as JSON, without the caller's bookkeeping."""

@@ -27,6 +27,7 @@ from app.sources.short_texts import list_first
 from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
@@ -65,6 +66,11 @@ class LoadedModel:
     segments: bool = False
     """Whether the model reads which of two texts a token is of, and its tokenizer says so."""
 
+    @property
+    def number_type(self) -> NumberType:
+        """The type that its checkpoint came in."""
+        return self.info.dtype or "float32"
+
 
 def load_model(
     ref: str,
@@ -92,6 +98,7 @@ def load_model(
         sha256=info.sha256,
         content_sha256=info.content_sha256,
         architecture=info.architecture,
+        dtype=info.dtype,
         labels=info.labels,
     )
     tokenizer = _load_tokenizer(folder, model) if info.task == "text" else None

@@ -92,6 +92,7 @@ def identity(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, seg
         name: part for name, part in json.loads(backend.to_str()).items() if name not in ("truncation", "padding")
     }
     around = [type(tokenizer).__name__, tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
+    around.append(getattr(tokenizer, "pad_token_id", None))  # a text of no tokens is one pad
     how = [reader, max_length, around, transformers.__version__, tokenizers.__version__]
     how += [["pairs", segments]] if are_pairs(texts) else []
     sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())

@@ -60,15 +60,17 @@ def test_other_texts_lengths_and_tokenizers_have_tokens_of_their_own(tokenizer: 
     known = identity(TEXTS, tokenizer, 6)
     tokenise(["any call sets how the tokenizer cuts"], tokenizer, 4)
     assert identity(TEXTS, tokenizer, 6) == identity(TEXTS, other, 6) == known
+    padded = AutoTokenizer.from_pretrained(TINY, pad_token="[MASK]")
     other.add_tokens(["warm-blooded"])
     others = {
+        identity(TEXTS, padded, 6),
         identity(TEXTS, other, 6),
         identity(TEXTS, tokenizer, 7),
         identity(TEXTS[::-1], tokenizer, 6),
         identity(["a", "bc"], tokenizer, 6),
         identity(["ab", "c"], tokenizer, 6),
     }
-    assert len(others) == 5
+    assert len(others) == 6
     assert known not in others
     assert identity(TEXTS, object(), 6) is None, "one that does not say what it is"
 
