@@ -46,7 +46,8 @@ screenshots: $(DEV) ## Take the pictures of the documentation: a real job's resu
 	$(TEST_ENV) $(BIN)/python -m tests.web.screenshots
 
 fuzz: $(DEV) ## Send the service whatever may be sent, for a long time (FUZZ=2000 examples of everything)
-	MICROLITH_FUZZ=$(FUZZ) $(TEST_ENV) $(BIN)/python -m pytest --timeout 0 tests/app/fuzz tests/security
+	MICROLITH_FUZZ=$(FUZZ) $(TEST_ENV) $(BIN)/python -m pytest --timeout 0 tests/app/fuzz tests/security \
+		tests/worker/test_strange_files.py
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e

@@ -113,5 +113,5 @@ def _no_module(module_id: str) -> NotFound:
 
 def _compare(ratio: float, modules: Iterable[Module]) -> Comparison:
     chosen = [module for module in modules if module.ratio.requested == ratio]
-    own, base = fmean(m.own.f1 for m in chosen), fmean(m.base_own.f1 for m in chosen)
+    own, base = fmean(m.handed_out.f1 for m in chosen), fmean(m.base_own.f1 for m in chosen)
     return Comparison(ratio=ratio, concerns=len(chosen), own_f1=own, base_own_f1=base, change=own - base)

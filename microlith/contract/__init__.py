@@ -44,6 +44,7 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
+    DeliveredScore,
     EarlyScore,
     Module,
     Numerics,
@@ -66,6 +67,7 @@ from microlith.contract.prediction import (
     Prediction,
     PredictionOrder,
     PredictionRequest,
+    TextPair,
 )
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.references import DatasetSpec, Splits
@@ -102,6 +104,7 @@ __all__ = [
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
+    "DeliveredScore",
     "EarlyScore",
     "ErrorDetail",
     "Evaluation",
@@ -158,6 +161,7 @@ __all__ = [
     "Splits",
     "State",
     "TaylorMethod",
+    "TextPair",
     "TrimmedVocabulary",
     "Upload",
     "UploadTarget",

@@ -22,10 +22,16 @@ class Cost(Answer):
     parameters_ratio: float
 
 
+UNSTABLE = 0.5
+"""A spread beyond which a time says too little to be printed."""
+
+
 class Latency(Answer):
     """Median time of one forward pass of the module in a layout, and of the base, on the same inputs. The median is
-    over `runs` passes with `batch` inputs of `positions` tokens or patches each. Modules of equal shapes are timed
-    once.
+    over `runs` passes with `batch` inputs of `positions` tokens or patches each. If `interleaved`, passes of module and
+    base took turns. `spread` is the range of the middle half of the passes, as a fraction of their median: the larger
+    one of both. Modules of equal shapes are timed once. `flops_ratio` is the arithmetic of this layout against the
+    base's.
     """
 
     layout: str = "portable"
@@ -35,3 +41,11 @@ class Latency(Answer):
     runs: int | None = None
     milliseconds: float
     base_milliseconds: float
+    spread: float | None = None
+    interleaved: bool = False
+    flops_ratio: float | None = None
+
+    @property
+    def stable(self) -> bool:
+        """Whether the times are worth printing."""
+        return self.spread is None or self.spread <= UNSTABLE

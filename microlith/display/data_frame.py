@@ -23,7 +23,7 @@ def rows(document: Results) -> list[dict[str, Any]]:
 
 
 def _row(module: Module, baselines: Baselines | None) -> dict[str, Any]:
-    own, base, latency = module.own, module.base_own, module.latency
+    own, base, latency = module.handed_out, module.base_own, module.latency
     cost, change, words = module.cost, module.macro_change, baselines and baselines.bag_of_words
     return {
         "concern": module.concern.label,
@@ -57,5 +57,6 @@ def _row(module: Module, baselines: Baselines | None) -> dict[str, Any]:
         "size_bytes": module.artifacts[0].size_bytes if module.artifacts else None,
         "milliseconds": latency.milliseconds if latency else None,
         "base_milliseconds": latency.base_milliseconds if latency else None,
+        "latency_spread": latency.spread if latency else None,
         "module": module.id,
     }

@@ -58,7 +58,7 @@ def _table(document: Results, comparison: Comparison) -> str:
 
 
 def _row(module: Module) -> tuple[str, ...]:
-    own, base = module.own, module.base_own
+    own, base = module.handed_out, module.base_own
     return (
         escape(module.concern.label),
         _beside(own.precision, base.precision),

@@ -95,7 +95,7 @@ def _table_of_ratio(document: Results, comparison: Comparison) -> Table:
 
 
 def _row(module: Module) -> list[str | Text]:
-    own, base = module.own, module.base_own
+    own, base = module.handed_out, module.base_own
     return [
         module.concern.label,
         _beside(own.precision, base.precision),
@@ -109,7 +109,7 @@ def _row(module: Module) -> list[str | Text]:
 
 
 def _latency(latency: Latency | None) -> str | Text:
-    if latency is None:
+    if latency is None or not latency.stable:
         return numbers.NOTHING
     base = numbers.milliseconds(latency.base_milliseconds)
     return Text.assemble(numbers.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
@@ -146,7 +146,12 @@ def _files(modules: Sequence[Module]) -> str:
     means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
     unit = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
-    return f"Mean file size: {means or 'no files yet'}.{unit}"
+    restless = " Some varied too much to be printed: the machine was busy." if _any_unstable(modules) else ""
+    return f"Mean file size: {means or 'no files yet'}.{unit}{restless}"
+
+
+def _any_unstable(modules: Sequence[Module]) -> bool:
+    return any(not module.latency.stable for module in modules if module.latency)
 
 
 def modules(items: Iterable[Module]) -> Table:
@@ -155,7 +160,7 @@ def modules(items: Iterable[Module]) -> Table:
     )
     table.columns[0].no_wrap = True
     for module in items:
-        own, base = module.own.f1, module.base_own.f1
+        own, base = module.handed_out.f1, module.base_own.f1
         files = ", ".join(f"{artifact.layout} {numbers.size(artifact.size_bytes)}" for artifact in module.artifacts)
         scores = (numbers.score(own), numbers.score(base), numbers.change(own - base))
         row(table, module.id, module.concern.label, f"{module.ratio.requested:g}", *scores, files)
@@ -178,8 +183,9 @@ def datasets(items: Iterable[DatasetInfo]) -> Table:
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in items:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
+        inputs = (dataset.text_column, dataset.text_pair_column, dataset.image_column)
         columns = (
-            dataset.text_column or dataset.image_column or numbers.NOTHING,
+            ", ".join(filter(None, inputs)) or numbers.NOTHING,
             dataset.label_column or numbers.NOTHING,
         )
         row(
@@ -234,14 +240,15 @@ def combination(document: Combination) -> Table:
 
 
 def prediction(document: Prediction) -> Table:
-    """Each text with the answer of base and module, and how sure each is of its own."""
+    """Each text, or pair, with the answer of base and module, and how sure each is of its own."""
     table = plain("text", "base", "", "module", "", right=("",))
     for predicted in document.inputs:
         cells = []
         for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
             cells += [answer.label, numbers.score(answer.probabilities[labels.index(answer.label)])]
         agree = predicted.base.label == predicted.module.label
-        row(table, predicted.text, *cells, style=None if agree else "bold")
+        texts = "\n".join(filter(None, (predicted.text, predicted.text_pair)))
+        row(table, texts, *cells, style=None if agree else "bold")
     return table
 
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import BaseResult, BinaryScore, Concern, Interval, JobSpec, Numerics, Report, Similarity
+from microlith.contract import (
+    BaseResult,
+    BinaryScore,
+    Concern,
+    DeliveredScore,
+    Interval,
+    JobSpec,
+    Numerics,
+    Report,
+    Similarity,
+)
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.delivered import score_decisions
 from worker.evaluation.first_estimate import Estimator
 from worker.evaluation.numerics import Questions, SplitLogits
 from worker.evaluation.paired import macro_f1_change
@@ -43,6 +54,8 @@ class Measures:
     similarity: Similarity | None
     binary: BinaryScore | None
     numerics: Numerics | None
+    delivered: DeliveredScore | None = None
+    """Of what is handed out, where that answers otherwise."""
 
 
 @dataclass
@@ -119,13 +132,19 @@ class Bench:
         near = None
         if self.similarity and base_states:
             near = compare(base_states, self.similarity.of_module(module, concern.id))
-        return Measures(
+        measures = Measures(
             report=self._report(answers),
             macro_change=self._macro_change(answers),
             similarity=near,
-            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+            binary=None,
             numerics=answers.numerics,
         )
+        return self._with_binary(measures, answers, concern.id) if self.spec.head == "binary" else measures
+
+    @property
+    def test(self) -> Examples:
+        """The evaluation split."""
+        return self.questions.test
 
     def _report(self, answers: SplitLogits) -> Report:
         measured = score(answers.test, self.questions.test.labels, self.labels)
@@ -137,10 +156,12 @@ class Bench:
         given, labels = answers.test.argmax(axis=1), self.questions.test.labels
         return macro_f1_change(given, self.measured_base.answers, labels, len(self.labels))
 
-    def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
-        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
+    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: int) -> Measures:
+        """The threshold is chosen on the validation split, the scores taken on the evaluation split."""
         threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
+        scores, members = margins(answers.test, concern), self.test.labels == concern
+        binary = measure_binary(scores, members, threshold)
+        return replace(measures, binary=binary, delivered=score_decisions(scores >= threshold, members))
 
 
 @dataclass

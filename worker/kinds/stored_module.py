@@ -20,6 +20,7 @@ from microlith.contract import (
     CombineSpec,
     Concern,
     Cost,
+    DeliveredScore,
     Interval,
     JobSpec,
     ModelFacts,
@@ -92,8 +93,8 @@ class StoredModule:
         """All that was said of the module when it was made."""
         facts, history = self.module.facts, mask.decomposition
         assert self.base is not None, "modules are published after their base"
-        names = ("similarity", "binary", "numerics", "vocabulary", "cost", "macro_change")
-        similarity, binary, numerics, vocabulary, cost, change = (facts.get(name) for name in names)
+        names = ("similarity", "binary", "numerics", "vocabulary", "delivered", "cost", "macro_change")
+        similarity, binary, numerics, vocabulary, delivered, cost, change = (facts.get(name) for name in names)
         samples = history["samples"]
         return ModuleFacts(
             concern=Concern.model_validate(facts["concern"]),
@@ -112,6 +113,7 @@ class StoredModule:
             samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
             mask_sha256=history["mask"]["sha256"],
             vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
+            delivered=delivered and DeliveredScore.model_validate(delivered),
             cost=cost and Cost.model_validate(cost),
             macro_change=change and Interval.model_validate(change),
             baselines=self.baselines,

@@ -31,6 +31,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "vocabulary": facts.vocabulary and facts.vocabulary.model_dump(mode="json"),
         "metrics": {
             "own": facts.own.model_dump(mode="json"),
+            "delivered": facts.delivered and facts.delivered.model_dump(mode="json"),
             "base_own": facts.base_own.model_dump(mode="json"),
             "report": facts.report.model_dump(mode="json"),
             "similarity": facts.similarity and facts.similarity.model_dump(mode="json"),

@@ -151,7 +151,7 @@ def curves(results: Results) -> Curves | None:
     ratios = [comparison.ratio for comparison in results.comparison]
     if len(ratios) < 2:
         return None
-    known = {(module.concern.label, module.ratio.requested): module.own.f1 for module in results.modules}
+    known = {(module.concern.label, module.ratio.requested): module.handed_out.f1 for module in results.modules}
     labels = list(dict.fromkeys(module.concern.label for module in results.modules))
     drawn = [Curve(label, [known.get((label, ratio)) for ratio in ratios]) for label in labels]
     drawn.insert(0, Curve("mean", [comparison.own_f1 for comparison in results.comparison], mean=True))
@@ -180,7 +180,7 @@ def costs(modules: Sequence[Module]) -> Costs:
 
 def _costs_of(layout: str, size: float, modules: Sequence[Module]) -> list[LayoutCost]:
     """A row for each batch size that the layout was timed with; one without times otherwise."""
-    paces = [pace for module in modules for pace in module.latencies if pace.layout == layout]
+    paces = [pace for module in modules for pace in module.latencies if pace.layout == layout and pace.stable]
     batches = sorted({pace.batch for pace in paces})
     if not batches:
         return [LayoutCost(layout, None, size, None, None, None)]

@@ -82,6 +82,8 @@ class ModulePage:
     missing: list[str]
     siblings: list[Module]
     reads_text: bool
+    before: str | None
+    reads_pairs: bool
 
     def sheet(self, name: str) -> Sheet | None:
         """The data of one of its tables, by the name of its section; None where there is no such table."""
@@ -123,6 +125,8 @@ def module_page(module: Module, job: Job, results: Results) -> ModulePage:
         missing=[layout for layout in LAYOUTS if layout not in there],
         siblings=[one for one in results.modules if one.ratio.requested == module.ratio.requested],
         reads_text=not (architecture or "").endswith("ForImageClassification"),
+        before=_before(module),
+        reads_pairs=job.spec.source.text_pair_column is not None,
     )
 
 
@@ -139,6 +143,17 @@ def _what(module: Module, job: Job) -> str:
     )
 
 
+def _before(module: Module) -> str | None:
+    """What was measured of the module before it became its files."""
+    if module.delivered is None:
+        return None
+    had = [*(["every class"] if module.binary else []), *(["the whole vocabulary"] if module.vocabulary else [])]
+    return (
+        f"These are the scores of the files. Before, with {' and '.join(had) or 'weights in float32'}, the F1 was "
+        f"{module.own.f1:.3f}. The tables of classes and confusions are of that."
+    )
+
+
 def _numerics(module: Module) -> str:
     """What it was measured in, where that was a question."""
     numerics = module.numerics
@@ -151,13 +166,13 @@ def _numerics(module: Module) -> str:
 
 
 def _measures(module: Module, base: Report | None) -> list[Measure]:
-    own, of_base, report = module.own, module.base_own, module.report
+    own, of_base, report = module.handed_out, module.base_own, module.delivered or module.report
     rows = [
         Measure("F1", own.f1, of_base.f1),
         Measure("Precision", own.precision, of_base.precision),
         Measure("Recall", own.recall, of_base.recall),
     ]
-    if base:
+    if base and report.macro is not None and report.loss is not None:
         rows += [
             Measure("Macro-F1, all classes", report.macro.f1, base.macro.f1),
             Measure("Accuracy", report.accuracy, base.accuracy),

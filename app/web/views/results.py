@@ -48,7 +48,7 @@ class ResultsLine:
     @property
     def said(self) -> str:
         """The strip in words."""
-        return _interval_said(self.module.own)
+        return _interval_said(self.module.handed_out)
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def _by(measure: Callable[[ResultsLine], float | None]) -> SortKey:
 
 ORDERS: dict[str, SortKey] = {
     "concern": lambda line: (False, line.module.concern.label),
-    "f1": _by(lambda line: line.module.own.f1),
+    "f1": _by(lambda line: line.module.handed_out.f1),
     "change": _by(lambda line: line.change),
-    "precision": _by(lambda line: line.module.own.precision),
-    "recall": _by(lambda line: line.module.own.recall),
+    "precision": _by(lambda line: line.module.handed_out.precision),
+    "recall": _by(lambda line: line.module.handed_out.recall),
     "others": _by(lambda line: line.module.others_own.f1),
     "sparsity": _by(lambda line: line.module.sparsity.overall),
     "size": _by(lambda line: line.size),
@@ -96,9 +96,9 @@ ORDERS: dict[str, SortKey] = {
 def results_table(modules: Sequence[Module], sort: str = "", descending: bool = False) -> ResultsTable:
     """The table of these modules, in their own order unless it is sorted by one of `ORDERS`. There is one at least."""
     scale = Scale.of_fractions(
-        value for m in modules for value in (m.own.f1, m.base_own.f1, *(m.own.f1_interval or ()))
+        value for m in modules for value in (m.handed_out.f1, m.base_own.f1, *(m.handed_out.f1_interval or ()))
     )
-    changes = Scale.about_zero(module.own.f1 - module.base_own.f1 for module in modules)
+    changes = Scale.about_zero(module.handed_out.f1 - module.base_own.f1 for module in modules)
     lines = [_line(module, scale, changes) for module in modules]
     if sort in ORDERS:
         lines = sorted(lines, key=ORDERS[sort], reverse=descending)
@@ -108,7 +108,7 @@ def results_table(modules: Sequence[Module], sort: str = "", descending: bool = 
         changes=changes,
         sort=sort if sort in ORDERS else "",
         descending=descending,
-        mean_own=fmean(module.own.f1 for module in modules),
+        mean_own=fmean(module.handed_out.f1 for module in modules),
         mean_base=fmean(module.base_own.f1 for module in modules),
         sheet=results_sheet(modules),
     )
@@ -136,7 +136,8 @@ def results_sheet(modules: Sequence[Module]) -> Sheet:
 
 
 def _figures(module: Module) -> list[str | int | float | None]:
-    own, base, pace, cost, change = module.own, module.base_own, module.latency, module.cost, module.macro_change
+    own, base, pace, cost = module.handed_out, module.base_own, module.latency, module.cost
+    change = module.macro_change
     low, high = own.f1_interval or (None, None)
     return [
         *(module.ratio.requested, module.concern.label, own.precision, base.precision, own.recall, base.recall),
@@ -149,8 +150,8 @@ def _figures(module: Module) -> list[str | int | float | None]:
 
 
 def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:
-    change = module.own.f1 - module.base_own.f1
-    low, high = module.own.f1_interval or (None, None)
+    change = module.handed_out.f1 - module.base_own.f1
+    low, high = module.handed_out.f1_interval or (None, None)
     zero, end = changes.at(0.0), changes.at(change)
     return ResultsLine(
         module=module,
@@ -158,7 +159,7 @@ def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:
         tone=phrases.tone(change),
         beyond=low is not None and high is not None and not low <= module.base_own.f1 <= high,
         strip=Strip(
-            scale.at(module.own.f1),
+            scale.at(module.handed_out.f1),
             None if low is None else scale.at(low),
             None if high is None else scale.at(high),
         ),
