@@ -82,8 +82,8 @@ def check_pairs(pairs: dict[str, bool]) -> None:
         )
 
 
-def check_same_inputs(modules: bool, data: bool) -> None:
-    """Raises InvalidInput for data of pairs and modules of single texts, and the reverse: whether each is of pairs."""
+def check_same_inputs(*, modules: bool, data: bool) -> None:
+    """Raises InvalidInput where the modules read pairs of texts and the data has none, and the reverse."""
     if modules and not data:
         raise InvalidInput(
             "The modules read pairs of texts, and the data is read as single ones.",
