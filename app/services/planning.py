@@ -34,6 +34,9 @@ from microlith.contract import (
 )
 from microlith.contract.job import Estimate
 
+SHORTEST_PAIR = 5
+"""Tokens of two texts of one each, with what stands around them."""
+
 MOST_ROWS = 200_000
 """Of all reports of a job together, which travel in one document: about 100 MB where it is read."""
 
@@ -109,6 +112,12 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
         raise InvalidInput("Boundary samples can only be generated for text models.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
         raise InvalidInput("An image model has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+    if model and model.max_length and spec.source.text_pair_column and model.max_length < SHORTEST_PAIR:
+        raise InvalidInput(
+            f"The model reads {model.max_length} tokens at most: too few for two texts.",
+            hint="Leave `text_pair_column` out, or take a model of longer inputs.",
+            pointer="/dataset/text_pair_column",
+        )
     concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlith.contract import (
+    Baselines,
     Combination,
     Comparison,
     DatasetInfo,
@@ -63,7 +64,8 @@ def results(document: Results) -> RenderableType:
     """One block per ratio: precision, recall and F1 on the concern's own class, each with the base's beside it."""
     if not document.comparison:
         return Text("No module is ready yet.", "dim")
-    blocks: list[RenderableType] = [_table_of_ratio(document, comparison) for comparison in document.comparison]
+    blocks: list[RenderableType] = [Text(document.verdict, "bold")] if document.verdict else []
+    blocks += [_table_of_ratio(document, comparison) for comparison in document.comparison]
     return Group(*blocks, Text(_legend(document), "dim"))
 
 
@@ -118,13 +120,22 @@ def _beside(own: float, base: float) -> Text:
 
 
 def _legend(document: Results) -> str:
-    note = f"Sparsity counts all linear layers. {_files(document.modules)}"
+    note = f"{_floor(document.baselines)}Sparsity counts all linear layers. {_files(document.modules)}"
     if document.base is None:
         return note
     report = document.base.report
     examples = sum(row.support for row in report.classes)
     whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
     return f"{whole}, on {examples} examples. {note}"
+
+
+def _floor(known: Baselines | None) -> str:
+    """What is had without a transformer."""
+    if known is None:
+        return ""
+    scores = {"a bag of words": known.bag_of_words, "the most frequent class alone": known.majority}
+    said = [f"{name} {numbers.score(score.macro_f1)}" for name, score in scores.items() if score]
+    return f"Macro F1 without the base: {', '.join(said)}. " if said else f"{known.reason} "
 
 
 def _files(modules: Sequence[Module]) -> str:
@@ -172,8 +183,9 @@ def datasets(items: Iterable[DatasetInfo]) -> Table:
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in items:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
+        inputs = (dataset.text_column, dataset.text_pair_column, dataset.image_column)
         columns = (
-            dataset.text_column or dataset.image_column or numbers.NOTHING,
+            ", ".join(filter(None, inputs)) or numbers.NOTHING,
             dataset.label_column or numbers.NOTHING,
         )
         row(
@@ -228,14 +240,15 @@ def combination(document: Combination) -> Table:
 
 
 def prediction(document: Prediction) -> Table:
-    """Each text with the answer of base and module, and how sure each is of its own."""
+    """Each text, or pair, with the answer of base and module, and how sure each is of its own."""
     table = plain("text", "base", "", "module", "", right=("",))
     for predicted in document.inputs:
         cells = []
         for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
             cells += [answer.label, numbers.score(answer.probabilities[labels.index(answer.label)])]
         agree = predicted.base.label == predicted.module.label
-        row(table, predicted.text, *cells, style=None if agree else "bold")
+        texts = "\n".join(filter(None, (predicted.text, predicted.text_pair)))
+        row(table, texts, *cells, style=None if agree else "bold")
     return table
 
 

@@ -171,10 +171,10 @@ class _Task:
                     label=label,
                     model=by_label[label].origin.ref,
                     module=by_label[label].id,
-                    support=int((truth == place).sum()),
-                    f1=outcome.f1[place],
+                    support=int((truth == column).sum()),
+                    f1=outcome.f1[column],
                 )
-                for place, label in enumerate(labels)
+                for column, label in enumerate(labels)
             ],
             resamples=how.resamples,
             confidence=how.confidence,
@@ -191,9 +191,9 @@ def restricted_answers(
     """What a whole model answers when it may name these labels only [rows, labels]; never one that it does not know."""
     logits = predict(origin.model, origin.encoder(inputs), checkpoint=checkpoint)
     allowed = np.full((len(inputs), len(labels)), -np.inf)
-    for place, label in enumerate(labels):
+    for column, label in enumerate(labels):
         if label in origin.labels:
-            allowed[:, place] = logits[:, list(origin.labels).index(label)]
+            allowed[:, column] = logits[:, list(origin.labels).index(label)]
     return tabulate(allowed.argmax(axis=1), len(labels))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.domain.layouts import BYTES, number_type_of
 from app.sources.images import task_of
+from app.sources.short_texts import shorten
 from microlith.contract.catalog import Task
 from microlith.contract.options import NumberType
 from worker.packaging.module_facts import Made
@@ -21,7 +22,7 @@ from transformers import {model}
 model = {model}.from_pretrained("this-folder"{options})
 ```
 
-{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}"""
+{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
 
 _MASK = """## Open it
 
@@ -33,7 +34,19 @@ microlith modules apply this-folder --base path/to/base --out module
 ```
 
 In Python, `microlith.apply_mask(base, "this-folder")` returns the model. Either gives back every bit of the module, or
-says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}"""
+says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}{pairs}"""
+
+_PAIRS = """
+
+It reads two texts at once, {columns}, as it was measured:
+
+```python
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+read = tokenizer(["a text"], ["the text beside it"], truncation=True, return_tensors="pt")
+logits = model(**read).logits
+```"""
 
 _ONNX = """## Open it
 
@@ -49,8 +62,8 @@ logits = session.run(["logits"], inputs)[0]
 Batch{and_length} may be any. {check}"""
 
 _TEXT_INPUTS = """tokenizer = AutoTokenizer.from_pretrained("this-folder")
-read = tokenizer(["a text"], return_tensors="np")
-inputs = {name: read[name].astype(np.int64) for name in ("input_ids", "attention_mask")}"""
+read = tokenizer({texts}, return_tensors="np")
+inputs = {{given.name: read[given.name].astype(np.int64) for given in session.get_inputs()}}"""
 _IMAGE_INPUTS = """processor = AutoImageProcessor.from_pretrained("this-folder")
 inputs = {"pixel_values": processor(image, return_tensors="np")["pixel_values"].astype(np.float32)}"""
 
@@ -89,7 +102,8 @@ def _folder_usage(facts: Made, options: str, remarks: Sequence[str]) -> str:
     halved = [] if stored == "float32" else [f"Its weights are stored in {stored}. In float32 it answers as measured."]
     remark = " ".join([*halved, *remarks]) + "\n\n" if halved or remarks else ""
     options = (', dtype="float32"' if halved else "") + options
-    return _FOLDER.format(**OPENED_BY[task(facts)], options=options, remark=remark, check=_CHECK)
+    opened = OPENED_BY[task(facts)]
+    return _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
 
 
 def number_type(facts: Made) -> NumberType:
@@ -105,15 +119,18 @@ def checkpoint_of(facts: Made) -> NumberType | None:
 def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
-    return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK)
+    return _MASK.format(
+        base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK, pairs=_pairs(facts, "module")
+    )
 
 
 def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
     """A graph for ONNX Runtime; `agreement` is that of the INT8 graph with float32, and on how many examples."""
     text = task(facts) == "text"
+    given = '["a text"], ["the text beside it"]' if facts.spec.source.text_pair_column else '["a text"]'
     usage = _ONNX.format(
         import_inputs=f"from transformers import {OPENED_BY[task(facts)]['opener']}\n",
-        make_inputs=_TEXT_INPUTS if text else _IMAGE_INPUTS,
+        make_inputs=_TEXT_INPUTS.format(texts=given) if text else _IMAGE_INPUTS,
         and_length=" and length" if text else "",
         check=_CHECK,
     )
@@ -125,6 +142,15 @@ def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
         f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the class that "
         "`model.onnx` gives."
     )
+
+
+def _pairs(facts: Made, folder: str = "this-folder") -> str:
+    """How two texts are given to it, where it reads two."""
+    source = facts.spec.source
+    if source.text_pair_column is None:
+        return ""
+    first = f"`{shorten(source.text_column)}`" if source.text_column else "the column of texts"
+    return _PAIRS.format(columns=f"{first} and `{shorten(source.text_pair_column)}`", folder=folder)
 
 
 def sizes(facts: Made, *files: Path) -> str:
