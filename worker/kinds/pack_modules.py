@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
-from worker.pruning.masks import Mask
+from worker.pruning.masks import Mask, name_in_module
 from worker.sources.open_sources import Sources
 
 
@@ -65,7 +66,7 @@ class Exporter:
             spec=self.spec,
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
-            sparsity=sparsity(module, whole),
+            sparsity=sparsity(module, whole, partial(name_in_module, mask)),
             size=size(self.vocabulary.narrow(module), whole),
             own=own_score(measures.report, concern),
             base_own=own_score(self.base.report, concern),
