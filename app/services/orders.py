@@ -13,7 +13,7 @@ from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
-from app.domain.combinations import Candidate, check_combination
+from app.domain.combinations import Candidate, check_combination, check_same_inputs
 from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
 from app.domain.layouts import check_export, check_number_type, holds
@@ -25,6 +25,7 @@ from app.services.queueing import Draft, queue
 from app.sources.images import task_of
 from microlith.contract import (
     CombineSpec,
+    DatasetSpec,
     Export,
     Job,
     JobSpec,
@@ -33,6 +34,7 @@ from microlith.contract import (
     PredictionOrder,
     PredictionRequest,
     Resolved,
+    TextPair,
 )
 
 ALONE: dict[str, Any] = {"deadline_seconds": None, "labels": {}}
@@ -67,13 +69,16 @@ class Orders:
         return self._shown(job)
 
     def predict(self, module_id: str, request: PredictionRequest) -> Job:
-        """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images."""
+        """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images,
+        InvalidInput for pairs where it reads single texts, and for these where it reads pairs.
+        """
         module, origin = self._found(module_id)
         resolved = _resolved(origin)
         if resolved.model and task_of(resolved.model.architecture) == "image":
             raise UnsupportedModel("This module reads images. You can only try texts.", pointer="/inputs")
         _check_mask(self._artifacts(module))
         spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
+        _check_inputs(request, spec.source)
         order = PredictionOrder(module=module.id, inputs=request.inputs)
         draft = Draft("predict", spec, resolved, new_id("order"), concerns=1, order=order)
         return self._shown(queue(self.unit, self.owner, self.backend, draft))
@@ -86,12 +91,14 @@ class Orders:
         """
         with self.backend.database.unit() as unit:
             parts = Orders(unit, self.owner, self.backend)._parts(combination)
-        check_combination(combination, [_candidate(*part) for part in parts])
+        candidates = [_candidate(*part) for part in parts]
+        check_combination(combination, candidates)
         if combination.export and (model := _resolved(parts[0][1]).model):
             check_number_type(combination.export, model.dtype)
         specs = [JobSpec.model_validate(origin.spec) for _, origin in parts]
         shelves = Shelves.of(self.backend, self.owner)
         spec = shelves.completed(specs[0].model_copy(update={"dataset": combination.dataset, **ALONE}))
+        check_same_inputs(modules=candidates[0].pairs, data=spec.source.text_pair_column is not None)
         with ExitStack() as held:
             wanted = [shelves.shelf(spec), *(shelves.shelf(one, model_only=True) for one in specs)]
             shelf = {ref: at for one in wanted for ref, at in held.enter_context(one).items()}
@@ -172,11 +179,26 @@ def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
         raise Conflict("This module was made before Microlith kept masks.", hint="Run its job again.")
 
 
+def _check_inputs(request: PredictionRequest, read: DatasetSpec) -> None:
+    """Raises InvalidInput for the first input that is not what the module was made with."""
+    pairs = read.text_pair_column is not None
+    for number, given in enumerate(request.inputs):
+        if isinstance(given, TextPair) != pairs:
+            raise InvalidInput(
+                "This module reads pairs of texts." if pairs else "This module reads single texts, not pairs.",
+                hint='Give each input as `{"text": "…", "text_pair": "…"}`.'
+                if pairs
+                else "Give each input as one text.",
+                pointer=f"/inputs/{number}",
+            )
+
+
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     model = _resolved(origin).model
     task = task_of(model.architecture if model else None)
+    pairs = JobSpec.model_validate(origin.spec).source.text_pair_column is not None
     several = model is not None and model.multi_label
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, several)
+    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs, several)
 
 
 def _resolved(origin: JobRow) -> Resolved:

@@ -9,9 +9,9 @@ from pathlib import Path
 import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched
+from app.domain.layers import layers_touched, select_blocks
 from app.domain.layouts import check_export, check_number_type
-from app.domain.methods import check_method, check_widths
+from app.domain.methods import check_depth, check_method, check_widths, parts_of
 from app.domain.multi_label import check_multi_label
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
@@ -35,6 +35,9 @@ from microlith.contract import (
     Resolved,
 )
 from microlith.contract.job import Estimate
+
+SHORTEST_PAIR = 5
+"""Tokens of two texts of one each, with what stands around them."""
 
 MOST_ROWS = 200_000
 """Of all reports of a job together, which travel in one document: about 100 MB where it is read."""
@@ -112,6 +115,12 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
         raise InvalidInput("Boundary samples can only be generated for text models.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
         raise InvalidInput("An image model has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+    if model and model.max_length and spec.source.text_pair_column and model.max_length < SHORTEST_PAIR:
+        raise InvalidInput(
+            f"The model reads {model.max_length} tokens at most: too few for two texts.",
+            hint="Leave `text_pair_column` out, or take a model of longer inputs.",
+            pointer="/dataset/text_pair_column",
+        )
     if model and model.multi_label:
         check_multi_label(spec)
         check_label_columns(spec.source, model.labels)
@@ -193,6 +202,9 @@ def roles_of(spec: JobSpec) -> list[str]:
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
     names = [layer.name for layer in model.layers]
-    touched = layers_touched(names, spec.layers, family_named(model.family), spec.structure)
+    family = family_named(model.family)
+    touched = layers_touched(names, spec.layers, family, spec.structure)
+    if "layers" in parts_of(spec.structure):
+        check_depth(spec, len(select_blocks(names, spec.layers, family)))
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched

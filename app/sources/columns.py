@@ -27,6 +27,7 @@ _IF_SEVERAL = (
     "If the model was trained for several labels, "
     'write "problem_type": "multi_label_classification" into its config.json.'
 )
+_HOLDS = {"text_pair_column": "second texts", "label_column": "classes", "label_columns": "labels"}
 _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
 
@@ -34,12 +35,14 @@ _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAG
 class Columns:
     """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes.
 
-    Where rows may have `several` labels, these may stand in columns of their own, of which `label` is the first.
+    `pair` holds the second text of each row, where rows are pairs. Where rows may have `several` labels, these may
+    stand in columns of their own, of which `label` is the first.
     """
 
     task: Task
     input: str
     label: str
+    pair: str | None = None
     several: Several | None = None
 
     @classmethod
@@ -47,6 +50,16 @@ class Columns:
         """Of what `dataclasses.asdict` has made of them, through JSON and back."""
         several = told["several"] and Several(**{**told["several"], "columns": tuple(told["several"]["columns"])})
         return cls(**{**told, "several": several})
+
+    @property
+    def inputs(self) -> list[str]:
+        """What is read beside the labels."""
+        return [self.input, self.pair] if self.pair else [self.input]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every column of labels."""
+        return self.several.columns if self.several and self.several.columns else (self.label,)
 
     @property
     def listed(self) -> bool:
@@ -59,9 +72,15 @@ class Columns:
         return self.several is not None and bool(self.several.columns)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Every column of labels."""
-        return self.several.columns if self.several and self.several.columns else (self.label,)
+    def single_texts(self) -> bool:
+        """Whether each row is read as one text."""
+        return self.task == "text" and self.pair is None
+
+    def split(self, batch: pa.Array) -> dict[str, pa.Array]:
+        """A batch of inputs, by column: pairs are stored as structs of two texts."""
+        if self.pair is None:
+            return {self.input: batch}
+        return {name: batch.field(name) for name in self.inputs}
 
 
 def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> Columns:
@@ -71,26 +90,23 @@ def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | 
     """
     task = model.task if model else _task(source, schema)
     field, usual = _FIELDS[task]
-    other = "image_column" if task == "text" else "text_column"
-    if getattr(source, other) is not None:
-        raise DatasetInvalid(
-            f"The model reads {task}s, so `{other}` cannot be used.",
-            hint=f"Name the column in `{field}`.",
-            pointer=f"{POINTER}/{other}",
-        )
+    for other in ("image_column",) if task == "text" else ("text_column", "text_pair_column"):
+        if getattr(source, other) is not None:
+            raise DatasetInvalid(
+                f"The model reads {task}s, so `{other}` cannot be used.",
+                hint=f"Name the column in `{field}`.",
+                pointer=f"{POINTER}/{other}",
+            )
     chosen = _choose(getattr(source, field), usual, schema, field)
+    pair = source.text_pair_column and _choose(source.text_pair_column, (), schema, "text_pair_column")
     if source.label_columns:
         label = _first_of(source, schema, model)
     else:
         label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column", _label_hint(schema, model))
-    columns = Columns(task, chosen, label, _several(source, schema.types.get(label), model))
-    if chosen in columns.labels:
+    columns = Columns(task, chosen, label, pair, _several(source, schema.types.get(label), model))
+    for column in columns.labels:
         where = "label_columns" if source.label_columns else "label_column"
-        raise DatasetInvalid(
-            f"Column {shorten(chosen)} is named both as `{field}` and as `{where}`.",
-            hint=f"Name the column of the classes in `{where}`.",
-            pointer=f"{POINTER}/{where}",
-        )
+        _check_apart({field: chosen, where: column, "text_pair_column": pair})
     return columns
 
 
@@ -99,19 +115,18 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
 
     ResourceLimit where the data names more classes than it may.
     """
-    for column in (columns.input, *columns.labels):
+    for column in (*columns.inputs, *columns.labels):
         if column not in schema.types:
             columns_there = list_first(list(schema.types))
             raise DatasetInvalid(f"A file has no column {shorten(column)}. Columns: {columns_there}.", pointer=POINTER)
     _check_class_names(schema.class_names.get(columns.label, []))
-    kind = schema.types[columns.input]
     if columns.task == "image":
-        _check_image_type(kind, columns.input, image_shape)
-    # An untyped column holds nothing but nulls so far; counting says how many.
-    elif not (is_text(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(
-            f"Column {columns.input} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
-        )
+        _check_image_type(schema.types[columns.input], columns.input, image_shape)
+    for column, field in zip(columns.inputs, ("text_column", "text_pair_column"), strict=False):
+        kind = schema.types[column]
+        # An untyped column holds nothing but nulls so far; counting says how many.
+        if columns.task == "text" and not (is_text(kind) or pa.types.is_null(kind)):
+            raise DatasetInvalid(f"Column {column} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/{field}")
     for column in columns.labels:
         _check_label_type(schema.types[column], column, columns.several)
 
@@ -136,11 +151,14 @@ def refuse_missing(missing: dict[str, int], where: str, *, listed: bool = False)
             raise DatasetInvalid(f"{rows} rows of {where} have no {column}.", hint=hint, pointer=POINTER)
 
 
-def blank_rows(texts: pa.Array) -> list[int]:
-    """The places of texts of nothing but white space."""
-    lengths = pc.binary_length(pc.utf8_trim_whitespace(texts))
-    blank = pc.invert(lengths.cast(pa.bool_()))  # compared with "", pyarrow would import pandas
-    return list(pc.indices_nonzero(blank).to_pylist())
+def blank_rows(texts: Iterable[pa.Array]) -> list[int]:
+    """The places where one of the texts is nothing but white space; the arrays are those of `Columns.split`."""
+    blank = set[int]()
+    for column in texts:
+        lengths = pc.binary_length(pc.utf8_trim_whitespace(column))
+        empty = pc.invert(lengths.cast(pa.bool_()))  # compared with "", pyarrow would import pandas
+        blank.update(pc.indices_nonzero(empty).to_pylist())
+    return sorted(blank)
 
 
 def is_pixels(kind: pa.DataType) -> bool:
@@ -231,10 +249,24 @@ def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field:
     )
 
 
+def _check_apart(named: dict[str, str | None]) -> None:
+    """DatasetInvalid where one column is named, or found, as two: the texts', the pairs' and the labels'."""
+    fields: dict[str | None, str] = {}
+    for field, column in named.items():
+        if column is not None and column in fields:
+            raise DatasetInvalid(
+                f"Column {shorten(column)} is named both as `{fields[column]}` and as `{field}`.",
+                hint=f"Name the column of the {_HOLDS[field]} in `{field}`.",
+                pointer=f"{POINTER}/{field}",
+            )
+        fields[column] = field
+
+
 def _task(source: DatasetSpec, schema: TableSchema) -> Task:
-    if source.image_column and not source.text_column:
+    named = source.text_column or source.text_pair_column
+    if source.image_column and not named:
         return "image"
-    texts = source.text_column or any(name in schema.types for name in TEXT_COLUMNS)
+    texts = named or any(name in schema.types for name in TEXT_COLUMNS)
     images = any(name in schema.types for name in IMAGE_COLUMNS)
     return "image" if images and not texts else "text"
 

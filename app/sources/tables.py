@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,7 +77,7 @@ def warnings_of(file: Path, asked: CsvAsked = FOUND_OUT) -> tuple[str, ...]:
 
 def read_rows(
     file: Path,
-    input_column: str,
+    input_columns: Sequence[str],
     label_column: str,
     *,
     several: Several | None = None,
@@ -86,17 +86,18 @@ def read_rows(
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
-    Labels and texts are strings, images are as they are stored; where a row may have `several` labels, these are lists
-    of strings. Raises DatasetInvalid for labels that are too long,
-    ResourceLimit for too many rows and for texts that are too long, one of them or all together.
+    Labels and texts are strings, images are as they are stored; the texts of two columns are structs, by their names.
+    Where a row may have `several` labels, these are lists of strings. Raises DatasetInvalid for labels that are too
+    long, ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
         labels = _LabelReader.of(file, label_column, several, asked)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [input_column, *labels.columns], rows, asked):
-            left -= _check_texts(file, batch.column(0), left)
-            for piece in _pieces(batch):
-                yield _inputs(piece.column(0)), labels.read(piece)
+        for batch in _batches(file, [*input_columns, *labels.columns], rows, asked):
+            for name in input_columns:
+                left -= _check_texts(file, batch.column(name), left)
+            for piece in _pieces(batch, input_columns):
+                yield _inputs(piece, input_columns), labels.read(piece)
 
 
 def read_labels(
@@ -164,19 +165,24 @@ def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
     return csv_and_json.open_json(file, columns)
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch, in parts that stay small when each row gets a text of its own."""
-    inputs = batch.column(0)
-    widest = widest_bytes(inputs) if isinstance(inputs.type, pa.DictionaryType) and is_text(inputs.type) else 0
+def _pieces(batch: pa.RecordBatch, input_columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The batch, in parts that stay small when each row gets texts of its own."""
+    inputs = [batch.column(name) for name in input_columns]
+    repeated = [texts for texts in inputs if isinstance(texts.type, pa.DictionaryType) and is_text(texts.type)]
+    widest = sum(map(widest_bytes, repeated))
     rows = max(BATCH_BYTES // max(widest, 1), 1)
     yield from (batch.slice(at, rows) for at in range(0, batch.num_rows, rows))
 
 
-def _inputs(column: pa.Array) -> pa.Array:
-    if isinstance(column.type, pa.DictionaryType):
-        column = column.dictionary_decode()
-    image = pa.types.is_nested(column.type) or is_binary(column.type)
-    return column if image else column.cast(pa.large_string())
+def _inputs(batch: pa.RecordBatch, input_columns: Sequence[str]) -> pa.Array:
+    read = []
+    for name in input_columns:
+        column = batch.column(name)
+        if isinstance(column.type, pa.DictionaryType):
+            column = column.dictionary_decode()
+        image = pa.types.is_nested(column.type) or is_binary(column.type)
+        read.append(column if image else column.cast(pa.large_string()))
+    return read[0] if len(read) == 1 else pa.StructArray.from_arrays(read, list(input_columns))
 
 
 def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:

@@ -49,15 +49,18 @@ class CatalogCalls(Calls):
         on_bytes: OnBytes | None = None,
         *,
         text_column: str | None = None,
+        text_pair_column: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
         label_columns: Sequence[str] | None = None,
     ) -> DatasetInfo:
         """Upload a data file, a folder with one file per split, or an archive of one. Name columns that have no usual
-        name. `label_columns` are those of multi-label data that has a column of 0 and 1 for each label.
+        name. Rows are pairs of texts if you name the column of second texts. `label_columns` are those of multi-label
+        data that has a column of 0 and 1 for each label.
         """
         named = {
             "text_column": text_column,
+            "text_pair_column": text_pair_column,
             "image_column": image_column,
             "label_column": label_column,
             "label_columns": list(label_columns) if label_columns else None,

@@ -67,6 +67,7 @@ from microlith.contract.prediction import (
     Prediction,
     PredictionOrder,
     PredictionRequest,
+    TextPair,
 )
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.references import DatasetSpec, Splits
@@ -160,6 +161,7 @@ __all__ = [
     "Splits",
     "State",
     "TaylorMethod",
+    "TextPair",
     "TrimmedVocabulary",
     "Upload",
     "UploadTarget",

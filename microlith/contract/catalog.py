@@ -123,6 +123,7 @@ class DatasetInfo(Answer):
     column_count: int | None = None
     label_count: int | None = Field(None, description="The number of different labels in all splits together.")
     text_column: str | None = None
+    text_pair_column: str | None = Field(None, description="The second text of each row, where rows are pairs.")
     image_column: str | None = None
     label_column: str | None
     label_columns: list[str] | None = Field(None, description="Multi-label data with one column for each label.")

@@ -113,6 +113,7 @@ class RegisterDataset(_Registration):
     """A dataset to register under an id of its own. Name columns without a usual name here, or in a job."""
 
     text_column: Name | None = None
+    text_pair_column: Name | None = Field(None, description="The second text of each row, where rows are pairs.")
     image_column: Name | None = None
     label_column: Name | None = None
     label_columns: LabelColumns | None = None

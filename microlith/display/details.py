@@ -262,6 +262,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),
             "text": shown.text_column,
+            "text pair": shown.text_pair_column,
             "image": shown.image_column,
             "label": shown.label_column or ", ".join(shown.label_columns or []) or None,
             "sha256": shown.sha256,

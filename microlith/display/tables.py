@@ -186,8 +186,9 @@ def datasets(items: Iterable[DatasetInfo]) -> Table:
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in items:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
+        inputs = (dataset.text_column, dataset.text_pair_column, dataset.image_column)
         columns = (
-            dataset.text_column or dataset.image_column or numbers.NOTHING,
+            ", ".join(filter(None, inputs)) or numbers.NOTHING,
             dataset.label_column or ", ".join(dataset.label_columns or []) or numbers.NOTHING,
         )
         row(
@@ -242,14 +243,15 @@ def combination(document: Combination) -> Table:
 
 
 def prediction(document: Prediction) -> Table:
-    """Each text with the answer of base and module, and how sure each is of its own."""
+    """Each text, or pair, with the answer of base and module, and how sure each is of its own."""
     table = plain("text", "base", "", "module", "", right=("",))
     for predicted in document.inputs:
         cells = []
         for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
             cells += [answer.said, numbers.score(answer.probabilities[labels.index(answer.label)])]
         agree = predicted.base.said == predicted.module.said
-        row(table, predicted.text, *cells, style=None if agree else "bold")
+        texts = "\n".join(filter(None, (predicted.text, predicted.text_pair)))
+        row(table, texts, *cells, style=None if agree else "bold")
     return table
 
 

@@ -18,6 +18,7 @@ from microlith.contract import (
     Report,
     Similarity,
 )
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
 from worker.evaluation.binary import Members, best_threshold
@@ -140,12 +141,19 @@ class Bench:
             near = compare(base_states, self.similarity.of_module(module, concern.id), self._meanings(measured))
         measures = Measures(
             report=measured,
-            macro_change=self._macro_change(answers, measured),
+            macro_change=self.macro_change(answers.test, meaning_of(measured)),
             similarity=near,
             binary=None,
             numerics=answers.numerics,
         )
         return self._with_binary(measures, answers, concern) if self.spec.head == "binary" else measures
+
+    def macro_change(self, logits: Logits, meaning: Meaning) -> Interval | None:
+        """Of logits [rows, classes] of the evaluation split, against the base; None where it is not measured yet."""
+        if self.measured_base is None:
+            return None
+        answers, base = meaning.answers(logits), self.measured_base.answers
+        return macro_f1_change(answers, base, self.test.labels, len(self.labels))
 
     @property
     def test(self) -> Examples:
@@ -162,12 +170,6 @@ class Bench:
         """What the logits of the base mean, and those of a module."""
         base = self.measured_base
         return meaning_of(base.result.report) if base else self.questions.meaning, meaning_of(measured)
-
-    def _macro_change(self, answers: SplitLogits, measured: Report) -> Interval | None:
-        if self.measured_base is None:
-            return None
-        given, truth = meaning_of(measured).answers(answers.test), self.test.labels
-        return macro_f1_change(given, self.measured_base.answers, truth, len(self.labels))
 
     def members_of(self, examples: Examples, concern: Concern) -> Members:
         """The examples that are of the concern."""

@@ -1,4 +1,4 @@
-"""The story of a try: a module is made of its base and its mask, and both are asked about the same texts.
+"""The story of a try: a module is made of its base and its mask, and both are asked about the same texts, or pairs.
 
 All on the CPU, where a few texts are answered sooner than a GPU is started, and no decomposition is disturbed.
 """
@@ -14,12 +14,12 @@ from app.domain.errors import InvalidInput
 from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
-from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder
+from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder, TextPair
 from microlith.masks import Base, MaskFile
 from worker.attempt.attempt import Attempt
 from worker.attempt.scratch import scratch
 from worker.compute.arrays import Logits
-from worker.compute.examples import TokenExamples
+from worker.compute.examples import GivenText, TokenExamples
 from worker.evaluation.meaning import Meaning
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import apply_to_base, find_modules
@@ -45,7 +45,8 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             vocabulary = Vocabulary.of(loaded, tokens_of(mask), folder)
             narrow = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
             module = rounded(narrow, number_type_of(spec.export, loaded.number_type))
-            base_examples, examples = (_encode(order.inputs, reader) for reader in (loaded, vocabulary.loaded))
+            given = [(one.text, one.text_pair) if isinstance(one, TextPair) else one for one in order.inputs]
+            base_examples, examples = (_encode(given, reader) for reader in (loaded, vocabulary.loaded))
 
         with attempt.progress.phase("evaluating"):
             attempt.progress.expect(2 * len(examples))
@@ -53,7 +54,7 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             module_logits = answers_of(module, examples, checkpoint=attempt.progress.follow())
         meanings = stored.base_meaning, stored.meaning
         attempt.publisher.publish_prediction(
-            compare_answers(order.inputs, loaded.labels, (base_logits, module_logits), meanings, mask)
+            compare_answers(given, loaded.labels, (base_logits, module_logits), meanings, mask)
         )
 
 
@@ -63,7 +64,7 @@ def rehearse() -> None:
     answers_of(loaded.model, _encode(["a rehearsal"], loaded))
 
 
-def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
+def _encode(texts: Sequence[GivenText], loaded: LoadedModel) -> TokenExamples:
     """The texts as the model reads them. Raises InvalidInput for one that it has no token for."""
     examples = encode_for(loaded, texts, np.zeros(len(texts), dtype=np.int64))
     for number, tokens in enumerate(examples.token_ids):
@@ -73,7 +74,7 @@ def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
 
 
 def compare_answers(
-    texts: Sequence[str],
+    texts: Sequence[GivenText],
     labels: list[str],
     logits: tuple[Logits, Logits],
     meanings: tuple[Meaning, Meaning],
@@ -89,8 +90,12 @@ def compare_answers(
         labels=labels,
         module_labels=module_labels,
         threshold=binary["threshold"] if binary else None,
-        inputs=[PredictedInput(text=text, base=base, module=module) for text, base, module in rows],
+        inputs=[PredictedInput(**_named(text), base=base, module=module) for text, base, module in rows],
     )
+
+
+def _named(given: GivenText) -> dict[str, str]:
+    return {"text": given} if isinstance(given, str) else dict(zip(("text", "text_pair"), given, strict=True))
 
 
 def _to_answers(logits: Logits, meaning: Meaning, labels: Sequence[str]) -> list[ClassProbabilities]:

@@ -25,7 +25,7 @@ RECIPE = 4
 
 @dataclass(frozen=True)
 class MeasuredBase:
-    """The base, measured: what is told of it, and its answers to the evaluation examples, as `Meaning.answers`."""
+    """The base, measured: what is told of it, and its answers to the evaluation split, as its `Meaning` gives them."""
 
     result: BaseResult
     answers: Truth
@@ -49,16 +49,16 @@ class BaseMemory:
         known = self.memory.recall()
         if known is None:
             return None
-        answers = np.frombuffer(zlib.decompress(base64.b64decode(known["answers"])), dtype="<u2")
-        result = BaseResult.model_validate(known["result"])
-        if result.report.micro is None:
-            return MeasuredBase(result, answers.astype(np.int64))
-        return MeasuredBase(result, answers.reshape(-1, len(result.report.classes)).astype(np.bool_))
+        packed = zlib.decompress(base64.b64decode(known["answers"]))
+        answers = np.frombuffer(packed, dtype="<u2").reshape(known["shape"])
+        kind = np.bool_ if answers.ndim == 2 else np.int64
+        return MeasuredBase(BaseResult.model_validate(known["result"]), answers.astype(kind))
 
     def keep(self, base: MeasuredBase) -> None:
         """Remembers what was measured, in the place of what was there."""
         packed = base64.b64encode(zlib.compress(base.answers.astype("<u2").tobytes())).decode()
-        self.memory.keep({"result": base.result.model_dump(mode="json"), "answers": packed})
+        result = base.result.model_dump(mode="json")
+        self.memory.keep({"result": result, "answers": packed, "shape": base.answers.shape})
 
 
 def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:

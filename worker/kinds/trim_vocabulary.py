@@ -22,7 +22,7 @@ from microlith.contract import Concern, JobSpec, OwnScore, TrimmedVocabulary
 from microlith.contract.options import NumberType
 from worker.compute.arrays import Rows
 from worker.compute.batches import Checkpoint
-from worker.compute.examples import Examples, TokenExamples
+from worker.compute.examples import Examples, GivenText, TokenExamples
 from worker.evaluation.meaning import Meaning
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
@@ -46,7 +46,7 @@ class JobVocabulary:
     base: LoadedModel
     vocabulary: Vocabulary
     examples: Examples
-    texts: Sequence[str] = ()
+    texts: Sequence[GivenText] = ()
     cost: TrimmingCost | None = None
     number_type: NumberType = "float32"
     """The type that weights are stored in."""
@@ -68,7 +68,7 @@ class JobVocabulary:
         examples = _encode(replace(sources, model=vocabulary.loaded), role, limit)
         _check_reading(cast(TokenExamples, validation), examples, vocabulary)
         rows = evenly(len(sources.labels(role)), limit)[: len(probe_of(examples))]
-        texts = [cast(str, sources.data.split(role)[0][row]) for row in rows]
+        texts = [cast(GivenText, sources.data.split(role)[0][row]) for row in rows]
         return cls(sources.model, vocabulary, examples, texts, TrimmingCost.of(spec, sources, vocabulary), stored)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.domain.layouts import BYTES, number_type_of
 from app.sources.images import task_of
+from app.sources.short_texts import shorten
 from microlith.contract.catalog import Task
 from microlith.contract.options import NumberType
 from worker.packaging.module_facts import Made
@@ -21,7 +22,7 @@ from transformers import {model}
 model = {model}.from_pretrained("this-folder"{options})
 ```
 
-{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}"""
+{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
 
 _MASK = """## Open it
 
@@ -33,7 +34,19 @@ microlith modules apply this-folder --base path/to/base --out module
 ```
 
 In Python, `microlith.apply_mask(base, "this-folder")` returns the model. Either gives back every bit of the module, or
-says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}"""
+says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}{pairs}"""
+
+_PAIRS = """
+
+It reads two texts at once, {columns}, as it was measured:
+
+```python
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+read = tokenizer(["a text"], ["the text beside it"], truncation=True, return_tensors="pt")
+logits = model(**read).logits
+```"""
 
 _ONNX = """## Open it
 
@@ -62,8 +75,8 @@ given = [[label for label, logit in zip(thresholds, row) if logit >= thresholds[
 ```"""
 
 _TEXT_INPUTS = """tokenizer = AutoTokenizer.from_pretrained("this-folder")
-read = tokenizer(["a text"], return_tensors="np")
-inputs = {name: read[name].astype(np.int64) for name in ("input_ids", "attention_mask")}"""
+read = tokenizer({texts}, return_tensors="np")
+inputs = {{given.name: read[given.name].astype(np.int64) for given in session.get_inputs()}}"""
 _IMAGE_INPUTS = """processor = AutoImageProcessor.from_pretrained("this-folder")
 inputs = {"pixel_values": processor(image, return_tensors="np")["pixel_values"].astype(np.float32)}"""
 
@@ -102,7 +115,8 @@ def _folder_usage(facts: Made, options: str, remarks: Sequence[str]) -> str:
     halved = [] if stored == "float32" else [f"Its weights are stored in {stored}. In float32 it answers as measured."]
     remark = " ".join([*halved, *remarks]) + "\n\n" if halved or remarks else ""
     options = (', dtype="float32"' if halved else "") + options
-    opening = _FOLDER.format(**OPENED_BY[task(facts)], options=options, remark=remark, check=_CHECK)
+    opened = OPENED_BY[task(facts)]
+    opening = _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
     return opening + _deciding(facts)
 
 
@@ -119,15 +133,19 @@ def checkpoint_of(facts: Made) -> NumberType | None:
 def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
-    return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK) + _deciding(facts)
+    usage = _MASK.format(
+        base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK, pairs=_pairs(facts, "module")
+    )
+    return usage + _deciding(facts)
 
 
 def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
     """A graph for ONNX Runtime; `agreement` is that of the INT8 graph with float32, and on how many examples."""
     text = task(facts) == "text"
+    given = '["a text"], ["the text beside it"]' if facts.spec.source.text_pair_column else '["a text"]'
     usage = _ONNX.format(
         import_inputs=f"from transformers import {OPENED_BY[task(facts)]['opener']}\n",
-        make_inputs=_TEXT_INPUTS if text else _IMAGE_INPUTS,
+        make_inputs=_TEXT_INPUTS.format(texts=given) if text else _IMAGE_INPUTS,
         and_length=" and length" if text else "",
         check=_CHECK,
     )
@@ -141,6 +159,15 @@ def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
         f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the {what} that "
         "`model.onnx` gives."
     )
+
+
+def _pairs(facts: Made, folder: str = "this-folder") -> str:
+    """How two texts are given to it, where it reads two."""
+    source = facts.spec.source
+    if source.text_pair_column is None:
+        return ""
+    first = f"`{shorten(source.text_column)}`" if source.text_column else "the column of texts"
+    return _PAIRS.format(columns=f"{first} and `{shorten(source.text_pair_column)}`", folder=folder)
 
 
 def sizes(facts: Made, *files: Path) -> str:

@@ -80,10 +80,18 @@ def draw_available(
         quotas = spread(sampling.per_concern, rest)
     if concern is not None:
         quotas[concern] = sampling.per_concern
-    order = np.arange(len(labels))
-    if sampling.order == "random":
-        order = np.random.default_rng(sampling.seed).permutation(len(labels))
-    return _take(labels, concern, quotas, order, scan)
+    return _take(labels, concern, quotas, _order(labels, sampling), scan)
+
+
+def draw_pooled(labels: Truth, classes: int, sampling: Sampling, per_class: int) -> tuple[int, ...]:
+    """The first `per_class` rows of every class in the order of the sampling, or what there is; whatever concern.
+
+    A row of several labels counts for its rarest.
+    """
+    if labels.ndim == 2:
+        labels, classes = _by_rarest(labels, None), classes + 1
+    quotas = dict.fromkeys(range(classes), per_class)
+    return _take(labels, None, quotas, _order(labels, sampling), SCAN).negative
 
 
 def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
@@ -97,6 +105,12 @@ def _by_rarest(has: Truth, concern: int | None) -> Labels:
     ordered = has[:, rarest_first]
     rarest: Labels = np.where(ordered.any(axis=1), rarest_first[ordered.argmax(axis=1)], has.shape[1])
     return rarest if concern is None else np.where(has[:, concern], concern, rarest)
+
+
+def _order(labels: Truth, sampling: Sampling) -> Rows:
+    if sampling.order == "random":
+        return np.random.default_rng(sampling.seed).permutation(len(labels))
+    return np.arange(len(labels))
 
 
 def _take(labels: Truth, concern: int | None, quotas: Mapping[int, int], order: Rows, scan: int) -> ConcernSamples:

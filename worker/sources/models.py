@@ -32,6 +32,7 @@ from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
 from worker.sources.model_trial import answers_alone, check_answers
+from worker.sources.pairs import reads_segments
 from worker.sources.tokenizer_trial import probe
 
 DEFAULT_LENGTH = 512
@@ -62,6 +63,8 @@ class LoadedModel:
     licence: Licence | None
     padded: bool = True
     """Whether a batch may hold texts of unlike lengths; not, where answers depend on the pads beside a text."""
+    segments: bool = False
+    """Whether the model reads which of two texts a token is of, and its tokenizer says so."""
 
     @property
     def number_type(self) -> NumberType:
@@ -115,6 +118,7 @@ def load_model(
         family=family,
         max_length=longest,
         licence=licence_of(known, folder),
+        segments=tokenizer is not None and reads_segments(model, tokenizer),
         padded=family is not None or tokenizer is None or answers_alone(model, tokenizer, longest),
     )
 

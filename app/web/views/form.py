@@ -14,6 +14,15 @@ FIRST = ("structure", "ratio")
 BOXES = 400
 """Labels and layers that have a box of their own at most."""
 
+_FOUND = "If you leave it empty, the usual names are tried."
+COLUMNS = {
+    "text_column": _FOUND,
+    "text_pair_column": "The second text of each row, if rows are pairs. If you leave it empty, texts are read alone.",
+    "label_column": _FOUND,
+    "label_columns": "For multi-label data with a column of 0 and 1 for each label: their names.",
+}
+"""The columns that the form asks for, with what it says of each."""
+
 GROUPS = {
     "Samples": ("sampling", "calibration"),
     "Evaluation": ("evaluation",),
@@ -97,9 +106,7 @@ def form_page(methods: Methods, sources: SourcesOffered, spec: Mapping[str, Any]
     return FormPage(
         model=_source("/model", "Model", sources.models, spec),
         dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
-        columns=Group(
-            "Columns", [_column(f"/dataset/{name}", spec) for name in ("text_column", "label_column", "label_columns")]
-        ),
+        columns=Group("Columns", [_column(f"/dataset/{name}", says, spec) for name, says in COLUMNS.items()]),
         concerns=_concerns(sources.model, options["concerns"].description, spec),
         method=replace(method, says=chosen.description),
         method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
@@ -166,12 +173,8 @@ def _source(
     return Field(pointer, label, "text", called or "", values, choices=choices)
 
 
-def _column(pointer: str, spec: Mapping[str, Any]) -> Field:
-    kind: FieldKind
-    if pointer.endswith("/label_columns"):
-        kind, says = "list", "For multi-label data with a column of 0 and 1 for each label: their names."
-    else:
-        kind, says = "text", "If you leave it empty, the usual names are tried."
+def _column(pointer: str, says: str, spec: Mapping[str, Any]) -> Field:
+    kind: FieldKind = "list" if pointer.endswith("columns") else "text"
     return Field(pointer, name_of(pointer), kind, says, texts(look_up(spec, pointer)))
 
 

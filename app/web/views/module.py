@@ -84,6 +84,7 @@ class ModulePage:
     siblings: list[Module]
     reads_text: bool
     before: str | None
+    reads_pairs: bool
 
     def sheet(self, name: str) -> Sheet | None:
         """The data of one of its tables, by the name of its section; None where there is no such table."""
@@ -131,6 +132,7 @@ def module_page(module: Module, job: Job, results: Results) -> ModulePage:
         siblings=[one for one in results.modules if one.ratio.requested == module.ratio.requested],
         reads_text=not (architecture or "").endswith("ForImageClassification"),
         before=_before(module),
+        reads_pairs=job.spec.source.text_pair_column is not None,
     )
 
 
