@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from app.domain.errors import InvalidInput
-from microlith.contract import JobSpec
+from microlith.contract import Distillation, JobSpec
 
 UnitKind = Literal["weights", "neurons", "heads"]
 """What one step of a structure removes; a chain has two, `heads` first."""
@@ -101,10 +101,26 @@ def _check_recovery(spec: JobSpec) -> None:
             hint="Use structure `neurons` or `heads+neurons`, or recovery `none` or `bias`.",
             pointer="/recovery",
         )
+    _check_distil(spec)
     if spec.recovery == "ti" and (spec.structure == "heads" or pattern_of(spec.scope)):
         raise InvalidInput(
             "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
             hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+
+
+def _check_distil(spec: JobSpec) -> None:
+    if spec.recovery != "distil" and spec.distil != Distillation():
+        raise InvalidInput(
+            f"`distil` says how recovery `distil` learns, and the recovery is `{spec.recovery}`.",
+            hint='Use `"recovery": "distil"`, or leave `distil` out.',
+            pointer="/distil",
+        )
+    if spec.recovery == "distil" and "weights" in parts_of(spec.structure):
+        raise InvalidInput(
+            f"Recovery `distil` makes a smaller model, and structure `{spec.structure}` leaves zeros in a large one.",
+            hint="Use structure `neurons`, `heads` or `heads+neurons`, or recovery `bias`.",
             pointer="/recovery",
         )
 

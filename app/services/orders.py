@@ -154,7 +154,8 @@ def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     model = Resolved.model_validate(origin.resolved).model
     task = task_of(model.architecture if model else None)
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task)
+    recovery = JobSpec.model_validate(origin.spec).recovery
+    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, recovery)
 
 
 def _spec_of(spec: JobSpec, module: ModuleRow, request: LayoutRequest) -> JobSpec:

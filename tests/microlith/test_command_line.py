@@ -57,7 +57,7 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
     flags += " --include output --exclude attention --per-concern 8 --order random --seed 1 --pads include"
     flags += " --pairing position --limit 50 --label team=x --label note=a=b --no-reuse --text-column t"
     flags += " --scope layer --recovery refit --head binary --negatives confusers --layout mask --layout onnx"
-    flags += " --set evaluation.latency=false"
+    flags += " --minutes 2.5 --epochs 3 --set evaluation.latency=false"
     assert run("jobs", "submit", *REQUIRED, *flags.split(), "--no-watch").exit_code == 0
     assert sent_spec(service) == {
         "model": "demo:m",
@@ -68,6 +68,7 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
         "scope": "layer",
         "ratio": [0.3, 0.7],
         "recovery": "refit",
+        "distil": {"minutes": 2.5, "epochs": 3},
         "head": "binary",
         "layers": {"include": ["output"], "exclude": ["attention"]},
         "sampling": {"per_concern": 8, "order": "random", "negatives": "confusers", "seed": 1},

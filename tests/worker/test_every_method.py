@@ -41,6 +41,12 @@ CASES: dict[str, dict[str, Any]] = {
     "ti": {"recovery": "ti"},
     "bias": {"recovery": "bias", "structure": "neurons"},
     "refit": {"recovery": "refit", "structure": "neurons"},
+    "distil": {
+        "recovery": "distil",
+        "structure": "heads+neurons",
+        "distil": {"epochs": 1, "texts": "validation"},
+        "evaluation": {"limit": 120, "validation_split": "test"},
+    },
     "binary": {"head": "binary"},
     "confusers": {"sampling": {"negatives": "confusers", "order": "random"}},
     "boundary": {"sampling": {"source": "boundary", "per_concern": 4}},

@@ -202,6 +202,7 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
         heads={"block.0": Bits.pack(rng.random(4) < 0.5)},
         biases={"block.0.output": rng.random(8, dtype=np.float32)},
         refits={"block.0.output": rng.random((8, 5), dtype=np.float32)},
+        tensors={"block.0.norm.weight": rng.random(8, dtype=np.float32)},
     )
     weights = Mask("weights", weights={"dense": Bits.pack(rng.random((6, 7)) < 0.5)})
     shard = Shard(ConcernSamples((3, 1), (2, 9)), "boundary/x.safetensors", {0.3: mask, 0.25: weights})

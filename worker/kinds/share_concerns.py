@@ -136,7 +136,7 @@ class Shard:
             for kind, packed in mask.parts.items():
                 for name, bits in packed.items():
                     tensors[f"{number}/{kind}/{name}"] = torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
-            for kind, values in (("biases", mask.biases), ("refits", mask.refits)):
+            for kind, values in (("biases", mask.biases), ("refits", mask.refits), ("tensors", mask.tensors)):
                 tensors |= {f"{number}/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
         about = {"positive": self.samples.positive, "negative": self.samples.negative, "boundary": self.boundary}
         save_file(tensors, file, {"about": json.dumps(about), "masks": json.dumps(outlines)})
@@ -163,4 +163,4 @@ def _read_mask(number: int, outline: Mapping[str, Any], tensors: Mapping[str, to
         kind: {name: Bits(tuple(shape), of(kind)[name].tobytes()) for name, shape in shapes.items()}
         for kind, shapes in outline["shapes"].items()
     }
-    return Mask(outline["structure"], **bits, biases=of("biases"), refits=of("refits"))
+    return Mask(outline["structure"], **bits, biases=of("biases"), refits=of("refits"), tensors=of("tensors"))

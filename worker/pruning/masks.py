@@ -56,7 +56,8 @@ class Mask:
 
     `weights`: [out, in] of a layer. `neurons` and `heads`: one bit each, of a block's feed-forward or attention part.
     `biases`: what recovery put in the place of a layer's bias [out], float32. `refits`: the same of the weights by
-    which a layer reads the neurons that are kept [out, kept], in their order.
+    which a layer reads the neurons that are kept [out, kept], in their order. `tensors`: what stands in the place of
+    whole parameters, by the base's name and in its shape; zeros where something is removed.
     """
 
     structure: Structure
@@ -65,6 +66,7 @@ class Mask:
     heads: Mapping[str, Bits] = field(default_factory=dict)
     biases: Mapping[str, Bias] = field(default_factory=dict)
     refits: Mapping[str, Weight] = field(default_factory=dict)
+    tensors: Mapping[str, Weight] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Mapping[str, Bits]]:
@@ -83,6 +85,8 @@ class Mask:
         header: list[object] = [self.structure, shapes, {name: len(self.biases[name]) for name in sorted(self.biases)}]
         if self.refits:
             header.append({name: self.refits[name].shape for name in sorted(self.refits)})
+        if self.tensors:
+            header.append({"tensors": {name: self.tensors[name].shape for name in sorted(self.tensors)}})
         sha256 = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
         for part in self.parts.values():
             for name in sorted(part):
@@ -91,6 +95,8 @@ class Mask:
             sha256.update(self.biases[name].astype("<f4").tobytes())
         for name in sorted(self.refits):
             sha256.update(self.refits[name].astype("<f4").tobytes())
+        for name in sorted(self.tensors):
+            sha256.update(self.tensors[name].astype("<f4").tobytes())
         return sha256.hexdigest()
 
 
@@ -117,6 +123,9 @@ def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Modul
             value = torch.zeros_like(weight.data)
             value[:, columns[name].to(weight.device)] = torch.from_numpy(refit).to(weight.device, weight.dtype)
             _swap(weight, value, restore)
+        for name, values in mask.tensors.items():
+            parameter = model.get_parameter(name)
+            _swap(parameter, torch.from_numpy(values).to(parameter.device, parameter.dtype), restore)
         yield model
 
 
