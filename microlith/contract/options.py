@@ -145,6 +145,7 @@ class Distillation(Request):
 
 
 Layout = Literal["portable", "compact", "mask", "onnx"]
+NumberType = Literal["float32", "bfloat16", "float16"]
 
 
 class OnnxOptions(Request):
@@ -187,6 +188,11 @@ class Export(Request):
     )
     onnx: OnnxOptions = OnnxOptions()
     vocabulary: VocabularyOptions = VocabularyOptions()
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="The number type of stored weights. `auto` is that of the checkpoint. Scores are those of the "
+        "rounded weights. `onnx` and `mask` always hold float32.",
+    )
 
     @field_validator("layouts", mode="after")
     @classmethod

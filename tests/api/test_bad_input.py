@@ -31,7 +31,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"scope": "2:4", "ratio": 0.3}, "VALIDATION_ERROR", "/ratio", "0.5"),
     ({"scope": "3:7"}, "VALIDATION_ERROR", "/scope", "128"),
     ({"recovery": "magic"}, "VALIDATION_ERROR", "/recovery", "bias"),
-    ({"recovery": "distil"}, "VALIDATION_ERROR", "/recovery", "heads+neurons"),
+    ({"recovery": "distil"}, "VALIDATION_ERROR", "/recovery", "leaves zeros"),
     ({"recovery": "distil", "distil": {"minutes": 0}}, "VALIDATION_ERROR", "/distil/minutes", "greater than 0"),
     ({"recovery": "distil", "distil": {"texts": "all"}}, "VALIDATION_ERROR", "/distil/texts", "train"),
     ({"structure": "neurons", "distil": {"epochs": 3}}, "VALIDATION_ERROR", "/distil", "distil"),

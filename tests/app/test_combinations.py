@@ -49,7 +49,7 @@ def test_neurons_alone_are_refitted():
 
 
 def test_modules_that_have_learned_do_not_take_their_bases_weights_back():
-    learned = [Candidate("act", "neurons", "text", "distil"), MODULES[1]]
+    learned = [Candidate("act", "neurons", "text", recovery="distil"), MODULES[1]]
     pointer, says = refused(wanted(), learned)
     assert pointer == "/modules"
     assert "'act'" in says
