@@ -42,12 +42,18 @@ def same_rows(files: Mapping[str, Sequence[object]]) -> list[str]:
 
 
 def one_split_twice(spec: JobSpec) -> list[str]:
-    """That a job measures on the split that it samples from."""
+    """That a job measures on a split that it samples or learns from, or chooses by one that it learns from."""
     sampling = spec.sampling
     sampled = sampling.boundary.split if sampling.source == "boundary" else sampling.split
-    if sampled != spec.evaluation.split:
-        return []
-    return [f"Modules are measured on the {sampled} split, which calibrates them too: the scores flatter."]
+    measured, told = spec.evaluation, []
+    if sampled == measured.split:
+        told.append(f"Modules are measured on the {sampled} split, which calibrates them too: the scores flatter.")
+    learned = spec.distil.texts if spec.recovery == "distil" else None
+    if learned == measured.split:
+        told.append(f"Modules are measured on the {learned} split, which they learn from too: the scores flatter.")
+    if learned == measured.validation_split:
+        told.append(f"The best epoch is chosen on the {learned} split, which is learned from too: the last one wins.")
+    return told
 
 
 def second_text(columns: Iterable[str], read: str, label: str) -> list[str]:

@@ -8,7 +8,16 @@ from typing import Any, TypeAlias, TypedDict
 
 from pydantic import BaseModel
 
-from microlith.contract import Calibration, DatasetSpec, Evaluation, Export, LayerPatterns, RatioRule, Sampling
+from microlith.contract import (
+    Calibration,
+    DatasetSpec,
+    Distillation,
+    Evaluation,
+    Export,
+    LayerPatterns,
+    RatioRule,
+    Sampling,
+)
 
 Source: TypeAlias = str | Path
 """A reference, or a file or folder of this machine to be uploaded."""
@@ -29,6 +38,7 @@ class SpecOptions(TypedDict, total=False):
     ratio: float | Sequence[float]
     ratio_rules: Sequence[RatioRule | SpecPart]
     recovery: str
+    distil: Distillation | SpecPart
     head: str
     layers: LayerPatterns | SpecPart | None
     sampling: Sampling | SpecPart

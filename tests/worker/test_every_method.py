@@ -48,6 +48,12 @@ CASES: dict[str, dict[str, Any]] = {
     "layers+weights": {"structure": "layers+weights", "method": {"name": "taylor"}},
     "layers+heads+neurons": {"structure": "layers+heads+neurons", "recovery": "bias"},
     "layers+heads+weights": {"structure": "layers+heads+weights", "method": {"name": "random"}, "recovery": "refit"},
+    "distil": {
+        "recovery": "distil",
+        "structure": "heads+neurons",
+        "distil": {"epochs": 1, "texts": "validation"},
+        "evaluation": {"limit": 120, "validation_split": "test"},
+    },
     "binary": {"head": "binary"},
     "confusers": {"sampling": {"negatives": "confusers", "order": "random"}},
     "boundary": {"sampling": {"source": "boundary", "per_concern": 4}},

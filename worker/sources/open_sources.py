@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 
+from app.domain.distilling import check_texts, few_texts
 from app.domain.layers import layers_touched, select_layers
 from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
@@ -98,7 +99,9 @@ def open_sources(
     data = load_dataset(
         spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
     )
-    told = data.facts.model_copy(update={"warnings": [*data.facts.warnings, *one_split_twice(spec)]})
+    check_texts(spec, data.facts.rows)
+    warnings = [*data.facts.warnings, *one_split_twice(spec), *few_texts(spec, data.facts.rows)]
+    told = data.facts.model_copy(update={"warnings": warnings})
     names = list(linear_layers(model.model))
     touched = layers_touched(names, spec.layers, model.family, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
