@@ -13,7 +13,7 @@ from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
-from app.domain.combinations import Candidate, check_combination
+from app.domain.combinations import Candidate, check_combination, check_same_inputs
 from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
 from app.domain.layouts import check_export, check_number_type, holds
@@ -91,12 +91,14 @@ class Orders:
         """
         with self.backend.database.unit() as unit:
             parts = Orders(unit, self.owner, self.backend)._parts(combination)
-        check_combination(combination, [_candidate(*part) for part in parts])
+        candidates = [_candidate(*part) for part in parts]
+        check_combination(combination, candidates)
         if combination.export and (model := _resolved(parts[0][1]).model):
             check_number_type(combination.export, model.dtype)
         specs = [JobSpec.model_validate(origin.spec) for _, origin in parts]
         shelves = Shelves.of(self.backend, self.owner)
         spec = shelves.completed(specs[0].model_copy(update={"dataset": combination.dataset, **ALONE}))
+        check_same_inputs(modules=candidates[0].pairs, data=spec.source.text_pair_column is not None)
         with ExitStack() as held:
             wanted = [shelves.shelf(spec), *(shelves.shelf(one, model_only=True) for one in specs)]
             shelf = {ref: at for one in wanted for ref, at in held.enter_context(one).items()}

@@ -69,3 +69,9 @@ def test_what_is_too_long_is_not_remembered(store: FolderStore, tmp_path: Path) 
     kept = memory(store, tmp_path)
     kept.memory.keep("a" * LARGEST_BYTES)
     assert store.head(kept.memory.key) is None
+
+
+def test_answers_of_several_labels_keep_their_shape(store: FolderStore, tmp_path: Path) -> None:
+    table = MeasuredBase(measured().result, np.array([[1, 0, 1], [0, 0, 0]]))
+    memory(store, tmp_path).keep(table)
+    assert same(memory(store, tmp_path).recall(), table)

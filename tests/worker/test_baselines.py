@@ -45,3 +45,12 @@ def test_a_large_train_split_is_thinned_to_what_its_work_allows(monkeypatch):
     found = bag_of_words((TEXTS * 20, np.tile(LABELS, 20)), (["a beast"], np.array([0])), NAMES)
     assert found is not None
     assert 0 < found.rows < 100
+
+
+def test_several_labels_of_a_text_are_learned_one_by_one():
+    tables = np.stack([LABELS == 0, LABELS == 1, np.zeros(5, bool)], axis=1)
+    test = (["an old beast", "a warm dish"], np.array([[True, False, False], [False, True, False]]))
+    found = bag_of_words((TEXTS, tables), test, NAMES)
+    assert found is not None
+    assert found.own_f1 == {"animal": 1.0, "food": 1.0, "plant": 0.0}
+    assert majority(tables, test[1], NAMES).own_f1 == {"animal": 0.0, "food": pytest.approx(2 / 3), "plant": 0.0}

@@ -51,3 +51,11 @@ def test_ten_thousand_rows_of_a_hundred_classes_take_seconds_at_most():
     began = time.process_time()
     macro_f1_change(own, base, labels, 100)
     assert time.process_time() - began < 10
+
+
+def test_tables_of_several_labels_are_compared_as_class_ids_are():
+    labels, own, base = answers()
+    tables = [ids[:, None] == np.arange(5) for ids in (own, base, labels)]
+    found, expected = macro_f1_change(*tables, 5), macro_f1_change(own, base, labels, 5)
+    assert found.value == pytest.approx(expected.value)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)

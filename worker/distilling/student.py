@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from worker.compute.model_edits import fixed, sharing_copy
 from worker.families.anatomy import Anatomy
-from worker.pruning.masks import Mask, Weight
+from worker.pruning.masks import Mask, ParameterValues
 from worker.pruning.narrowing import narrow
 from worker.pruning.surgery import masked_copy, shrink
 
@@ -49,7 +49,7 @@ class Student:
         """The parameters that learn, by name."""
         return dict(learning(self.model))
 
-    def scatter(self) -> dict[str, Weight]:
+    def scatter(self) -> dict[str, ParameterValues]:
         """New values of the base's parameters, by their names and in their shapes, float32; zeros where units are gone.
 
         Parameters of which the student has nothing are left out.
@@ -75,7 +75,7 @@ def learning(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _narrowed(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """The masked model without what the mask removes."""
-    masked = shrink(model, mask, anatomy) if mask.neurons else masked_copy(model, mask, anatomy)
+    masked = shrink(model, mask, anatomy) if mask.neurons or mask.layers else masked_copy(model, mask, anatomy)
     return narrow(masked, mask, anatomy).model
 
 

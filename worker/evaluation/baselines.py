@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
 
 from microlith.contract import BagOfWords, SimpleScore
 from worker.compute.arrays import Labels
@@ -45,15 +46,21 @@ BYTES = 4
 
 
 def majority(train: Labels, labels: Labels, label_names: Sequence[str]) -> SimpleScore:
-    """Always the class that most rows of the train split have; the first of several."""
-    most = int(np.bincount(train, minlength=len(label_names)).argmax())
-    return SimpleScore(**_scores(np.full_like(labels, most), labels, label_names))
+    """Always the class that most rows of the train split have, and no other; the first of several."""
+    counts = train.sum(axis=0) if train.ndim == 2 else np.bincount(train, minlength=len(label_names))
+    most = int(counts.argmax())
+    always = np.arange(len(label_names)) == most
+    answers = np.full(len(labels), most) if labels.ndim == 1 else np.tile(always, (len(labels), 1))
+    return SimpleScore(**_scores(answers, labels, label_names))
 
 
 def bag_of_words(
     train: tuple[Sequence[str], Labels], test: tuple[Sequence[str], Labels], label_names: Sequence[str]
 ) -> BagOfWords | None:
-    """Words alone, learned from texts and class ids of the train split; None where there is nothing to be learned."""
+    """Words alone, learned from the train split; None where there is nothing to be learned.
+
+    Texts come with class ids [rows], or with tables [rows, classes] that are learned column by column.
+    """
     texts, labels = train
     rows = evenly(len(texts), MOST_ROWS)
     terms = TfidfVectorizer(
@@ -70,14 +77,16 @@ def bag_of_words(
         return None
     fraction = min(1.0, MOST_PRODUCTS / (seen.nnz * len(label_names) or 1))
     taken = np.random.default_rng(SEED).permutation(len(rows))[: int(fraction * len(rows))]
-    if len(np.unique(labels[rows][taken])) < 2:
+    learned = labels[rows][taken]
+    if len(np.unique(learned)) < 2:
         return None
-    fitted = LogisticRegression(C=STRENGTH, solver="newton-cg", max_iter=ROUNDS, tol=TOLERANCE)
+    regression = LogisticRegression(C=STRENGTH, solver="newton-cg", max_iter=ROUNDS, tol=TOLERANCE)
+    fitted = OneVsRestClassifier(regression) if labels.ndim == 2 else regression
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one that ends before it has converged is judged by its answers
-        fitted.fit(seen[taken], labels[rows][taken])
+        fitted.fit(seen[taken], learned)
     answers = fitted.predict(terms.transform([text[:MOST_CHARACTERS] for text in test[0]]))
-    weights = fitted.coef_.size + fitted.intercept_.size + len(terms.idf_)
+    weights = (len(terms.idf_) + 1) * len(label_names) + len(terms.idf_)
     words = sum(len(word.encode()) for word in terms.vocabulary_)
     return BagOfWords(**_scores(answers, test[1], label_names), size_bytes=BYTES * weights + words, rows=len(taken))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.domain.combinations import check_same_inputs
 from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
@@ -81,13 +80,9 @@ class Opened:
 def open_all(
     order: CombineSpec, spec: JobSpec, modules: Sequence[StoredModule], shelf: Shelf, settings: Settings
 ) -> Opened:
-    """The models of these modules and the data that `spec` names; labels may be those of any of the models.
-
-    Raises InvalidInput for data of pairs and modules of single texts, and the reverse.
-    """
+    """The models of these modules and the data that `spec` names; labels may be those of any of the models."""
     on = device.choose(settings.device)
     specs = {made.spec.model: made.spec for made in modules}
-    check_same_inputs(_read_pairs(modules[0].spec), _read_pairs(spec))
     cache, paths = Cache(settings.cache_dir, settings.cache_bytes), settings.paths
     models = {ref: load_model(ref, allow_paths=paths, shelf=shelf, device=on, cache=cache) for ref in specs}
     if _read_pairs(spec):

@@ -25,7 +25,10 @@ RECIPE = 4
 
 @dataclass(frozen=True)
 class MeasuredBase:
-    """The base, measured: what is told of it, and the class that it gives each evaluation example [rows]."""
+    """The base, measured: what is told of it, and its answers to the evaluation split.
+
+    Class ids [rows], or a table [rows, classes] of what it says of each.
+    """
 
     result: BaseResult
     answers: Labels
@@ -49,13 +52,15 @@ class BaseMemory:
         known = self.memory.recall()
         if known is None:
             return None
-        answers = np.frombuffer(zlib.decompress(base64.b64decode(known["answers"])), dtype="<u2")
-        return MeasuredBase(BaseResult.model_validate(known["result"]), answers.astype(np.int64))
+        packed = zlib.decompress(base64.b64decode(known["answers"]))
+        answers = np.frombuffer(packed, dtype="<u2").reshape(known["shape"]).astype(np.int64)
+        return MeasuredBase(BaseResult.model_validate(known["result"]), answers)
 
     def keep(self, base: MeasuredBase) -> None:
         """Remembers what was measured, in the place of what was there."""
         packed = base64.b64encode(zlib.compress(base.answers.astype("<u2").tobytes())).decode()
-        self.memory.keep({"result": base.result.model_dump(mode="json"), "answers": packed})
+        result = base.result.model_dump(mode="json")
+        self.memory.keep({"result": result, "answers": packed, "shape": base.answers.shape})
 
 
 def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sklearn
 
@@ -49,10 +49,14 @@ def _measure(spec: JobSpec, sources: Sources) -> Baselines:
     most = majority(labels, answers[rows], names)
     if sources.model.info.task == "image":
         return Baselines(majority=most, bag_of_words=None, reason="Images have no words.")
-    texts = cast(list[str], tests)
-    bag = bag_of_words((cast(list[str], inputs), labels), ([texts[row] for row in rows], answers[rows]), names)
+    bag = bag_of_words((_words(inputs), labels), (_words([tests[row] for row in rows]), answers[rows]), names)
     missing = None if bag else "The train split has fewer than two classes, or no words."
     return Baselines(majority=most, bag_of_words=bag, reason=missing)
+
+
+def _words(inputs: Iterable[Any]) -> list[str]:
+    """Texts as they are; of several that are read at once, all words together."""
+    return [given if isinstance(given, str) else " ".join(given) for given in inputs]
 
 
 def _made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
