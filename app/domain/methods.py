@@ -108,11 +108,11 @@ def check_depth(spec: JobSpec, blocks: int) -> None:
 
 def _check_recovery(spec: JobSpec) -> None:
     parts = parts_of(spec.structure)
-    if parts == ("layers",) and spec.recovery != "none":
+    if parts == ("layers",) and spec.recovery not in ("none", "distil"):
         raise InvalidInput(
             f"Recovery `{spec.recovery}` mends layers that have lost some of their units. Structure `layers` removes "
             "whole ones, and always solves what follows them anew.",
-            hint="Use recovery `none`, or a structure like `layers+neurons`.",
+            hint="Use recovery `none` or `distil`, or a structure like `layers+neurons`.",
             pointer="/recovery",
         )
     _check_distil(spec)
@@ -141,7 +141,7 @@ def _check_distil(spec: JobSpec) -> None:
     if spec.recovery == "distil" and "weights" in parts:
         raise InvalidInput(
             f"Recovery `distil` makes a smaller model, and structure `{spec.structure}` leaves zeros in a large one.",
-            hint="Use structure `neurons`, `heads` or `heads+neurons`, or recovery `bias`.",
+            hint="Use a structure of neurons, heads or layers, such as `heads+neurons`; or recovery `refit`.",
             pointer="/recovery",
         )
 

@@ -75,7 +75,7 @@ def learning(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _narrowed(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     """The masked model without what the mask removes."""
-    masked = shrink(model, mask, anatomy) if mask.neurons else masked_copy(model, mask, anatomy)
+    masked = shrink(model, mask, anatomy) if mask.neurons or mask.layers else masked_copy(model, mask, anatomy)
     return narrow(masked, mask, anatomy).model
 
 

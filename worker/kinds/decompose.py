@@ -62,7 +62,7 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
                 pooled=partial(draw_to_order, spec, sources),
             )
             repair = Repair(spec, model, parts, sources.layers, partial(draw_to_repair, spec, sources))
-            school = School(spec, sources, parts, repair, bench.validation, attempt, folder)
+            school = School(spec, sources, parts, bench.validation, attempt, folder)
             progress.expect(calibration.rows + school.rows + bench.rows + left * (repair.rows + bench.rows))
 
         with progress.phase("scoring"):

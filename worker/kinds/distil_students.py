@@ -27,6 +27,7 @@ from worker.distilling.training import Recipe, Study, Training
 from worker.evaluation.report import score
 from worker.evaluation.runner import predict
 from worker.families.anatomy import Anatomy
+from worker.kinds.draw_samples import draw_to_repair
 from worker.pruning.masks import Mask
 from worker.pruning.repair import Repair
 from worker.sources.open_sources import Sources
@@ -65,7 +66,7 @@ class School:
         learned = {}
         for place, (ratio, mask) in enumerate(masks.items()):
             before = size * (1 + place * self._recipe.epochs)
-            solved = self.repair.solve(mask, self.attempt.check)  # where learning starts from
+            solved = self._repair.mend(mask, 0, self.attempt.check)
             student = Student.of(self.sources.model.model, solved, self.anatomy)
             self._learn(student, lessons, ratio, partial(_count_on, checkpoint, before))
             learned[ratio] = replace(mask, tensors=student.scatter())
@@ -122,6 +123,12 @@ class School:
     def _examples(self) -> Examples:
         role = self.spec.distil.texts
         return self.sources.encode(role, range(len(self.sources.labels(role))))
+
+    @cached_property
+    def _repair(self) -> Repair:
+        """A student begins where least squares end."""
+        spec, sources = self.spec.model_copy(update={"recovery": "refit"}), self.sources
+        return Repair(spec, sources.model.model, self.anatomy, sources.layers, partial(draw_to_repair, spec, sources))
 
     @cached_property
     def _recipe(self) -> Recipe:

@@ -6,12 +6,14 @@ both, and neither choice waits for the other. Only whole layers come first: what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from app.domain.families import Attention, FeedForward
 from microlith.contract import JobSpec
 from worker.families.anatomy import Anatomy
 from worker.pruning.evidence import Evidence
@@ -36,62 +38,61 @@ def prune(
 ) -> Iterator[tuple[int, float, Mask]]:
     """One mask per concern and ratio, all ratios of a concern before the next concern, each made when it is asked for.
 
-    Every pool of units (see `selection`) loses exactly its count of lowest scores, except where the method cuts at
-    bounds. The model is only read. Raises as `targets_of` does.
+    With recovery `distil` the concerns share one mask for each ratio, which all of them have a say in. Every pool of
+    units (see `selection`) loses exactly its count of lowest scores, except where the method cuts at bounds. The model
+    is only read. Raises as `targets_of` does.
     """
     targets = targets_of(anatomy, spec, layers)
     judges = [evidence.of_concern(concern, model, anatomy, spec) for concern in concerns]
-    if spec.recovery == "distil":  # what learns is the same for all of them
-        together = list(_masks(judges, targets, []))
-        yield from ((concern, ratio, mask) for concern in concerns for ratio, mask in together)
+    if spec.recovery == "distil":
+        shared = list(_masks(judges, targets, ()))
+        yield from ((concern, ratio, mask) for concern in concerns for ratio, mask in shared)
         return
     for own in judges:
-        weights = evidence.weights.get(own.concern, ())
-        yield from ((own.concern, ratio, mask) for ratio, mask in _masks([own], targets, weights))
+        for ratio, mask in _masks([own], targets, evidence.weights.get(own.concern, ())):
+            yield own.concern, ratio, mask
 
 
 def _masks(
     judges: Sequence[ConcernEvidence], targets: Targets, weights: Sequence[dict[str, Bits]]
 ) -> Iterator[tuple[float, Mask]]:
-    """One mask for each ratio, of a concern or of several together; `weights` are what is kept of them, where known."""
-    spec = judges[0].spec
-    chosen = list(weights)
-    for step in steps(spec, targets, scoring_of(spec).layers(judges[0])):
+    """A mask for each ratio, by what these concerns say together; `weights` at each ratio where they are known."""
+    own, chosen = judges[0], list(weights)
+    for step in steps(own.spec, targets, scoring_of(own.spec).layers(own)):
         ratios = step.spec.ratios
         known, chosen = chosen[: len(ratios)], chosen[len(ratios) :]
-        kept = _kept([replace(own, spec=step.spec) for own in judges], step.targets, known)
-        blocks = kept_blocks(judges[0].anatomy, step.gone)
+        kept = _kept([replace(judge, spec=step.spec) for judge in judges], step.targets, known)
+        blocks = kept_blocks(own.anatomy, step.gone)
         for place, ratio in enumerate(ratios):
-            weight_bits, neurons, heads = (kept[part][place] if part in kept else {} for part in _PARTS)
-            yield ratio, Mask(spec.structure, weight_bits, neurons, heads, blocks)
+            kept_weights, neurons, heads = (kept[part][place] if part in kept else {} for part in _PARTS)
+            yield ratio, Mask(own.spec.structure, kept_weights, neurons, heads, blocks)
 
 
 def _kept(
     judges: Sequence[ConcernEvidence], targets: Targets, weights: Sequence[dict[str, Bits]]
 ) -> dict[str, Sequence[dict[str, Bits]]]:
-    """What is kept of each part of the structure for one concern, or for several together, once for each ratio.
+    """What is kept of each part of the structure, once for each ratio; `weights` where known.
 
-    Single weights, and recovery `ti`, are one concern's alone; `weights` are what is kept of them, where known.
+    Several concerns judge heads and neurons together. Single weights, and recovery `ti`, are one concern's alone.
     """
-    first = judges[0]
-    spec, scoring = first.spec, scoring_of(first.spec)
-    restorer = weight_restorer(first.model, first.statistics, spec, first.concern)
+    own = judges[0]
+    spec, scoring = own.spec, scoring_of(own.spec)
+    restorer = weight_restorer(own.model, own.statistics, spec, own.concern)
     feed_forwards = {part.block: part for part in targets.neurons}
     attentions = {part.block: part for part in targets.heads}
     kept: dict[str, Sequence[dict[str, Bits]]] = {}
     if attentions:
-        scorers = [lambda block, own=own: scoring.heads(own, attentions[block]) for own in judges]
-        kept["heads"] = select(spec, targets.units("heads"), pooled(scorers, attentions))
+        by_heads = pooled([partial(_heads, judge, attentions) for judge in judges], attentions)
+        kept["heads"] = select(spec, targets.units("heads"), by_heads)
     if feed_forwards:
-        scorers = [lambda block, own=own: scoring.neurons(own, feed_forwards[block]) for own in judges]
         kept["neurons"] = select(
             spec,
             targets.units("neurons"),
-            pooled(scorers, feed_forwards),
+            pooled([partial(_neurons, judge, feed_forwards) for judge in judges], feed_forwards),
             restorer and (lambda block: norms(restorer(feed_forwards[block].output), dim=0)),
         )
     if targets.weights:
-        kept["weights"] = weights or scoring.keep_weights(first, targets.units("weights"), restorer)
+        kept["weights"] = weights or scoring.keep_weights(own, targets.units("weights"), restorer)
     return kept
 
 
@@ -105,3 +106,11 @@ def pooled(scorers: Sequence[Scorer], blocks: Collection[str]) -> Scorer:
         mean = torch.cat(list(scores.values())).mean()
         summed = {block: summed[block] + scores[block] / mean.clamp(min=TINY) for block in blocks}
     return summed.__getitem__
+
+
+def _heads(own: ConcernEvidence, parts: Mapping[str, Attention], block: str) -> Tensor:
+    return scoring_of(own.spec).heads(own, parts[block])
+
+
+def _neurons(own: ConcernEvidence, parts: Mapping[str, FeedForward], block: str) -> Tensor:
+    return scoring_of(own.spec).neurons(own, parts[block])

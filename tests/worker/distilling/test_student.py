@@ -19,7 +19,7 @@ from worker.pruning.masks import applied
 from worker.pruning.narrowing import narrow
 from worker.pruning.surgery import realised
 
-STRUCTURES = ("neurons", "heads", "heads+neurons")
+STRUCTURES = ("neurons", "heads", "layers+heads+neurons")
 
 
 def learn(student, examples, steps=3):
