@@ -131,14 +131,7 @@ def _check_distil(spec: JobSpec) -> None:
             hint='Use `"recovery": "distil"`, or leave `distil` out.',
             pointer="/distil",
         )
-    parts = parts_of(spec.structure)
-    if spec.recovery == "distil" and "layers" in parts:
-        raise InvalidInput(
-            f"Recovery `distil` makes narrower layers, and structure `{spec.structure}` removes whole ones.",
-            hint="Use structure `neurons`, `heads` or `heads+neurons`, or recovery `refit`.",
-            pointer="/recovery",
-        )
-    if spec.recovery == "distil" and "weights" in parts:
+    if spec.recovery == "distil" and "weights" in parts_of(spec.structure):
         raise InvalidInput(
             f"Recovery `distil` makes a smaller model, and structure `{spec.structure}` leaves zeros in a large one.",
             hint="Use a structure of neurons, heads or layers, such as `heads+neurons`; or recovery `refit`.",

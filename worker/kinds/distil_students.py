@@ -43,7 +43,6 @@ class School:
     spec: JobSpec
     sources: Sources
     anatomy: Anatomy
-    repair: Repair
     validation: Examples
     attempt: Attempt
     scratch: Path

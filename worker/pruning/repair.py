@@ -63,15 +63,12 @@ class Repair:
         if self.spec.recovery == "bias":
             mask = replace(mask, tensors=folded_biases(self.model, mask, self.anatomy, self.means[concern]))
         if not self.at_once:
-            mask = self.solve(mask, checkpoint)
+            solved = reconstruct(
+                self.model, mask, self.anatomy, self._examples, readers=self._solves, checkpoint=checkpoint
+            )
+            mask = replace(mask, tensors={**mask.tensors, **solved})
         checkpoint(self.rows)
         return mask
-
-    def solve(self, mask: Mask, checkpoint: Checkpoint = unwatched) -> Mask:
-        """The mask with what is left of its layers solved anew, over the examples. `checkpoint` hears the rows done."""
-        readers = self.spec.recovery in ("refit", "distil")
-        solved = reconstruct(self.model, mask, self.anatomy, self._examples, readers=readers, checkpoint=checkpoint)
-        return replace(mask, tensors={**mask.tensors, **solved})
 
     @property
     def _solves(self) -> bool:
