@@ -1,4 +1,4 @@
-"""How a module is made, by whichever worker: laid over the model, measured, packed, opened again, published."""
+"""How a module is made, by whichever worker: mended, laid over the model, measured, packed, opened again, published."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from worker.kinds.measure import Bench, Measures
 from worker.kinds.pack_modules import Exporter, compose_facts
 from worker.packaging.verify import Verifier
 from worker.pruning.masks import Mask
+from worker.pruning.repair import Repair
 from worker.pruning.surgery import realised
 
 
@@ -25,6 +26,7 @@ class Maker:
     model: nn.Module
     anatomy: Anatomy
     bench: Bench
+    repair: Repair
     exporter: Exporter
     verifier: Verifier
     attempt: Attempt
@@ -32,6 +34,8 @@ class Maker:
     def make(self, concern: Concern, ratio: float, mask: Mask) -> None:
         """One module, from its mask to where everybody can see it."""
         exporter, progress = self.exporter, self.attempt.progress
+        with progress.phase("pruning"):
+            mask = self.repair.mend(mask, concern.id, progress.follow())
         base_states = self.bench.base_states(self.model, concern)
         with realised(self.model, mask, self.anatomy) as module:
             with progress.phase("evaluating"):
