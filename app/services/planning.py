@@ -19,6 +19,7 @@ from app.sources.data_warnings import one_split_twice
 from app.sources.labels import check, find_concerns
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
+from app.sources.splits import name_splits
 from microlith.contract import (
     Concern,
     DatasetFacts,
@@ -85,7 +86,7 @@ class Resolution:
                 name=dataset.name,
                 revision=dataset.revision,
                 sha256=dataset.sha256,
-                splits=self.spec.source.splits.model_dump(),
+                splits=name_splits(self.spec.source, self.spec.source.splits.model_dump()),
                 rows={role: split.rows for role, split in dataset.splits.items()},
                 warnings=[*dataset.warnings, *one_split_twice(self.spec)],
             ),

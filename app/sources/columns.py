@@ -12,7 +12,8 @@ from app.domain.errors import DatasetInvalid
 from app.sources.json_file import storable
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import TableSchema, is_binary, is_text
+from app.sources.table_schema import TableSchema
+from app.sources.tables import is_binary, is_text
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 

@@ -68,7 +68,7 @@ from microlith.contract.prediction import (
     PredictionRequest,
 )
 from microlith.contract.problem import ErrorDetail, Problem
-from microlith.contract.references import DatasetSpec, Splits
+from microlith.contract.references import Carve, DataForm, DatasetSpec, Splits
 from microlith.contract.results import BaseResult, Comparison, Overlap, Results
 from microlith.contract.spec import JobSpec
 from microlith.contract.uploads import BeginUpload, CompleteUpload, RegisterDataset, RegisterModel, Upload, UploadTarget
@@ -83,6 +83,7 @@ __all__ = [
     "Bootstrap",
     "Boundary",
     "Calibration",
+    "Carve",
     "CiMethod",
     "ClassProbabilities",
     "ClassScore",
@@ -96,6 +97,7 @@ __all__ = [
     "Concern",
     "ConcernCompared",
     "ConcernCounts",
+    "DataForm",
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
