@@ -22,7 +22,11 @@ from app.storage import ObjectStore
 from microlith.contract import DatasetSpec, JobSpec
 from microlith.contract.uploads import UploadKind
 
-_TOGETHER = ({"text_column", "image_column"}, {"splits", "carve"})
+_TOGETHER = (
+    ({"text_column", "image_column"}, {"text_column", "text_pair_column", "image_column"}),
+    ({"splits", "carve"}, {"splits", "carve"}),
+)
+"""Where one of the first is said, all of the second are."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Shelves:
         with self.database.unit() as unit:
             row = unit.sources.find(source.ref, self.owner, "dataset")
         said = source.model_dump(mode="json", exclude_defaults=True)
-        taken = said.keys() | {name for group in _TOGETHER if group & said.keys() for name in group}
+        taken = said.keys() | {name for one, all_ in _TOGETHER if one & said.keys() for name in all_}
         missing = {name: value for name, value in (row.columns if row else {}).items() if name not in taken}
         return spec.model_copy(update={"dataset": DatasetSpec.model_validate(missing | said)}) if missing else spec
 

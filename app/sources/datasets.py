@@ -39,7 +39,7 @@ _FIRST_ROWS = 16
 
 @dataclass(frozen=True)
 class LocalDataset:
-    """Files per role and the columns to read of them; every file has both columns, of types that can be used."""
+    """Files per role and the columns to read of them; every file has these columns, of types that can be used."""
 
     ref: Reference
     place: Path
@@ -100,7 +100,8 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
     warnings += (
         labels_lost(source.carve.shares, {role: split.labels for role, split in splits.items()}) if source.carve else []
     )
-    warnings += [warning for role in splits for warning in _blank_texts(role, rows[role], counted)]
+    pairs = columns.pair is not None
+    warnings += [warning for role in splits for warning in _blank_texts(role, rows[role], counted, pairs=pairs)]
     return DatasetInfo(
         id=source.ref,
         name=local.ref.title,
@@ -108,6 +109,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         sha256=local.sha256,
         columns={name: shorten(str(kind)) for name, kind in local.schema.types.items()},
         text_column=columns.input if columns.task == "text" else None,
+        text_pair_column=columns.pair,
         image_column=columns.input if columns.task == "image" else None,
         label_column=columns.label,
         class_names=local.class_names,
@@ -133,7 +135,7 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
     stated = [schema.class_names.get(columns.label) for schema in schemas]
     class_names = class_names_of(stated, model.labels if model else None)
     warnings = [warning for file in different for warning in warnings_of(file, asked)]
-    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.single_texts else []
     return LocalDataset(ref, place, splits, columns, schemas[0], class_names, asked, warnings)
 
 
@@ -156,7 +158,7 @@ def _split_info(
     return SplitInfo(rows=rows, labels=labels)
 
 
-def _blank_texts(role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, _Counted]) -> list[str]:
+def _blank_texts(role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, _Counted], *, pairs: bool) -> list[str]:
     """What there is to say of a split's empty texts, its files taken together."""
     first: list[int] = []
     blank = before = 0
@@ -164,7 +166,7 @@ def _blank_texts(role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, 
         there = [row for row in counted[file].blank if mask[row]]
         first += [before + row for row in there[: FIRST_ROWS - len(first)]]
         blank, before = blank + len(there), before + len(mask)
-    return blank_texts(role, blank, first)
+    return blank_texts(role, blank, first, pairs=pairs)
 
 
 def _check_labels(labels: Collection[str]) -> None:
@@ -183,7 +185,7 @@ def _in_order(labels: Iterable[str]) -> list[str]:
 def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
     columns = local.columns
-    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS, asked=local.asked)
+    batches = read_rows(file, columns.inputs, columns.label, rows=_FIRST_ROWS, asked=local.asked)
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
@@ -204,12 +206,13 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
     """
     ids: dict[str, int] = {}
     codes: list[pa.Array] = [pa.array([], pa.int32())]
-    missing = {columns.input: 0, columns.label: 0}
+    missing = dict.fromkeys([*columns.inputs, columns.label], 0)
     blank, rows = array("q"), 0
     for inputs, labels in _read(file.path, columns, asked):
-        missing[columns.input] += 0 if inputs is None else inputs.null_count
-        missing[columns.label] += labels.null_count
-        blank.extend(rows + row for row in ([] if inputs is None else blank_rows(inputs)))
+        texts = {} if inputs is None else columns.split(inputs)
+        for column, values in (texts | {columns.label: labels}).items():
+            missing[column] += values.null_count
+        blank.extend(rows + row for row in blank_rows(texts.values()))
         rows += len(labels)
         encoded = labels.dictionary_encode()
         known = [ids.setdefault(name, len(ids)) for name in encoded.dictionary.to_pylist()]
@@ -227,6 +230,6 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.input, columns.label, asked=asked)
+        yield from read_rows(file, columns.inputs, columns.label, asked=asked)
     else:
         yield from ((None, labels) for labels in read_labels(file, columns.label, asked))

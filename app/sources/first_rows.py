@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from app.domain.errors import MicrolithError
+from app.sources.column_kinds import is_binary, is_text
 from app.sources.columns import Columns
 from app.sources.csv_form import CsvAsked
 from app.sources.short_texts import shorten
 from app.sources.table_schema import TableSchema
-from app.sources.tables import is_binary, is_text, label_names, read_first
+from app.sources.tables import label_names, read_first
 
 ROWS, COLUMNS, CHARACTERS = 5, 20, 200
 
@@ -21,7 +22,7 @@ def first_rows(file: Path, schema: TableSchema, columns: Columns, asked: CsvAske
 
     A column that is not read may be broken: then only those that are read are told.
     """
-    read = [columns.input, columns.label]
+    read = [*columns.inputs, columns.label]
     others = [name for name in schema.types if name not in read]
     try:
         batch = read_first(file, [*read, *others[: COLUMNS - len(read)]], ROWS, asked)

@@ -44,7 +44,7 @@ def split_files(place: Path, source: DataForm, roles: Iterable[str]) -> dict[str
     """
     if source.config is not None:
         raise DatasetInvalid(
-            "`config` is for data sets on the hub.",
+            "`config` is for datasets on the hub.",
             hint="Name the folder of the configuration itself in `ref`, or its files in `splits`.",
             pointer=f"{POINTER}/config",
         )

@@ -47,6 +47,13 @@ REF = "You can also name a file or folder of this machine, which is uploaded fir
 DATA = "How the data is read"
 DATA_FLAGS = (
     Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts.", panel=DATA),
+    Flag(
+        "text-pair-column",
+        "dataset.text_pair_column",
+        metavar="NAME",
+        help="The column of second texts, for pairs.",
+        panel=DATA,
+    ),
     Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images.", panel=DATA),
     Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels.", panel=DATA),
     Flag("config", "dataset.config", panel=DATA),
@@ -99,6 +106,7 @@ FLAGS = (
     Flag("pairing", "calibration.pairing"),
     Flag("limit", "evaluation.limit", int),
     Flag("layout", "export.layouts", many=True),
+    Flag("dtype", "export.dtype"),
     Flag("label", "labels", many=True, metavar="KEY=VALUE"),
     Flag("reuse", "reuse", bool),
 )

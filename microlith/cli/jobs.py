@@ -23,6 +23,8 @@ from microlith.errors import Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.", callback=remember)
 
+"""What a data set that is uploaded for a job is registered with."""
+
 REFERENCE = re.compile(r"(demo|hub|path):|(mdl|dst)_")
 
 Texts = list[str] | None

@@ -49,7 +49,8 @@ class CatalogCalls(Calls):
         self, source: str | Path, on_bytes: OnBytes | None = None, **form: Unpack[FormOptions]
     ) -> DatasetInfo:
         """Upload a data file, a folder with one file per split, or an archive of one. Name columns that have no usual
-        name. What you say of columns, labels and splits holds in every job with the data.
+        name. Rows are pairs of texts if you name the column of second texts. What you say of columns, labels and splits
+        holds in every job with the data.
         """
         return await uploads.register_dataset(self._server, source, form_of(form), on_bytes)
 

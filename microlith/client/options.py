@@ -33,6 +33,7 @@ class FormOptions(TypedDict, total=False):
     """How uploaded data is to be read: the fields of DataForm. None leaves a field out."""
 
     text_column: str | None
+    text_pair_column: str | None
     image_column: str | None
     label_column: str | None
     delimiter: str | None

@@ -99,12 +99,15 @@ class DataForm(Request):
     """
 
     text_column: Name | None = None
+    text_pair_column: Name | None = Field(
+        None, description="The second text of each row, for classifiers of pairs: premise and hypothesis, for example."
+    )
     image_column: Name | None = Field(
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )
     label_column: Name | None = None
     config: Name | None = Field(
-        None, description="Of a data set on the hub that has several configurations. Null takes the default one."
+        None, description="Of a dataset on the hub that has several configurations. Null takes the default one."
     )
     delimiter: Delimiter | None = Field(
         None, description="Between the columns of CSV files (a tab may be written `tab`). Null finds it out."

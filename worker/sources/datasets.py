@@ -30,6 +30,7 @@ from app.sources.split_rows import choose_rows
 from app.sources.splits import POINTER, SplitFiles, name_splits, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
 from microlith.contract.slices import cut_name
+from worker.compute.examples import PairOfTexts
 from worker.sources import confined_reading
 from worker.sources.hub import Listing, fetch
 from worker.sources.hub_configs import README, read_configurations
@@ -45,8 +46,8 @@ _LIMITS = confined.Limits(
 """For the largest data that is read."""
 
 ClassIds = npt.NDArray[np.int64]
-DatasetInputs = list[str] | Images
-"""Texts, or images as they are stored."""
+DatasetInputs = list[str] | list[PairOfTexts] | Images
+"""Texts, pairs of them, or images as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ def _read(
             source.carve.shares, {role: Counter(names) for role, (_, names) in rows.items()}
         )
     if reading.columns.task == "text":
-        answer["warnings"] += [warning for role in rows for warning in _blank(role, masks[role], found)]
+        pairs = reading.columns.pair is not None
+        answer["warnings"] += [warning for role in rows for warning in _blank(role, masks[role], found, pairs=pairs)]
     return rows, answer
 
 
@@ -197,11 +199,12 @@ def _of_batches(batches: Sequence[DatasetInputs], mask: bytes) -> Iterator[Any]:
             yield list(compress(batch, part))
 
 
-def _blank(role: str, masks: Mapping[Path, bytes], found: Mapping[Path, _FileRows]) -> list[str]:
-    texts = (text for file in masks for batch in found[file].inputs for text in batch)
+def _blank(role: str, masks: Mapping[Path, bytes], found: Mapping[Path, _FileRows], *, pairs: bool) -> list[str]:
+    inputs: Iterator[Any] = (given for file in masks for batch in found[file].inputs for given in batch)
     there = (owned for mask in masks.values() for owned in mask)
-    empty = [row for row, (text, owned) in enumerate(zip(texts, there, strict=True)) if owned and not str(text).strip()]
-    return blank_texts(role, len(empty), empty)
+    rows = enumerate(zip(inputs, there, strict=True))
+    empty = [row for row, (given, owned) in rows if owned and not all(map(str.strip, given if pairs else [given]))]
+    return blank_texts(role, len(empty), empty, pairs=pairs)
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
@@ -227,10 +230,10 @@ class _Reading:
 
     def inputs(self, batch: pa.Array) -> DatasetInputs:
         """What the model reads; of images, those that are there."""
-        if self.columns.task == "text":
-            texts: list[str] = batch.to_pylist()
-            return texts
-        return stored_images(batch.drop_null(), self.columns.input, self.model.image_shape or [], self.folder)
+        if self.columns.task == "image":
+            return stored_images(batch.drop_null(), self.columns.input, self.model.image_shape or [], self.folder)
+        texts: list[Any] = [values.to_pylist() for values in self.columns.split(batch).values()]
+        return texts[0] if self.columns.pair is None else list(zip(*texts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,8 @@ class _FileRows:
 def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> _FileRows:
     rows = _FileRows([], [], Counter())
     for inputs, labels in batches:
-        rows.missing.update({reading.columns.input: inputs.null_count, reading.columns.label: labels.null_count})
+        read = reading.columns.split(inputs) | {reading.columns.label: labels}
+        rows.missing.update({column: values.null_count for column, values in read.items()})
         rows.inputs.append(reading.inputs(inputs))
         rows.labels.extend(labels.to_pylist())
     return rows

@@ -11,9 +11,10 @@ from app.web.views.plan import PlanView
 from microlith.contract import DataForm, DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
 FIRST = ("structure", "ratio")
-_USUAL = "If you leave it empty, the usual names are tried."
 BOXES = 400
 """Labels and layers that have a box of their own at most."""
+
+_FOUND = "If you leave it empty, the usual names are tried."
 
 GROUPS = {
     "Samples": ("sampling", "calibration"),
@@ -168,7 +169,7 @@ def _source(
 def _data_form(spec: Mapping[str, Any]) -> list[Field]:
     """How the data is to be read; splits and what is carved are called by their whole names."""
     fields = fields_of(DataForm.model_json_schema(), "/dataset", "", {}, spec)
-    return [replace(field, label=_label_of(field.pointer), says=field.says or _USUAL) for field in fields]
+    return [replace(field, label=_label_of(field.pointer), says=field.says or _FOUND) for field in fields]
 
 
 def _label_of(pointer: str) -> str:

@@ -34,7 +34,7 @@ async function digest(file) {
 // What is said of how the data is read. A fraction that is no number stays a text, for the server to refuse.
 function formOf(fields) {
   const entries = (names) => names.map((name) => [name, fields.get(name)?.trim()]).filter(([, value]) => value);
-  const said = Object.fromEntries(entries(["text_column", "label_column", "delimiter", "encoding"]));
+  const said = Object.fromEntries(entries(["text_column", "text_pair_column", "label_column", "delimiter", "encoding"]));
   const carve = entries(["carve.test", "carve.validation"]).map(([name, value]) => [name.slice(6), Number(value) || value]);
   return carve.length ? { ...said, carve: Object.fromEntries(carve) } : said;
 }
