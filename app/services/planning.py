@@ -21,6 +21,7 @@ from app.sources.data_warnings import one_split_twice
 from app.sources.labels import check, find_concerns, match
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
+from app.sources.splits import name_splits
 from microlith.contract import (
     CombineSpec,
     Concern,
@@ -97,7 +98,7 @@ class Resolution:
                 name=dataset.name,
                 revision=dataset.revision,
                 sha256=dataset.sha256,
-                splits=self.spec.source.splits.model_dump(),
+                splits=name_splits(self.spec.source, self.spec.source.splits.model_dump()),
                 rows=_rows_of(dataset),
                 warnings=warnings,
             ),
