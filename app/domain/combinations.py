@@ -109,11 +109,12 @@ def check_structures(structures: Sequence[str]) -> None:
 
 
 def check_recovery(spec: CombineSpec, structure: str) -> None:
-    """Raises InvalidInput for a refit of what has lost no neurons."""
-    if spec.recovery == "refit" and "neurons" not in parts_of(structure):
+    """Raises InvalidInput for a recovery of what has lost whole layers alone."""
+    if spec.recovery not in (None, "none") and parts_of(structure) == ("layers",):
         raise InvalidInput(
-            f"Recovery `refit` needs modules without some of their neurons. From these only {structure} were removed.",
-            hint="Use recovery `none` or `bias`.",
+            f"Recovery `{spec.recovery}` mends layers that have lost some of their units. These modules have lost "
+            "whole ones, and what follows them is always solved anew.",
+            hint="Leave `recovery` out.",
             pointer="/recovery",
         )
 

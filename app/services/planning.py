@@ -9,9 +9,9 @@ from pathlib import Path
 import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched
+from app.domain.layers import layers_touched, select_blocks
 from app.domain.layouts import check_export, check_number_type
-from app.domain.methods import check_method, check_widths
+from app.domain.methods import check_depth, check_method, check_widths, parts_of
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
@@ -196,6 +196,9 @@ def roles_of(spec: JobSpec) -> list[str]:
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
     names = [layer.name for layer in model.layers]
-    touched = layers_touched(names, spec.layers, family_named(model.family), spec.structure)
+    family = family_named(model.family)
+    touched = layers_touched(names, spec.layers, family, spec.structure)
+    if "layers" in parts_of(spec.structure):
+        check_depth(spec, len(select_blocks(names, spec.layers, family)))
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched

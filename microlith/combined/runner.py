@@ -49,13 +49,13 @@ class TextReader:
         import numpy as np
 
         encoded = self.tokenizer.encode_batch([text if isinstance(text, str) else tuple(text) for text in texts])
-        shape = (len(encoded), max(len(own.ids) for own in encoded))
+        shape = (len(encoded), max(len(tokens.ids) for tokens in encoded))
         ids, mask, types = np.full(shape, self.pad_id, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for row, own in enumerate(encoded):
-            length = len(own.ids)
-            ids[row, :length], mask[row, :length], types[row, :length] = own.ids, 1, own.type_ids
-        read = {self.ids_input: ids, self.mask_input: mask}
-        return read | {self.types_input: types} if self.types_input else read
+        for row, tokens in enumerate(encoded):
+            length = len(tokens.ids)
+            ids[row, :length], mask[row, :length], types[row, :length] = tokens.ids, 1, tokens.type_ids
+        made = {self.ids_input: ids, self.mask_input: mask}
+        return made | {self.types_input: types} if self.types_input else made
 
 
 @dataclass(frozen=True)

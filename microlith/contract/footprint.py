@@ -11,6 +11,17 @@ class Size(Answer):
     base_parameters: int
 
 
+class Cost(Answer):
+    """What a module costs beside its base, in the smallest layout that was requested. 1 means as much as the base.
+    `flops_ratio` compares the arithmetic of the encoder for one token in a text of 32 tokens. Embeddings and the
+    classifier do not count. `parameters_ratio` compares all stored parameters. A weight at zero is stored and
+    multiplied, so it costs as much as any other.
+    """
+
+    flops_ratio: float
+    parameters_ratio: float
+
+
 UNSTABLE = 0.5
 """A spread beyond which a time says too little to be printed."""
 

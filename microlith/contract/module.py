@@ -6,7 +6,8 @@ from pydantic import Field
 
 from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
-from microlith.contract.footprint import Latency, Size
+from microlith.contract.combine import Interval
+from microlith.contract.footprint import Cost, Latency, Size
 from microlith.contract.job import Concern
 
 
@@ -182,11 +183,18 @@ class Module(Answer):
     ratio: Ratio
     sparsity: Sparsity
     size: Size
+    cost: Cost | None = None
     own: OwnScore
     delivered: DeliveredScore | None = Field(None, description="Null if the files answer as `own` says.")
     base_own: OwnScore
     others_own: OthersOwn
     report: Report
+    macro_change: Interval | None = Field(
+        None,
+        description="The change of macro F1 against the base on the same examples, as the files answer with the base's "
+        "labels. The 95 % interval is that of a paired bootstrap.",
+    )
+    verdict: str | None = Field(None, description="One sentence: how much faster, how much smaller, at which loss.")
     similarity: Similarity | None = None
     binary: BinaryScore | None = None
     latency: Latency | None = Field(None, description="The latency for one input, in the first layout that was timed.")

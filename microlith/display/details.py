@@ -133,6 +133,7 @@ def module(shown: Module) -> RenderableType:
     own, base = shown.handed_out, shown.base_own
     facts = sheet(
         {
+            "verdict": shown.verdict,
             "module": shown.id,
             "concern": f"{shown.concern.label} (class {shown.concern.id})",
             "job": shown.job_id,
@@ -141,12 +142,14 @@ def module(shown: Module) -> RenderableType:
             "sparsity": f"{shown.sparsity.overall:.4f} of all linear layers",
             "parameters": f"{_count(shown.size.nonzero)} not zero, {_count(shown.size.parameters)} stored; "
             f"{_count(shown.size.base_parameters)} in the base",
+            "cost": _cost(shown),
             "own class": f"precision {own.precision:.3f} (base {base.precision:.3f}), "
             f"recall {own.recall:.3f} ({base.recall:.3f}), F1 {own.f1:.3f} ({base.f1:.3f}), {own.support} examples",
             "before": _before(shown),
             "other modules": f"F1 {numbers.score(shown.others_own.f1)} on this class, on average",
             "all classes": f"macro F1 {shown.report.macro.f1:.3f}, accuracy {shown.report.accuracy:.3f}, "
             f"loss {shown.report.loss:.3f}, exp_loss {shown.report.exp_loss:.3f}",
+            "macro change": _macro_change(shown),
             "similarity": _similarity(shown),
         }
     )
@@ -159,6 +162,19 @@ def _before(shown: Module) -> str | None:
         return None
     had = [*(["every class"] if shown.binary else []), *(["the whole vocabulary"] if shown.vocabulary else [])]
     return f"F1 {shown.own.f1:.3f} with {' and '.join(had) or 'weights in float32'}, as in the report below"
+
+
+def _cost(shown: Module) -> str | None:
+    if shown.cost is None:
+        return None
+    return f"{shown.cost.flops_ratio:.3f} of the base's arithmetic, {shown.cost.parameters_ratio:.3f} of its parameters"
+
+
+def _macro_change(shown: Module) -> str | None:
+    change = shown.macro_change
+    if change is None:
+        return None
+    return f"{change.value:+.3f} macro F1 to the base, 95 % interval {change.low:+.3f} to {change.high:+.3f}"
 
 
 def _similarity(shown: Module) -> str | None:

@@ -41,7 +41,8 @@ def results(document: Results) -> str:
     """One table per ratio: each module on its own class, the base beside it."""
     if not document.comparison:
         return _framed("No module is ready yet.")
-    return _framed("".join(_table(document, comparison) for comparison in document.comparison))
+    said = f"<p><b>{escape(document.verdict)}</b></p>" if document.verdict else ""
+    return _framed(said + "".join(_table(document, comparison) for comparison in document.comparison))
 
 
 def _table(document: Results, comparison: Comparison) -> str:

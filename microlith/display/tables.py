@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlith.contract import (
+    Baselines,
     Combination,
     Comparison,
     DatasetInfo,
@@ -63,7 +64,8 @@ def results(document: Results) -> RenderableType:
     """One block per ratio: precision, recall and F1 on the concern's own class, each with the base's beside it."""
     if not document.comparison:
         return Text("No module is ready yet.", "dim")
-    blocks: list[RenderableType] = [_table_of_ratio(document, comparison) for comparison in document.comparison]
+    blocks: list[RenderableType] = [Text(document.verdict, "bold")] if document.verdict else []
+    blocks += [_table_of_ratio(document, comparison) for comparison in document.comparison]
     return Group(*blocks, Text(_legend(document), "dim"))
 
 
@@ -118,13 +120,22 @@ def _beside(own: float, base: float) -> Text:
 
 
 def _legend(document: Results) -> str:
-    note = f"Sparsity counts all linear layers. {_files(document.modules)}"
+    note = f"{_floor(document.baselines)}Sparsity counts all linear layers. {_files(document.modules)}"
     if document.base is None:
         return note
     report = document.base.report
     examples = sum(row.support for row in report.classes)
     whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
     return f"{whole}, on {examples} examples. {note}"
+
+
+def _floor(known: Baselines | None) -> str:
+    """What is had without a transformer."""
+    if known is None:
+        return ""
+    scores = {"a bag of words": known.bag_of_words, "the most frequent class alone": known.majority}
+    said = [f"{name} {numbers.score(score.macro_f1)}" for name, score in scores.items() if score]
+    return f"Macro F1 without the base: {', '.join(said)}. " if said else f"{known.reason} "
 
 
 def _files(modules: Sequence[Module]) -> str:

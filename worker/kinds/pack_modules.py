@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import MASK
-from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report, TrimmedVocabulary
+from microlith.contract import Baselines, BaseResult, Concern, Cost, JobSpec, OwnScore, Ratio, Report, TrimmedVocabulary
 from microlith.file_names import names_of, safe_name
 from microlith.masks import Base
 from worker.compute import device
 from worker.compute.batches import device_of, on_cpu
 from worker.compute.examples import Examples
 from worker.evaluation.binary import BinaryHead, with_binary_head
+from worker.evaluation.cost import base_cost, cost
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
@@ -29,8 +31,12 @@ from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
-from worker.pruning.masks import Mask
+from worker.pruning.masks import Mask, name_in_module
+from worker.pruning.narrowing import narrow
 from worker.sources.open_sources import Sources
+
+NARROW = frozenset({"compact", "onnx"})
+"""Layouts whose layers are as small as their own mask, block by block."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Exporter:
     spec: JobSpec
     sources: Sources
     base: BaseResult
+    baselines: Baselines | None
     anatomy: Anatomy
     drawn: Drawn
     vocabulary: JobVocabulary
@@ -65,12 +72,15 @@ class Exporter:
             spec=self.spec,
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
-            sparsity=sparsity(module, whole),
+            sparsity=sparsity(module, whole, partial(name_in_module, mask)),
             size=size(self.vocabulary.hand_out(module), whole),
+            cost=self._cost(self.vocabulary.hand_out(module), mask),
             own=own_score(measures.report, concern),
             base_own=own_score(self.base.report, concern),
             report=measures.report,
             base_report=self.base.report,
+            macro_change=measures.macro_change,
+            baselines=self.baselines,
             similarity=measures.similarity,
             binary=measures.binary,
             delivered=measures.delivered,
@@ -81,6 +91,12 @@ class Exporter:
             model_licence=self.sources.model.licence,
             dataset_licence=self.sources.data.licence,
         )
+
+    def _cost(self, module: nn.Module, mask: Mask) -> Cost:
+        """Of the smallest layout that was asked for: two leave out what the others hold as zeros."""
+        if NARROW.intersection(self.spec.export.layouts) and (mask.neurons or mask.heads):
+            module = narrow(on_cpu(module), mask, self.anatomy).model
+        return cost(module, base_cost(self.sources.model.model, self.anatomy), self.anatomy)
 
     def with_head(self, module: nn.Module, concern: Concern, measures: Measures) -> nn.Module:
         """The module itself, or with a head that answers the concern against the rest."""
@@ -154,7 +170,7 @@ def compose_facts(facts: ModuleFacts, packages: Sequence[Package], timings: Mapp
     """All there is to say of a module as its wire model holds it, with what its layouts measured."""
     latencies = [latency.model_dump(mode="json") for package in packages for latency in package.latencies]
     whole = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report")
-    fields = (*whole, "delivered", "similarity", "binary", "numerics", "vocabulary")
+    fields = (*whole, "cost", "macro_change", "delivered", "similarity", "binary", "numerics", "vocabulary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {

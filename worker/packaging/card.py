@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from app.domain.layouts import MASK, counted_splits
+from app.domain.verdicts import verdict
 from app.sources.demo import Licence
 from app.sources.licences import pointed, texts_of
 from microlith.contract import DatasetFacts, ModelFacts
@@ -53,6 +54,9 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         measures=_measures(facts),
         warnings=facts.resolved.dataset.warnings if facts.resolved.dataset else [],
         interval=_interval(facts),
+        verdict=verdict([facts], [], facts.baselines),
+        cost=facts.cost,
+        baselines=facts.baselines,
         nearest=nearest(facts),
         picture=PICTURE,
         alternative=alternative(facts.sparsity),

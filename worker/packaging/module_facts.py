@@ -7,9 +7,12 @@ from typing import Protocol
 
 from app.sources.demo import Licence
 from microlith.contract import (
+    Baselines,
     BinaryScore,
     Concern,
+    Cost,
     DeliveredScore,
+    Interval,
     JobSpec,
     Numerics,
     OwnScore,
@@ -78,6 +81,9 @@ class ModuleFacts:
     mask_sha256: str
     vocabulary: TrimmedVocabulary | None = None
     delivered: DeliveredScore | None = None
+    cost: Cost | None = None
+    macro_change: Interval | None = None
+    baselines: Baselines | None = None
     model_licence: Licence | None = None
     dataset_licence: Licence | None = None
 

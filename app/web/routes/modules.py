@@ -66,7 +66,4 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
 
 def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
     module = modules.get(module_id)
-    results = modules.results(module.job_id)
-    siblings = [one for one in results.modules if one.ratio.requested == module.ratio.requested]
-    base = results.base.report if results.base else None
-    return module_page(module, jobs.get(module.job_id), base, siblings)
+    return module_page(module, jobs.get(module.job_id), modules.results(module.job_id))

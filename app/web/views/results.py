@@ -130,18 +130,22 @@ def results_sheet(modules: Sequence[Module]) -> Sheet:
     columns = (
         *("ratio", "concern", "precision", "base_precision", "recall", "base_recall", "f1", "f1_low", "f1_high"),
         *("base_f1", "change", "support", "others_f1", "sparsity", "achieved_ratio", "bytes", "ms", "base_ms"),
+        *("flops_ratio", "parameters_ratio", "macro_f1", "macro_change", "macro_change_low", "macro_change_high"),
     )
     return Sheet(columns, [_figures(module) for module in modules])
 
 
 def _figures(module: Module) -> list[str | int | float | None]:
-    own, base, pace = module.handed_out, module.base_own, module.latency
+    own, base, pace, cost = module.handed_out, module.base_own, module.latency, module.cost
+    change = module.macro_change
     low, high = own.f1_interval or (None, None)
     return [
         *(module.ratio.requested, module.concern.label, own.precision, base.precision, own.recall, base.recall),
         *(own.f1, low, high, base.f1, own.f1 - base.f1, own.support, module.others_own.f1, module.sparsity.overall),
         *(module.ratio.achieved, module.artifacts[0].size_bytes if module.artifacts else None),
         *((pace.milliseconds, pace.base_milliseconds) if pace else (None, None)),
+        *((cost.flops_ratio, cost.parameters_ratio) if cost else (None, None)),
+        *(module.report.macro.f1, *((change.value, change.low, change.high) if change else (None, None, None))),
     ]
 
 
