@@ -29,12 +29,21 @@ def blank_texts(role: str, count: int, first: Sequence[int], *, pairs: bool = Fa
     """
     if not count:
         return []
-    numbers = ", ".join(str(row + 1) for row in first[:FIRST_ROWS])
-    more = ", …" if count > FIRST_ROWS else ""
     texts = "1 text is empty" if count == 1 else f"{count:,} texts are empty"
     if pairs:
         texts = "1 pair has an empty text" if count == 1 else f"{count:,} pairs have an empty text"
-    return [f"{texts} in the {role} split (rows {numbers}{more}): answered and measured all the same."]
+    return [f"{texts} in the {role} split ({_rows(first, count)}): answered and measured all the same."]
+
+
+def cut_texts(role: str, rows: Sequence[int], max_length: int, *, pairs: bool) -> list[str]:
+    """That texts, or pairs, of a split are longer than the model reads."""
+    if not rows:
+        return []
+    what = "pair" if pairs else "text"
+    many = f"1 {what} of the {role} split is" if len(rows) == 1 else f"{len(rows):,} {what}s of the {role} split are"
+    end = "the longer text's end is" if pairs else "the end is"
+    where = _rows(rows, len(rows))
+    return [f"{many} longer than the {max_length:,} tokens that the model reads ({where}): {end} cut off."]
 
 
 def shared_rows(rows: Mapping[str, Mapping[File, bytes]]) -> list[str]:
@@ -93,6 +102,12 @@ def _shared(one: Mapping[File, bytes], other: Mapping[File, bytes]) -> int:
     """How many rows both have."""
     files = one.keys() & other.keys()
     return sum((int.from_bytes(one[file]) & int.from_bytes(other[file])).bit_count() for file in files)
+
+
+def _rows(first: Sequence[int], count: int) -> str:
+    """The numbers of the first rows, counted from 1."""
+    more = ", …" if count > FIRST_ROWS else ""
+    return f"rows {', '.join(str(row + 1) for row in first[:FIRST_ROWS])}{more}"
 
 
 def _same(roles: Sequence[str]) -> str:

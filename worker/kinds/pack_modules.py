@@ -154,7 +154,7 @@ def verify(
     asked = probe.take(chosen)
     inputs = asked.collate(np.arange(len(asked)), int(lengths[chosen].max()))
     expected = predict(on_cpu(module), asked)
-    texts = [opening.texts[row] for row in chosen if row < len(opening.texts)]
+    texts = [opening.texts[row] for row in chosen.tolist() if row < len(opening.texts)]
     for archive in (package.archive for package in packages):
         verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout, texts=texts))
 
