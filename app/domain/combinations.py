@@ -17,15 +17,15 @@ POINTER = "/modules"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads.
-
-    `multi_label` is whether its base gives an input several labels.
+    """What decides whether a module goes with others: its concern's label, what was removed, what it reads, how it was
+    repaired, and whether its base gives an input several labels.
     """
 
     label: str
     structure: str
     task: Task
     pairs: bool = False
+    recovery: str = "none"
     multi_label: bool = False
 
 
@@ -39,6 +39,7 @@ def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
         _check_recomposition(spec)
         return
     check_structures([module.structure for module in modules])
+    _check_learned(modules)
     check_recovery(spec, modules[0].structure)
     if spec.export:
         check_export(spec.export)
@@ -52,6 +53,16 @@ def _check_one_class(modules: Sequence[Candidate]) -> None:
             f"The modules of {', '.join(map(repr, several))} are of multi-label models, and a combination answers each "
             "input with one label.",
             hint="Use each of them by itself: with `head: binary` a module says whether an input has its label.",
+            pointer=POINTER,
+        )
+
+
+def _check_learned(modules: Sequence[Candidate]) -> None:
+    if learned := [module.label for module in modules if module.recovery == "distil"]:
+        raise InvalidInput(
+            f"The modules of {', '.join(map(repr, learned))} have learned weights of their own. A class set has the "
+            "base's weights, which do not fit what is left of it.",
+            hint="Every module of recovery `distil` answers all classes: use one of them. Or use mode `recompose`.",
             pointer=POINTER,
         )
 

@@ -15,6 +15,12 @@ def check_multi_label(spec: JobSpec) -> None:
             hint='Draw samples from the data with `sampling: {"source": "dataset"}`.',
             pointer="/sampling/source",
         )
+    if spec.recovery == "distil":
+        raise InvalidInput(
+            "Recovery `distil` learns from a base that gives each input one class.",
+            hint="Use another recovery: `none`, `ti`, `bias` or `refit`.",
+            pointer="/recovery",
+        )
     if spec.sampling.negatives == "confusers":
         raise InvalidInput(
             "A multi-label model does not take one label for another, so a label has no confusers.",

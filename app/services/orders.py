@@ -196,9 +196,11 @@ def _check_inputs(request: PredictionRequest, read: DatasetSpec) -> None:
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     model = _resolved(origin).model
     task = task_of(model.architecture if model else None)
-    pairs = JobSpec.model_validate(origin.spec).source.text_pair_column is not None
-    several = model is not None and model.multi_label
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs, several)
+    spec = JobSpec.model_validate(origin.spec)
+    pairs, several = spec.source.text_pair_column is not None, model is not None and model.multi_label
+    return Candidate(
+        module.facts["concern"]["label"], module.facts["structure"], task, pairs, spec.recovery, multi_label=several
+    )
 
 
 def _resolved(origin: JobRow) -> Resolved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +12,17 @@ import pyarrow.compute as pc
 from app.domain.errors import DatasetInvalid
 from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.json_file import storable
-from app.sources.label_lists import FORMS, SEPARATOR, Several
+from app.sources.label_lists import FORMS, Several
+from app.sources.label_places import IF_SEVERAL, first_label_column, propose_columns, several_labels
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import TableSchema
+from app.sources.table_schema import TableSchema
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
 TEXT_COLUMNS = ("text", "sentence", "content")
 IMAGE_COLUMNS = ("image", "img", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
-_IF_SEVERAL = (
-    "If the model was trained for several labels, "
-    'write "problem_type": "multi_label_classification" into its config.json.'
-)
 _HOLDS = {"text_pair_column": "second texts", "label_column": "classes", "label_columns": "labels"}
 _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
@@ -100,10 +96,10 @@ def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | 
     chosen = _choose(getattr(source, field), usual, schema, field)
     pair = source.text_pair_column and _choose(source.text_pair_column, (), schema, "text_pair_column")
     if source.label_columns:
-        label = _first_of(source, schema, model)
+        label = first_label_column(source, schema, model)
     else:
-        label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column", _label_hint(schema, model))
-    columns = Columns(task, chosen, label, pair, _several(source, schema.types.get(label), model))
+        label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column", propose_columns(schema, model))
+    columns = Columns(task, chosen, label, pair, several_labels(source, schema.types.get(label), model))
     for column in columns.labels:
         where = "label_columns" if source.label_columns else "label_column"
         _check_apart({field: chosen, where: column, "text_pair_column": pair})
@@ -177,42 +173,6 @@ def is_encoded(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def _first_of(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> str:
-    """The first of the columns of 0 and 1. DatasetInvalid where they cannot be what holds the labels."""
-    pointer, columns = f"{POINTER}/label_columns", source.label_columns or []
-    if source.label_column is not None:
-        raise DatasetInvalid("Name `label_column` or `label_columns`, but not both.", pointer=pointer)
-    if model and not model.multi_label:
-        raise DatasetInvalid(
-            "The model has one class for each input, so its labels cannot stand in several columns.",
-            hint=f"Name the column of the classes in `label_column`. {_IF_SEVERAL}",
-            pointer=pointer,
-        )
-    if missing := [name for name in columns if name not in schema.types]:
-        raise DatasetInvalid(
-            f"The data has no column {list_first(missing)}. Columns: {list_first(list(schema.types))}.", pointer=pointer
-        )
-    if twice := [name for name in set(columns) if columns.count(name) > 1]:
-        raise DatasetInvalid(f"Column {list_first(sorted(twice))} is named twice.", pointer=pointer)
-    return columns[0]
-
-
-def _several(source: DatasetSpec, kind: pa.DataType | None, model: ModelInfo | None) -> Several | None:
-    """How rows have several labels, where they do: as the model says, or else as the data looks."""
-    listed = bool(source.label_columns) or (kind is not None and is_list(kind))
-    if not (model.multi_label if model else listed):
-        return None
-    separated = not (model and any(SEPARATOR in label for label in model.labels))
-    return Several(tuple(source.label_columns or ()), len(model.labels) if model else None, separated)
-
-
-def _label_hint(schema: TableSchema, model: ModelInfo | None) -> str | None:
-    """What to name where the data has a column for each of the model's labels."""
-    if model and model.multi_label and all(label in schema.types for label in model.labels):
-        return f'Name them: "label_columns": {json.dumps(model.labels, ensure_ascii=False)}.'
-    return None
-
-
 def _check_label_type(kind: pa.DataType, column: str, several: Several | None) -> None:
     numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if is_text(kind) or numbers or pa.types.is_null(kind):
@@ -222,7 +182,7 @@ def _check_label_type(kind: pa.DataType, column: str, several: Several | None) -
     elif several:
         allowed, hint, fits = "lists of names or ids", FORMS, is_list(kind) and _lists_labels(kind.value_type)
     else:
-        allowed, hint, fits = "whole numbers (class ids) or names", _IF_SEVERAL if is_list(kind) else None, False
+        allowed, hint, fits = "whole numbers (class ids) or names", IF_SEVERAL if is_list(kind) else None, False
     if not fits:
         raise DatasetInvalid(
             f"Column {column} holds {shorten(str(kind))}. Labels are {allowed}.",

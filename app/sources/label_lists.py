@@ -69,6 +69,17 @@ def lists_of_columns(file: Path, columns: Mapping[str, pa.Array]) -> pa.Array:
     return pa.array(rows, _LISTS)
 
 
+def together(labels: pa.Array) -> pa.Array:
+    """The labels of each row as one text, in their order; a row without a value stays null."""
+    return pa.array([None if own is None else json.dumps(own) for own in labels.to_pylist()], pa.large_string())
+
+
+def apart(text: str) -> list[str]:
+    """The labels of a row that `together` has made one text."""
+    labels: list[str] = json.loads(text)
+    return labels
+
+
 def flat(labels: Sequence[str] | Sequence[Sequence[str]]) -> list[str]:
     """Every label of every row, each of which has one or a list."""
     return [label for own in labels for label in ([own] if isinstance(own, str) else own)]

@@ -1,4 +1,4 @@
-"""Data files, read by column with pyarrow: Parquet, CSV and JSON Lines give the same strings and the same errors.
+"""Data files, read by column with pyarrow: Parquet, Arrow, CSV and JSON give the same strings and the same errors.
 
 Only the columns asked for are read, piece by piece, and what a file may hold has bounds (`bounds`). A label is a string
 here, whatever it is in the file: an id as its digits.
@@ -7,9 +7,7 @@ here, whatever it is in the file: an id as its digits.
 from __future__ import annotations
 
 import errno
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,18 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import csv_and_json, parquet
+from app.sources import arrow_stream, csv_and_json, parquet
 from app.sources.column_kinds import is_binary, is_text, widest_bytes
 from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
-from app.sources.json_file import storable
 from app.sources.label_lists import Several, lists_of, lists_of_columns
 from app.sources.label_values import labels_of
 from app.sources.reference_files import Stamp, stamp
 from app.sources.short_texts import shorten
 from app.sources.size_limits import (
     BATCH_BYTES,
-    MAX_COLUMN_CHARACTERS,
-    MAX_COLUMNS,
     MAX_ROWS,
     MAX_TEXT_BYTES,
     POINTER,
@@ -39,29 +34,16 @@ from app.sources.size_limits import (
     within,
 )
 from app.sources.splits import FORMATS
+from app.sources.table_schema import TableSchema, check_names, schema_of
+from app.sources.valid_batches import validated
 
 BATCH_ROWS = 4096
+_STORED = {"parquet": parquet, "arrow": arrow_stream}
 _BROKEN = (
     *(pa.ArrowException, OSError, ValueError, TypeError, AttributeError),
     *(LookupError, ArithmeticError, RecursionError),
 )
 """What the libraries raise for files that are no such files."""
-
-
-@dataclass(frozen=True)
-class TableSchema:
-    """A file's columns with their types, and the class names that a Hugging Face schema states."""
-
-    types: dict[str, pa.DataType]
-    class_names: dict[str, list[str]]
-
-
-def schema_of(columns: pa.Schema) -> TableSchema:
-    """The schema of Arrow data, with the class names that `datasets` writes beside the columns.
-
-    Raises ResourceLimit for too many columns, DatasetInvalid for names that are given twice, too long or unstorable.
-    """
-    return TableSchema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
 def read_schema(file: Path, asked: CsvAsked = FOUND_OUT) -> TableSchema:
@@ -110,6 +92,13 @@ def read_labels(
             yield labels.read(batch)
 
 
+def read_first(file: Path, columns: list[str], rows: int, asked: CsvAsked = FOUND_OUT) -> pa.RecordBatch | None:
+    """The first rows of some columns, as they are stored; None for a file without rows."""
+    with _reading(file):
+        batch = next(_batches(file, columns, rows, asked), None)
+        return None if batch is None else batch.slice(0, rows)
+
+
 @dataclass(frozen=True)
 class _LabelReader:
     """Which columns hold the labels of a file, and what the file calls their ids."""
@@ -147,16 +136,13 @@ def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iter
 
 def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
-    if form == "parquet":
-        yield from parquet.batches(file, columns, rows)
-        return
-    if form == "json" and csv_and_json.is_array(file):
+    if form in _STORED:
+        yield from _STORED[form].batches(file, columns, rows)
+    elif form == "json" and csv_and_json.is_array(file):
         yield from csv_and_json.array_batches(file, columns, rows)
-        return
-    with _opened(file, columns, asked) as reader:
-        for batch in reader:
-            batch.validate(full=True)
-            yield batch.select(columns)
+    else:
+        with _opened(file, columns, asked) as reader:
+            yield from (batch.select(columns) for batch in validated(reader))
 
 
 def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
@@ -218,50 +204,13 @@ def _size(texts: pa.Array) -> int:
 @lru_cache(maxsize=256)
 def _schema(file: Stamp, asked: CsvAsked) -> TableSchema:
     form = FORMATS[file.path.suffix.lower()]
-    if form == "parquet":
-        return schema_of(parquet.schema(file.path))
+    if form in _STORED:
+        return schema_of(_STORED[form].schema(file.path))
     if form == "csv":
         with csv_and_json.open_csv(file.path, None, csv_form(file, asked)) as reader:
             names = reader.schema.names
         return schema_of(pa.schema([(name, pa.string()) for name in names]))  # whatever they look like
-    return TableSchema(_checked(csv_and_json.json_types(file.path)), {})
-
-
-def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
-    """Columns by name, where the names can be told apart and kept."""
-    listed = list(columns)
-    hint = "Keep only the columns that the job reads: an input and a label."
-    within(len(listed), MAX_COLUMNS, f"The data has {len(listed):,} columns", hint)
-    for name, times in Counter(name for name, _ in listed).items():
-        if times > 1:
-            raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
-        if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
-            raise DatasetInvalid(
-                f"The name of column {shorten(name)} is too long or not a text.",
-                hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL.",
-                pointer=POINTER,
-            )
-    return dict(listed)
-
-
-def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Class names by column; columns whose names are no list have none."""
-    document = json.loads(metadata.get(b"huggingface", b"{}"))
-    for part in ("info", "features"):
-        document = document.get(part, {}) if isinstance(document, dict) else None
-    if not isinstance(document, dict):
-        raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
-    named = {name: _names_in(kind) for name, kind in document.items()}
-    return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
-
-
-def _names_in(kind: object) -> object:
-    """The class names of a feature, or of what its lists hold."""
-    if isinstance(kind, list):
-        return _names_in(kind[0]) if kind else None
-    if not isinstance(kind, dict):
-        return None
-    return kind.get("names") or _names_in(kind.get("feature"))
+    return TableSchema(check_names(csv_and_json.json_types(file.path)), {})
 
 
 @contextmanager

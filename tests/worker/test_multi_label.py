@@ -152,6 +152,15 @@ def test_a_column_for_each_label_comes_to_the_same(product: Product, task: Path)
     assert [module.report for module in columns] == [module.report for module in lists]
 
 
+def test_a_carved_split_has_its_fraction_of_every_label(product: Product, task: Path) -> None:
+    dataset = {"ref": f"path:{task / 'lists' / 'train.csv'}", "carve": {"test": 0.25, "validation": 0.25}}
+    _, (module, _) = product.decompose(spec(task, dataset=dataset))
+    has = read(task, "train")[1]
+    assert module.report.examples == ROWS["train"] // 4
+    for row, whole in zip(module.report.classes, has.sum(axis=0), strict=True):
+        assert row.support == pytest.approx(whole / 4, abs=4)
+
+
 def test_samples_of_a_label_have_it_and_those_of_the_rest_do_not(product: Product, task: Path) -> None:
     _, modules = product.decompose(spec(task))
     _, has = read(task, "train")
@@ -262,6 +271,7 @@ def test_a_combination_of_modules_of_several_labels_is_refused_when_it_is_submit
     [
         ({"sampling": {"source": "boundary"}}, "/sampling/source"),
         ({"sampling": {"negatives": "confusers"}}, "/sampling/negatives"),
+        ({"recovery": "distil"}, "/recovery"),
         ({"dataset": {"label_columns": NAMES[:3]}}, "/dataset/label_columns"),
         ({"sampling": {"per_concern": 150}}, "/sampling/per_concern"),
     ],
