@@ -8,9 +8,9 @@ from pathlib import Path
 import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched
+from app.domain.layers import check_units, layers_touched
 from app.domain.layouts import check_export
-from app.domain.methods import check_method, check_widths
+from app.domain.methods import check_method, check_widths, parts_of
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
@@ -145,6 +145,8 @@ def plan(resolution: Resolution) -> Plan:
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
     resolved, estimate = resolution.resolved, resolution.estimate
     warnings = resolved.dataset.warnings if resolved.dataset else one_split_twice(spec)
+    if resolution.model:
+        warnings = [*warnings, *_not_looked_for(spec, resolution.model)]
     return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
@@ -155,7 +157,21 @@ def roles_of(spec: JobSpec) -> list[str]:
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
-    names = [layer.name for layer in model.layers]
-    touched = layers_touched(names, spec.layers, family_named(model.family), spec.structure)
+    """The layers that may lose something; of no known family all that are chosen, whichever of them have units."""
+    names, family = [layer.name for layer in model.layers], family_named(model.family)
+    if family is None:
+        check_units(spec.structure, model.structures_refused or {})
+    touched = layers_touched(names, spec.layers, family, spec.structure if family else "weights")
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched
+
+
+def _not_looked_for(spec: JobSpec, model: ModelInfo) -> list[str]:
+    """A warning where nobody knows yet whether the model has the units that are to go."""
+    units = [part for part in parts_of(spec.structure) if part != "weights"]
+    if model.family or model.structures_refused is not None or not units:
+        return []
+    return [
+        f"{model.architecture} is not known by name. A worker looks for its {' and '.join(units)} when it opens the "
+        "model, and proves that they can be removed. Where that fails the job ends at once with UNSUPPORTED_MODEL."
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         layers=_layers(linear, family),
         layer_count=len(linear),
         structures=structures_of(linear, family),
+        structures_refused={} if family else None,
         licence=licence.name if licence else None,
     )
 
@@ -105,8 +106,19 @@ def answer(folder: str) -> dict[str, Any]:
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:
     """What can be removed from a model with these linear layers; of an unknown family, single weights only."""
     names = list(linear_layers)
-    neurons = bool(family and family.feed_forwards(names))
-    heads = bool(family and family.attentions(names))
+    neurons, heads = family and family.feed_forwards(names), family and family.attentions(names)
+    return _structures(bool(neurons), bool(heads))
+
+
+def with_structures(info: ModelInfo, refused: Mapping[str, str] | None) -> ModelInfo:
+    """A model of no known family with what was found when it was opened: why it lacks units; None for nothing yet."""
+    if refused is None:
+        return info
+    structures = _structures("neurons" not in refused, "heads" not in refused)
+    return info.model_copy(update={"structures": structures, "structures_refused": dict(refused)})
+
+
+def _structures(neurons: bool, heads: bool) -> list[str]:
     offered = {"neurons": neurons, "heads": heads, "heads+neurons": heads and neurons, "heads+weights": heads}
     return ["weights", *(structure for structure, there in offered.items() if there)]
 

@@ -58,7 +58,9 @@ def class_set(
         rows = examples_of(validation, labels)
         mask = mended_union(mask, origin, recovery, rows, checkpoint=checkpoint)
     whole = (
-        shrink(origin.model, mask, origin.anatomy) if mask.neurons else masked_copy(origin.model, mask, origin.anatomy)
+        shrink(origin.model, mask, origin.anatomy)
+        if mask.neurons and origin.anatomy.widths
+        else masked_copy(origin.model, mask, origin.anatomy)
     )
     notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
     notes += [_WHOLE] if any(part.origin is not part.base for part in parts) else []

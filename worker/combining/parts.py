@@ -44,6 +44,8 @@ class Origin:
     max_length: int = 512
     processor: Any = None
     image_shape: Sequence[int] | None = None
+    found: Anatomy | None = None
+    """Where it keeps its neurons and heads, if that was looked for when it was opened."""
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Origin:
@@ -62,6 +64,7 @@ class Origin:
             loaded.max_length,
             loaded.processor,
             loaded.info.image_shape,
+            loaded.anatomy,
         )
 
     @property
@@ -79,7 +82,7 @@ class Origin:
     @cached_property
     def anatomy(self) -> Anatomy:
         """Where it keeps its neurons and heads."""
-        return anatomy(self.model)
+        return self.found or anatomy(self.model)
 
     @cached_property
     def sha256(self) -> str:

@@ -21,6 +21,11 @@ model = {model}.from_pretrained("this-folder"{trust})
 
 {remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}"""
 
+_NEURONS_LEFT = (
+    "Removed neurons are still there, as zeros: no setting of this architecture's config says how many each block has. "
+    "The layout `compact` is without them.\n\n"
+)
+
 _MASK = """## Open it
 
 This is the module as data, to be laid over its base `{base}`: {what}. No code is run of it.
@@ -63,9 +68,10 @@ def task(facts: Made) -> Task:
     return task_of(facts.resolved.model.architecture if facts.resolved.model else None)
 
 
-def portable_usage(facts: Made) -> str:
-    """A folder for plain `from_pretrained`."""
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK)
+def portable_usage(facts: Made, *, neurons_left: bool = False) -> str:
+    """A folder for plain `from_pretrained`; `neurons_left` where removed neurons are still there, as zeros."""
+    remark = _NEURONS_LEFT if neurons_left else ""
+    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark=remark, check=_CHECK)
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:

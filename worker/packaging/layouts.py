@@ -148,9 +148,10 @@ def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     model.save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    return _Written(
-        _said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model)
+    said = card_usage.portable_usage(
+        handout.facts, neurons_left=bool(handout.mask.neurons) and not handout.anatomy.widths
     )
+    return _Written(_said(said, handout, folder, "*.safetensors"), packer.timed(model))
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:

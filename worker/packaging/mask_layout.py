@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from microlith.contract.methods import Structure
 from microlith.masks import Base, MaskFile
-from microlith.masks.document import BaseModelFacts, ConfigSettings, MaskDocument, MaskedUnits, Writer
+from microlith.masks.document import WIDTHS, BaseModelFacts, ConfigSettings, MaskDocument, MaskedUnits, Writer
 from microlith.masks.file import BITS, DOCUMENT
 from microlith.masks.tensors import masked
 from worker.families.anatomy import Anatomy
@@ -90,7 +90,7 @@ def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
         weights={layer: list(bits.shape) for layer, bits in mask.weights.items()},
         neurons=neurons,
         heads=[_heads(part, anatomy) for part in anatomy.attentions if part.block in mask.heads],
-        stored=_width(module, anatomy) if neurons else None,
+        stored=_width(module, anatomy) if neurons and anatomy.widths else None,
         settings=_settings(base.model, module),
         versions={library: version(library) for library in ("microlith", "torch", "transformers")},
     )
@@ -107,20 +107,22 @@ def _heads(part: Any, anatomy: Anatomy) -> MaskedUnits:
         block=part.block,
         count=anatomy.heads(part),
         width=columns.stop - columns.start,
-        writers=[Writer(layer=layer, start=row, share=share) for layer, row, share in anatomy.head_places(part)],
+        writers=[
+            Writer(layer=place.layer, start=place.row, share=place.share, step=place.step)
+            for place in anatomy.head_places(part)
+        ],
         reader=part.output,
     )
 
 
 def _width(module: Any, anatomy: Anatomy) -> int:
     """How many neurons surgery has left room for in every block."""
-    assert anatomy.family is not None
-    return int(getattr(module.config, anatomy.family.width))
+    return int(getattr(module.config, anatomy.widths[0]))
 
 
 def _settings(base: Any, module: Any) -> ConfigSettings:
     """Where the module's config differs from the base's."""
-    names = ("intermediate_size", "hidden_dim", "id2label")
+    names = (*WIDTHS, "id2label")
     pairs = {name: (getattr(base.config, name, None), getattr(module.config, name, None)) for name in names}
     return ConfigSettings(**{name: after for name, (before, after) in pairs.items() if after != before})
 

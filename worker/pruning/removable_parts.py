@@ -40,6 +40,6 @@ def targets_of(anatomy: Anatomy, spec: JobSpec, layers: Sequence[str]) -> Target
         check_widths(spec, {name: anatomy.shapes[name][1] for name in layers})
     return Targets(
         weights=tuple(layers) if "weights" in parts else (),
-        neurons=tuple(select_feed_forwards(names, layers, anatomy.family)) if "neurons" in parts else (),
-        heads=tuple(select_attentions(names, spec.layers, anatomy.family)) if "heads" in parts else (),
+        neurons=tuple(select_feed_forwards(names, layers, anatomy.blocks)) if "neurons" in parts else (),
+        heads=tuple(select_attentions(names, spec.layers, anatomy.blocks)) if "heads" in parts else (),
     )

@@ -17,11 +17,11 @@ from worker.pruning.masks import Mask, applied
 
 @contextmanager
 def realised(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
-    """The module a mask stands for, as an ordinary model: the base itself with weights and heads at zero, unchanged
+    """The module a mask stands for, as an ordinary model: the base itself with what is removed at zero, unchanged
 
-    again on leaving, or a smaller model of its own where neurons are gone.
+    again on leaving, or a smaller model of its own where neurons are gone and the config can say so.
     """
-    if mask.neurons:
+    if mask.neurons and anatomy.widths:
         yield shrink(model, mask, anatomy)
     else:
         with applied(model, mask, anatomy) as module:
@@ -37,14 +37,15 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     The base is only read. The new model shares every tensor that the mask leaves alone, so it costs its feed-forward
     layers only; train a deep copy of it.
     """
-    if anatomy.family is None:
-        raise ValueError("neurons were removed from a model of no known family")
+    if not anatomy.widths:
+        raise ValueError("no setting of the config says how many neurons a block has")
     shrunk = masked_copy(model, mask, anatomy)
     kept = {part.block: _kept_indices(mask, part, anatomy) for part in anatomy.feed_forwards}
     width = max(len(indices) for indices in kept.values())
     for part in anatomy.feed_forwards:
         _shrink_block(shrunk, part, anatomy, kept[part.block], width)
-    setattr(shrunk.config, anatomy.family.width, width)
+    for setting in anatomy.widths:
+        setattr(shrunk.config, setting, width)
     return shrunk
 
 

@@ -91,7 +91,8 @@ class Scoring:
     def heads(self, evidence: ConcernEvidence, part: Attention) -> Tensor:
         """Scores of a block's heads [heads]: their effects."""
         assert evidence.heads is not None
-        return evidence.heads[evidence.anatomy.attentions.index(part)]
+        parts = evidence.anatomy
+        return evidence.heads[parts.attentions.index(part), : parts.heads(part)]
 
 
 def norms(scores: Tensor, dim: int) -> Tensor:
