@@ -12,7 +12,7 @@ from microlith.contract import LayerPatterns
 
 
 @dataclass(frozen=True)
-class FoundBlocks:
+class FoundParts:
     """The parts of one model of no known family, as they were found when it was opened.
 
     `lacking` says why it has no `neurons` or no `heads`, of which there are then no parts.
@@ -31,18 +31,22 @@ class FoundBlocks:
         return list(self.heads)
 
 
-Blocks = Family | FoundBlocks
+Whereabouts = Family | FoundParts
 """What tells where a model's blocks keep their units."""
 
+NO_LAYERS = "Whole layers can go in families that are known by name."
 
-def select_layers(linear_layers: Sequence[str], patterns: LayerPatterns | None, blocks: Blocks | None) -> list[str]:
+
+def select_layers(
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, whereabouts: Whereabouts | None
+) -> list[str]:
     """The chosen layers in the model's order: an excluded substring wins, an empty include list takes all.
 
     Without patterns the feed-forward layers of the family are taken, or every linear layer where the family is unknown.
     Raises NoMatchingLayers with what could have been named.
     """
     if patterns is None:
-        chosen = _feed_forward(linear_layers, blocks) or list(linear_layers)
+        chosen = _feed_forward(linear_layers, whereabouts) or list(linear_layers)
     else:
         chosen = [name for name in linear_layers if _matches(name, patterns)]
     if not chosen:
@@ -55,13 +59,13 @@ def select_layers(linear_layers: Sequence[str], patterns: LayerPatterns | None, 
 
 
 def select_feed_forwards(
-    linear_layers: Sequence[str], chosen: Iterable[str], blocks: Blocks | None
+    linear_layers: Sequence[str], chosen: Iterable[str], whereabouts: Whereabouts | None
 ) -> list[FeedForward]:
     """The feed-forward parts whose neurons may go: those with a chosen writer.
 
     Raises UnsupportedModel where the blocks are not known and NoMatchingLayers where no writer is chosen.
     """
-    parts = _known(blocks, "neurons").feed_forwards(linear_layers)
+    parts = _known(whereabouts, "neurons").feed_forwards(linear_layers)
     chosen_names = set(chosen)
     selected = [part for part in parts if chosen_names.intersection(part.writers)]
     if not selected:
@@ -71,13 +75,13 @@ def select_feed_forwards(
 
 
 def select_attentions(
-    linear_layers: Sequence[str], patterns: LayerPatterns | None, blocks: Blocks | None
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, whereabouts: Whereabouts | None
 ) -> list[Attention]:
     """The attention parts whose heads may go: those with a layer that the patterns take, and all without patterns.
 
     Raises UnsupportedModel where the blocks are not known and NoMatchingLayers where the patterns take none of theirs.
     """
-    parts = _known(blocks, "heads").attentions(linear_layers)
+    parts = _known(whereabouts, "heads").attentions(linear_layers)
     selected = [part for part in parts if patterns is None or any(_matches(name, patterns) for name in part.layers)]
     if not selected:
         known = ", ".join(name for part in parts for name in part.layers)
@@ -89,8 +93,36 @@ def select_attentions(
     return selected
 
 
+def select_blocks(
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, whereabouts: Whereabouts | None
+) -> list[str]:
+    """The blocks that may go whole: those with a layer that the patterns take, and all without patterns.
+
+    Raises UnsupportedModel where the family is unknown, one block serves all layers or there is but one, and
+    NoMatchingLayers where the patterns take none.
+    """
+    known = _known(whereabouts, "layers")
+    if isinstance(known, FoundParts):
+        raise _without("layers", NO_LAYERS)
+    blocks = known.blocks(linear_layers)
+    if known.shared or len(blocks) < 2:
+        what = "Its layers share one set of weights" if known.shared else f"The model has {len(blocks)} layer"
+        raise UnsupportedModel(
+            f"{what}, so no layer can go.", hint="Use structure `neurons`, `heads` or `weights`.", pointer="/structure"
+        )
+    names = [name for name in linear_layers if patterns is None or _matches(name, patterns)]
+    selected = [block for block in blocks if any(name.startswith(f"{block}.") for name in names)]
+    if not selected:
+        raise NoMatchingLayers(
+            f"None of the chosen layers stands in a block. The blocks are: {', '.join(blocks)}.",
+            hint="Leave out `layers` to let any of them go.",
+            pointer="/layers",
+        )
+    return selected
+
+
 def layers_touched(
-    linear_layers: Sequence[str], patterns: LayerPatterns | None, blocks: Blocks | None, structure: str
+    linear_layers: Sequence[str], patterns: LayerPatterns | None, whereabouts: Whereabouts | None, structure: str
 ) -> list[str]:
     """Every linear layer that removing `structure` may change, in the model's order; parts of a chain select apart.
 
@@ -98,11 +130,17 @@ def layers_touched(
     """
     touched: set[str] = set()
     for part in parts_of(structure):
-        if part == "heads":
-            touched |= _members(select_attentions(linear_layers, patterns, blocks))
+        if part == "layers":
+            select_blocks(linear_layers, patterns, whereabouts)
+            touched |= set(linear_layers)
             continue
-        chosen = select_layers(linear_layers, patterns, blocks)
-        touched |= set(chosen) if part == "weights" else _members(select_feed_forwards(linear_layers, chosen, blocks))
+        if part == "heads":
+            touched |= _members(select_attentions(linear_layers, patterns, whereabouts))
+            continue
+        chosen = select_layers(linear_layers, patterns, whereabouts)
+        touched |= (
+            set(chosen) if part == "weights" else _members(select_feed_forwards(linear_layers, chosen, whereabouts))
+        )
     return [name for name in linear_layers if name in touched]
 
 
@@ -113,12 +151,12 @@ def check_units(structure: str, lacking: Mapping[str, str]) -> None:
             raise _without(part, lacking[part])
 
 
-def _known(blocks: Blocks | None, units: UnitKind) -> Blocks:
-    if blocks is None:
+def _known(whereabouts: Whereabouts | None, units: UnitKind) -> Whereabouts:
+    if whereabouts is None:
         raise _without(units, "It is not known where this architecture keeps them.")
-    if isinstance(blocks, FoundBlocks):
-        check_units(units, blocks.lacking)
-    return blocks
+    if isinstance(whereabouts, FoundParts):
+        check_units(units, whereabouts.lacking)
+    return whereabouts
 
 
 def _without(units: str, why: str) -> UnsupportedModel:
@@ -126,9 +164,9 @@ def _without(units: str, why: str) -> UnsupportedModel:
     return UnsupportedModel(f"The {units} of this model cannot be removed. {why}", hint=hint, pointer="/structure")
 
 
-def _feed_forward(linear_layers: Sequence[str], blocks: Blocks | None) -> list[str]:
+def _feed_forward(linear_layers: Sequence[str], whereabouts: Whereabouts | None) -> list[str]:
     """Those of a family, which are known by name alone: what a plan says holds when the model is opened."""
-    members = _members(blocks.feed_forwards(linear_layers)) if isinstance(blocks, Family) else set()
+    members = _members(whereabouts.feed_forwards(linear_layers)) if isinstance(whereabouts, Family) else set()
     return [name for name in linear_layers if name in members]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
+from app.domain.layers import NO_LAYERS
+from app.domain.methods import parts_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
@@ -19,8 +21,10 @@ from app.sources.linear_layers import linear_shapes
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.tokenizer_files import check_tokenizer, embedding_rows
+from app.sources.tokenizer_format import check_format
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
+from microlith.contract.methods import Structure
 
 POINTER = "/model"
 MAX_LAYERS = 5_000
@@ -88,6 +92,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
         image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,
         parameters=weights.parameters,
+        dtype=weights.number_type,
         size_bytes=weights.size_bytes,
         layers=_layers(linear, family),
         layer_count=len(linear),
@@ -100,27 +105,32 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
 def answer(folder: str) -> dict[str, Any]:
     """`describe_folder` for a process that asks another one; what the model is called is not asked."""
     path = Path(folder)
-    return describe_folder(Reference("path", folder, place=path), path).model_dump(mode="json")
+    info = describe_folder(Reference("path", folder, place=path), path)
+    if info.task == "text":
+        check_format(path, pointer=POINTER)
+    return info.model_dump(mode="json")
 
 
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:
     """What can be removed from a model with these linear layers; of an unknown family, single weights only."""
     names = list(linear_layers)
     neurons, heads = family and family.feed_forwards(names), family and family.attentions(names)
-    return _structures(bool(neurons), bool(heads))
+    layers = family and not family.shared and len(family.blocks(names)) > 1
+    return _structures(neurons=bool(neurons), heads=bool(heads), layers=bool(layers))
 
 
 def with_structures(info: ModelInfo, refused: Mapping[str, str] | None) -> ModelInfo:
     """A model of no known family with what was found when it was opened: why it lacks units; None for nothing yet."""
     if refused is None:
         return info
-    structures = _structures("neurons" not in refused, "heads" not in refused)
-    return info.model_copy(update={"structures": structures, "structures_refused": dict(refused)})
+    structures = _structures(neurons="neurons" not in refused, heads="heads" not in refused, layers=False)
+    told = {**refused, "layers": NO_LAYERS}
+    return info.model_copy(update={"structures": structures, "structures_refused": told})
 
 
-def _structures(neurons: bool, heads: bool) -> list[str]:
-    offered = {"neurons": neurons, "heads": heads, "heads+neurons": heads and neurons, "heads+weights": heads}
-    return ["weights", *(structure for structure, there in offered.items() if there)]
+def _structures(**there: bool) -> list[str]:
+    found = {"weights", *(units for units, held in there.items() if held)}
+    return [structure for structure in get_args(Structure) if found.issuperset(parts_of(structure))]
 
 
 def _layers(linear: dict[str, tuple[int, int]], family: Family | None) -> list[LayerInfo]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from microlith.contract.base import Body
-from microlith.contract.methods import CiMethod, Method, RatioRule, Scope, Structure
+from microlith.contract.methods import CiMethod, HeadsMethod, Method, RatioRule, Scope, Structure
 from microlith.contract.options import Calibration, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.references import DatasetReference, DatasetSpec, Fraction, ModelReference, Name
 
@@ -44,7 +44,8 @@ class JobSpec(Body):
     method: Method = CiMethod()
     structure: Structure = Field(
         "weights",
-        description="What is removed: single weights, feed-forward neurons, attention heads, or heads and then others.",
+        description="What is removed: single weights, feed-forward neurons, attention heads, whole layers, or several "
+        "of these in turn.",
     )
     scope: Scope | None = Field(
         None,
@@ -64,7 +65,7 @@ class JobSpec(Body):
         "none",
         description="How modules are repaired after pruning. `ti` restores the weights that separate the concern "
         "from the rest. `bias` adds the mean of what was removed to the following bias. `refit` solves "
-        "the weights that read kept neurons again by least squares, and adds what is left to the bias.",
+        "what is left of each pruned layer again by least squares, so that it writes what the base's layer writes.",
     )
     head: Literal["multiclass", "binary"] = Field(
         "multiclass",
@@ -91,11 +92,11 @@ class JobSpec(Body):
     @model_validator(mode="before")
     @classmethod
     def _defaults_that_follow(cls, spec: Any) -> Any:
-        """Structure `heads` defaults to the method `heads`, and a scope N:M to its ratio."""
+        """Structures of heads alone default to the method `heads`, and a scope N:M to its ratio."""
         if not isinstance(spec, dict):
             return spec
         follows: dict[str, Any] = {}
-        if spec.get("structure") == "heads":
+        if spec.get("structure") in HeadsMethod.structures:
             follows["method"] = {"name": "heads"}
         pattern = re.fullmatch(r"([1-9]\d?):([1-9]\d?)", str(spec.get("scope")))
         if pattern and int(pattern[1]) < int(pattern[2]):

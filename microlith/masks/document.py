@@ -48,6 +48,13 @@ class MaskedUnits(Answer):
     reader: str
 
 
+class MaskedLayers(Answer):
+    """A list of `count` blocks, by its dotted name. Those that stay close ranks and take the first numbers."""
+
+    stack: str
+    count: Count
+
+
 class ConfigSettings(Answer):
     """What a module's config says otherwise than the base's. No other setting is ever taken from a mask."""
 
@@ -60,19 +67,24 @@ class ConfigSettings(Answer):
     encoder_ffn_dim: Count | None = None
     decoder_ffn_dim: Count | None = None
     n_inner: Count | None = None
+    num_hidden_layers: Count | None = None
+    layer_types: list[str] | None = None
     id2label: dict[int, str] | None = None
 
 
-WIDTHS = tuple(name for name in ConfigSettings.model_fields if name != "id2label")
+WIDTHS = (
+    *("intermediate_size", "hidden_dim", "d_ff", "d_inner", "ffn_dim", "ffn_hidden_size"),
+    *("encoder_ffn_dim", "decoder_ffn_dim", "n_inner"),
+)
 """What architectures call the number of neurons of a block."""
 
 
 class MaskDocument(Answer):
-    """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`
+    """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`,
 
-    and `heads/BLOCK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them. `stored` is
-    how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they were. A
-    module has one `concern`, a class set has several `concerns`.
+    `heads/BLOCK` and `layers/STACK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them.
+    `stored` is how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they
+    were. A module has one `concern`, a class set has several `concerns`.
     """
 
     kind: Literal["microlith-mask"]
@@ -86,6 +98,7 @@ class MaskDocument(Answer):
     weights: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]] = {}
     neurons: list[MaskedUnits] = []
     heads: list[MaskedUnits] = []
+    layers: list[MaskedLayers] = []
     stored: Count | None = None
     settings: ConfigSettings = ConfigSettings()
     versions: dict[str, str] = {}

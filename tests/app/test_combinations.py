@@ -42,10 +42,12 @@ def test_a_class_set_is_of_one_structure():
     assert (pointer, "neurons, weights" in says) == ("/modules", True)
 
 
-def test_neurons_alone_are_refitted():
-    weights = [Candidate(module.label, "weights", "text") for module in MODULES]
-    assert refused(wanted(recovery="refit"), weights)[0] == "/recovery"
-    check_combination(wanted(recovery="bias"), weights)
+@pytest.mark.parametrize("recovery", ["bias", "refit"])
+def test_modules_that_have_lost_whole_layers_alone_have_nothing_else_to_mend(recovery):
+    layers = [Candidate(module.label, "layers", "text") for module in MODULES]
+    assert refused(wanted(recovery=recovery), layers)[0] == "/recovery"
+    check_combination(wanted(recovery="none"), layers)
+    check_combination(wanted(recovery=recovery), [Candidate(m.label, "layers+neurons", "text") for m in MODULES])
 
 
 def test_a_recomposed_classifier_takes_neither_layouts_nor_recovery():

@@ -86,6 +86,7 @@ def test_what_a_registered_model_lacks_is_known_after_the_first_job(product: Pro
     known = product.api.get(f"/v1/models/{model['id']}").json()
     assert known["structures"] == ["weights", "heads", "heads+weights"]
     assert "experts" in known["structures_refused"]["neurons"]
+    assert "known by name" in known["structures_refused"]["layers"]
     refused = product.api.post("/v1/jobs?validate_only=true", json=spec)
     assert (refused.status_code, refused.json()["code"]) == (422, "UNSUPPORTED_MODEL")
     assert "experts" in refused.json()["detail"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from app.domain.families import Attention, Family, FeedForward
-from app.domain.layers import Blocks, FoundBlocks
+from app.domain.layers import FoundParts, Whereabouts
 from worker.families.layers import family_of_model, linear_layers
 
 LayerRows = list[tuple[str, slice]]
@@ -45,6 +47,10 @@ class Anatomy:
     """The linear layer that writes the logits; None where it is not known."""
     shapes: Mapping[str, tuple[int, int]]
     """[out, in] of every linear layer."""
+    blocks: tuple[str, ...] = ()
+    """Every block by dotted name: the name of the stack that all stand in, and a number."""
+    removable: tuple[str, ...] = ()
+    """Blocks in whose place another can stand: not the first one, where it is made otherwise than the rest."""
     head_counts: Mapping[str, int] = field(default_factory=dict)
     """Query heads of each attention part, by its block."""
     widths: tuple[str, ...] = ()
@@ -55,9 +61,14 @@ class Anatomy:
     """Why there are no parts of `neurons`, or of `heads`."""
 
     @property
-    def blocks(self) -> Blocks:
+    def whereabouts(self) -> Whereabouts:
         """What tells where units are: the family, or what was found."""
-        return self.family or FoundBlocks(self.feed_forwards, self.attentions, self.lacking)
+        return self.family or FoundParts(self.feed_forwards, self.attentions, self.lacking)
+
+    @property
+    def stack(self) -> str:
+        """The dotted name of the list that the blocks stand in."""
+        return self.blocks[0].rpartition(".")[0]
 
     def neurons(self, part: FeedForward) -> int:
         """How many neurons a feed-forward part has."""
@@ -133,14 +144,23 @@ def anatomy(model: Any) -> Anatomy:
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(model).items()}
     if family is None:
         return Anatomy(family=None, feed_forwards=(), attentions=(), classifier=None, shapes=shapes)
-    attentions = tuple(family.attentions(shapes))
+    attentions, blocks = tuple(family.attentions(shapes)), tuple(family.blocks(shapes))
     return Anatomy(
         family=family,
         feed_forwards=tuple(family.feed_forwards(shapes)),
         attentions=attentions,
         classifier=family.classifier if family.classifier in shapes else None,
         shapes=shapes,
+        blocks=blocks,
+        removable=_removable(model, blocks),
         head_counts={part.block: int(model.config.num_attention_heads) for part in attentions},
         widths=(family.width,),
         heads_stay=family.name in HEADS_STAY,
     )
+
+
+def _removable(model: nn.Module, blocks: Sequence[str]) -> tuple[str, ...]:
+    kinds = [{name: p.shape for name, p in model.get_submodule(block).named_parameters()} for block in blocks]
+    if any(kind != kinds[-1] for kind in kinds[1:]):
+        return ()
+    return tuple(blocks) if kinds and kinds[0] == kinds[-1] else tuple(blocks[1:])

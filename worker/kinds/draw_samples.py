@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from app.services.sweeping import BOUNDARY
 from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore
@@ -21,12 +23,24 @@ from worker.evaluation.runner import predict
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.boundary_plan import BoundaryPlan, identity
-from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
+from worker.sampling.concern import ConcernSamples, draw_pooled, draw_samples, rows_of
 from worker.sampling.confusers import Confusion, confusion
 from worker.sources.open_sources import Sources
 
 ANSWERED_ROWS = 4096
 """Examples of a split that the base is asked about, at most: for its confusions, and for where to start from."""
+
+MOST_TOKEN_TYPES = 256
+"""Of a model whose config does not say: what a file of boundary samples can hold."""
+
+ORDERED_PER_CLASS = 32
+"""Examples of each class that whole layers are told apart by."""
+
+REPAIRED_PER_CLASS = 512
+"""Examples of each class that weights are solved anew over, at most."""
+
+REPAIRED_TOKENS = 32_768
+"""Tokens of all of them, about: what a module takes to be solved grows with them."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +56,35 @@ def draw(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> Dr
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _load_given(sources) if sources.boundary else _find_or_generate(spec, sources, attempt, scratch)
+        key, made = (
+            _load_given(spec, sources) if sources.boundary else _find_or_generate(spec, sources, attempt, scratch)
+        )
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
     confusers = _find_confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
     samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confusers) for c in concerns}
     return Drawn(samples, sources.encode(spec.sampling.split, rows_of(samples)))
+
+
+def draw_to_order(spec: JobSpec, sources: Sources) -> Examples:
+    """What whole layers are told apart by: examples of every class of the split that is sampled."""
+    return _draw_pool(spec, sources, ORDERED_PER_CLASS)
+
+
+def draw_to_repair(spec: JobSpec, sources: Sources) -> Examples:
+    """What modules are solved anew by: the same, as many as REPAIRED_TOKENS have room for."""
+    pool = _draw_pool(spec, sources, REPAIRED_PER_CLASS)
+    tokens = int(pool.lengths(np.arange(len(pool))).sum())
+    if tokens <= REPAIRED_TOKENS:
+        return pool
+    return _draw_pool(spec, sources, max(1, REPAIRED_PER_CLASS * REPAIRED_TOKENS // tokens))
+
+
+def _draw_pool(spec: JobSpec, sources: Sources, per_class: int) -> Examples:
+    sampling = spec.sampling
+    role = sampling.boundary.split if sampling.source == "boundary" else sampling.split
+    rows = draw_pooled(sources.labels(role), len(sources.model.labels), sampling, per_class)
+    return sources.encode(role, rows).take(rows)
 
 
 def _find_confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> Confusion:
@@ -56,13 +93,21 @@ def _find_confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> 
     return confusion(logits, examples.labels, len(sources.model.labels))
 
 
-def _load_given(sources: Sources) -> tuple[str, BoundarySet]:
+def _load_given(spec: JobSpec, sources: Sources) -> tuple[str, BoundarySet]:
     """The set that the caller has made, or been given; its name is its content's. Raises DatasetInvalid."""
     assert sources.boundary is not None
     made = load(sources.boundary)
     model: Any = sources.model.model
-    check_fits(made, model.get_input_embeddings().embedding_dim, len(sources.model.labels))
+    check_fits(made, model.get_input_embeddings().embedding_dim, len(sources.model.labels), _token_types(spec, sources))
     return f"sha256:{sha256(stamp(sources.boundary))}", made
+
+
+def _token_types(spec: JobSpec, sources: Sources) -> int:
+    """How many token types the job's inputs may have; 0 where they are single texts, or the model reads none."""
+    if spec.source.text_pair_column is None or not sources.model.segments:
+        return 0
+    model: Any = sources.model.model
+    return int(getattr(model.config, "type_vocab_size", None) or MOST_TOKEN_TYPES)
 
 
 def _find_or_generate(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> tuple[str, BoundarySet]:
