@@ -170,7 +170,7 @@ def test_a_model_with_code_of_its_own_is_unsafe(folder, place):
     ("changes", "reason"),
     [
         ({"architectures": ["BertForMaskedLM"]}, "neither a sequence classifier nor a supported image"),
-        ({"architectures": ["SwinForImageClassification"]}, "nor a supported image classifier"),
+        ({"architectures": ["ResNetForImageClassification"]}, "nor a supported image classifier"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "no pad_token_id"),
         ({"architectures": None}, "does not name an architecture"),
         ({"problem_type": "multi_label_classification"}, "exactly one class"),
