@@ -23,7 +23,7 @@ DEV := $(VENV)/.dev
 # One thread per process in tests: two busy processes with two threads each wait for one another.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo serve test fuzz browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries docs \
+.PHONY: help demo serve test fuzz browser screenshots test-quick test-faults soak bench bench-service bench-recompose bench-sizes bench-tries bench-quality docs \
 	docs-serve style check format snapshots lock release clean
 
 help: ## List what can be made
@@ -46,7 +46,8 @@ screenshots: $(DEV) ## Take the pictures of the documentation: a real job's resu
 	$(TEST_ENV) $(BIN)/python -m tests.web.screenshots
 
 fuzz: $(DEV) ## Send the service whatever may be sent, for a long time (FUZZ=2000 examples of everything)
-	MICROLITH_FUZZ=$(FUZZ) $(TEST_ENV) $(BIN)/python -m pytest --timeout 0 tests/app/fuzz tests/security
+	MICROLITH_FUZZ=$(FUZZ) $(TEST_ENV) $(BIN)/python -m pytest --timeout 0 tests/app/fuzz tests/security \
+		tests/worker/test_strange_files.py
 
 test-quick: $(DEV) ## The suite without the end-to-end tests
 	$(TEST_ENV) $(BIN)/python -m pytest --ignore tests/e2e
@@ -74,6 +75,9 @@ docs-serve: $(DEV) ## Show the documentation at 127.0.0.1:8001 and follow its ch
 
 bench-sizes: $(DEV) ## File sizes and latency of every layout, of a BERT-base shape and of the assets (SIZES='--only bert-base')
 	$(BIN)/python -m benchmarks.sizes $(SIZES)
+
+bench-quality: $(DEV) ## How good modules are for what they cost, beside what must be beaten (QUALITY='--only neurons --seeds 1')
+	$(BIN)/python -m benchmarks.quality $(QUALITY)
 
 bench-tries: $(DEV) ## How long somebody waits who tries a module, or one small job after another (TRIES='--asked 50')
 	$(BIN)/python -m benchmarks.tries $(TRIES)

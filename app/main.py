@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import microlith
 from app.api import catalog, health, jobs, modules, problems, uploads
 from app.api.guards import Guards
+from app.api.queries import check_query
 from app.domain.errors import ForeignPage
 from app.services.backend import Backend
 from app.services.readiness import Readiness
@@ -47,8 +48,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # a page of ours, with a viewer that comes from no other host
         redoc_url=None,
     )
-    for routes in (jobs, modules, uploads, catalog, health):
-        app.include_router(routes.router)
+    for routes in (jobs, modules, uploads, catalog):
+        app.include_router(routes.router, dependencies=[Depends(check_query)])
+    app.include_router(health.router)
     problems.install(app)
     pages.install(app)
     _document_problems(app)

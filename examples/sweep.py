@@ -45,7 +45,7 @@ def main(
                 continue
             facts = chosen.facts
             print(
-                f"{label:15s} ratio {facts.ratio.requested:g}: F1 {facts.own.f1:.3f}, the base's "
+                f"{label:15s} ratio {facts.ratio.requested:g}: F1 {facts.handed_out.f1:.3f}, the base's "
                 f"{facts.base_own.f1:.3f}, {facts.size.parameters / facts.size.base_parameters:.0%} of its parameters"
             )
             if folder:
@@ -54,7 +54,7 @@ def main(
 
 def choose(modules: list[ModuleHandle]) -> ModuleHandle | None:
     """The module with the most removed among those that lose no more than is allowed; None if all lose more."""
-    good = [module for module in modules if module.facts.own.f1 >= module.facts.base_own.f1 - ALLOWED]
+    good = [module for module in modules if module.facts.handed_out.f1 >= module.facts.base_own.f1 - ALLOWED]
     return max(good, key=lambda module: module.facts.ratio.requested, default=None)
 
 

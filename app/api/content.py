@@ -9,6 +9,7 @@ from app.api.conditional import matches
 from app.db.tables import ArtifactRow
 from app.domain.errors import ArtifactDamaged, NotFound
 from app.storage import ObjectStore
+from microlith.file_names import attachment
 
 LINK_SECONDS = 3600
 REPAIR = "POST /v1/jobs/{id}/repair makes it again."
@@ -27,7 +28,8 @@ def send_content(artifact: ArtifactRow, objects: ObjectStore, if_none_match: str
         return RedirectResponse(link, 307, headers | {"Cache-Control": "no-store"})
     path = objects.local_path(artifact.key)
     assert path is not None, "a store without links is on this machine"
-    return FileResponse(path, media_type=artifact.media_type, filename=artifact.filename, headers=headers)
+    named = {"Content-Disposition": attachment(artifact.filename)}
+    return FileResponse(path, media_type=artifact.media_type, headers=headers | named)
 
 
 def send_head(artifact: ArtifactRow) -> Response:

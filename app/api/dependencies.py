@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -106,7 +106,10 @@ Named = Annotated[str, Field(max_length=512)]
 
 
 class JobQuery(BaseModel):
-    """What the query of a list of jobs may say, besides `label.KEY=VALUE`."""
+    """What the query of a list of jobs may say."""
+
+    by_key: ClassVar = ("label.KEY",)
+    """What it may say once for each key, besides."""
 
     kind: Kind | None = Field(None, description="Without it, the list has jobs of every kind except `predict`.")
     state: State | None = None

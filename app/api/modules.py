@@ -12,7 +12,7 @@ from app.api.content import send_content, send_head
 from app.api.dependencies import AnyBackend, CallersArtifacts, CallersOrders, CallersTries, CallersWatching
 from app.api.problems import document
 from app.api.threaded_routes import Visit, lane
-from app.domain.errors import Conflict, NotFound, UnsupportedModel
+from app.domain.errors import Conflict, DatasetInvalid, NotFound, SourceUnavailable, UnknownLabels, UnsupportedModel
 from microlith.contract import Artifact, CombineSpec, Job, LayoutRequest, Module, PredictionRequest
 
 router = APIRouter(prefix="/v1", responses=document(NotFound), route_class=Visit)
@@ -61,7 +61,14 @@ async def try_module(
     return JSONResponse(job.model_dump(mode="json"), 200 if job.finished else 202, {"Location": job.urls.self})
 
 
-@router.post("/modules:combine", status_code=202, response_model=Job, tags=["modules"], responses=document())
+@router.post(
+    "/modules:combine",
+    status_code=202,
+    response_model=Job,
+    tags=["modules"],
+    responses=document(DatasetInvalid, SourceUnavailable, UnknownLabels, UnsupportedModel),
+)
+@lane("plans")
 def combine_modules(combination: CombineSpec, orders: CallersOrders) -> Response:
     """Combine modules into one classifier: a class set of one base, or a recomposition of several bases. The answer is
     a job.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from app.api.conditional import write_json
 from app.api.dependencies import AnyBackend, RequestUnit
+from app.api.queries import parameters_of
 from app.services.lanes import Lane, LaneName
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -43,6 +44,11 @@ class Visit(APIRoute):
             usual: LaneName = "reads" if {"GET", "HEAD"} & set(options.get("methods") or ()) else "writes"
             endpoint = _visiting(endpoint, endpoint.__dict__.get("lane", usual), options.get("status_code") or 200)
         super().__init__(path, endpoint, **options)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names that its query may have."""
+        return parameters_of(self.dependant)
 
 
 def _visiting(endpoint: Callable[..., Any], name: LaneName, status: int) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, collate, func, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
@@ -78,6 +79,10 @@ class JobStore:
 
     def find(self, job_id: str, owner: str) -> JobRow | None:
         return self.session.scalar(select(JobRow).where(JobRow.id == job_id, JobRow.owner == owner))
+
+    def baselines(self, job_id: str) -> Any:
+        """What was measured of simple classifiers, without the base's own measures beside it."""
+        return self.session.scalar(select(JobRow.base["baselines"]).where(JobRow.id == job_id))
 
     def state(self, job_id: str, owner: str) -> State | None:
         """How it is with a job, without the rest of it."""

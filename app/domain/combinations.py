@@ -22,12 +22,14 @@ class Candidate:
     label: str
     structure: str
     task: Task
+    pairs: bool = False
 
 
 def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     """Raises InvalidInput, with the place and what to do, unless the modules and the options go together."""
     check_labels([module.label for module in modules])
     check_tasks({module.label: module.task for module in modules})
+    check_pairs({module.label: module.pairs for module in modules})
     if spec.mode == "recompose":
         _check_recomposition(spec)
         return
@@ -66,6 +68,33 @@ def check_tasks(tasks: dict[str, Task]) -> None:
             f"The modules of {texts} read texts, those of {images} read images. No input fits them all.",
             hint="Combine modules of text models, or of image models.",
             pointer=POINTER,
+        )
+
+
+def check_pairs(pairs: dict[str, bool]) -> None:
+    """Raises InvalidInput for modules, by label, of which some read pairs of texts and some do not."""
+    if len(set(pairs.values())) > 1:
+        read, not_read = (", ".join(repr(name) for name, two in pairs.items() if two == kind) for kind in (True, False))
+        raise InvalidInput(
+            f"The modules of {read} read pairs of texts, those of {not_read} single texts. No input fits them all.",
+            hint="Combine modules that read pairs, or modules that read single texts.",
+            pointer=POINTER,
+        )
+
+
+def check_same_inputs(*, modules: bool, data: bool) -> None:
+    """Raises InvalidInput where the modules read pairs of texts and the data has none, and the reverse."""
+    if modules and not data:
+        raise InvalidInput(
+            "The modules read pairs of texts, and the data is read as single ones.",
+            hint="Name the column of second texts in `text_pair_column` of the dataset object.",
+            pointer="/dataset",
+        )
+    if data and not modules:
+        raise InvalidInput(
+            "The data is read as pairs of texts, and the modules read single ones.",
+            hint="Leave `text_pair_column` out.",
+            pointer="/dataset/text_pair_column",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from app.domain.errors import InvalidInput
 from microlith.contract import Export, JobSpec, LayoutRequest
+from microlith.contract.options import NumberType
 
 MASK = "mask"
 """The layout that every module has, asked for or not: all others can be made of it and the base.
@@ -14,6 +15,9 @@ It is small, and says little beside its data."""
 
 SHARES = {"portable": 1.0, "compact": 1.0, "mask": 1 / 32, "onnx": 1.0}
 """Of the base's bytes, at most: a mask has one bit for a float32."""
+
+BYTES: dict[NumberType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of one number."""
 
 INT8_SHARE = 0.3
 INT8_GRAPH = "model.int8.onnx"
@@ -36,6 +40,23 @@ def check_export(export: Export) -> None:
         )
 
 
+def number_type_of(export: Export, checkpoint: NumberType | None) -> NumberType:
+    """The type that weights are stored in, of a model whose checkpoint came in this one."""
+    return (checkpoint or "float32") if export.dtype == "auto" else export.dtype
+
+
+def check_number_type(export: Export, checkpoint: NumberType | None) -> None:
+    """Raises InvalidInput for a mask where weights are rounded: what it makes of the base is not."""
+    chosen = number_type_of(export, checkpoint)
+    if MASK in export.layouts and chosen not in ("float32", checkpoint):
+        raise InvalidInput(
+            f"A mask makes the module in the base's own numbers, {checkpoint or 'float32'}, so it cannot have weights "
+            f"in {chosen}.",
+            hint="Leave `mask` out of the layouts, or `dtype` out.",
+            pointer="/export/dtype",
+        )
+
+
 def holds(files: Collection[str], request: LayoutRequest) -> bool:
     """Whether a file of the layout wanted, which holds `files`, has all that was wanted of it."""
     return INT8_GRAPH in files or not request.onnx.int8
@@ -47,7 +68,10 @@ def counted_splits(spec: JobSpec) -> list[str]:
     return sorted({sampled, spec.evaluation.validation_split})
 
 
-def share_of_base(spec: JobSpec) -> float:
-    """About how many times the base's size a module takes, all its layouts together."""
-    quantised = INT8_SHARE if spec.export.onnx.int8 else 0.0
-    return sum(SHARES[layout] for layout in spec.export.layouts) + quantised
+def share_of_base(spec: JobSpec, checkpoint: NumberType | None = None) -> float:
+    """About how many times the size of the base's checkpoint a module takes, all its layouts together."""
+    own = BYTES[checkpoint or "float32"]
+    stored = BYTES[number_type_of(spec.export, checkpoint)]
+    numbers = {"portable": stored, "compact": stored, "mask": own, "onnx": BYTES["float32"]}
+    quantised = INT8_SHARE * BYTES["float32"] if spec.export.onnx.int8 else 0.0
+    return (sum(SHARES[layout] * numbers[layout] for layout in spec.export.layouts) + quantised) / own

@@ -58,7 +58,7 @@ class PlannedWork:
     @property
     def stored(self) -> float:
         """A file for each layout of each module."""
-        return self.modules * (self.model.size_bytes or 0) * share_of_base(self.spec)
+        return self.modules * (self.model.size_bytes or 0) * share_of_base(self.spec, self.model.dtype)
 
     @property
     def memory(self) -> float:

@@ -9,8 +9,19 @@ from statistics import fmean
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
 from app.domain.errors import NotFound
+from app.domain.verdicts import job_verdict, module_verdict
 from app.services import artifacts
-from microlith.contract import BaseResult, Combination, Comparison, Module, OthersOwn, Overlap, Resolved, Results
+from microlith.contract import (
+    Baselines,
+    BaseResult,
+    Combination,
+    Comparison,
+    Module,
+    OthersOwn,
+    Overlap,
+    Resolved,
+    Results,
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,15 @@ class ReadyModules:
     def results(self, job_id: str) -> Results:
         """The base, every module that is ready, and how the two compare at each ratio."""
         job = self._job(job_id)
-        modules = self._show(job_id, self.unit.modules.of_job(job_id))
+        modules, stored = self._show(job_id, self.unit.modules.of_job(job_id)), (job.base or {}).get("baselines")
+        baselines = stored and Baselines.model_validate(stored)
         return Results(
             job_id=job_id,
             state=job.state,
             resolved=Resolved.model_validate(job.resolved),
             base=job.base and BaseResult.model_validate(job.base),
+            baselines=baselines,
+            verdict=job_verdict(modules, baselines),
             modules=modules,
             comparison=[_compare(ratio, modules) for ratio in sorted({m.ratio.requested for m in modules})],
             overlap=[Overlap.model_validate(overlap) for overlap in job.overlap],
@@ -72,7 +86,7 @@ class ReadyModules:
         for artifact in self.unit.artifacts.of_modules(stored):
             if artifact.asked and artifact.module_id:
                 stored[artifact.module_id].append(artifact)
-        return [
+        modules = [
             Module(
                 id=row.id,
                 job_id=row.job_id,
@@ -82,6 +96,9 @@ class ReadyModules:
             )
             for row in rows
         ]
+        known = self.unit.jobs.baselines(job_id)
+        baselines = known and Baselines.model_validate(known)
+        return [module.model_copy(update={"verdict": module_verdict(module, baselines)}) for module in modules]
 
 
 def _others_own(row: ModuleRow, class_f1: dict[int, dict[int, float]]) -> float | None:
@@ -96,5 +113,5 @@ def _no_module(module_id: str) -> NotFound:
 
 def _compare(ratio: float, modules: Iterable[Module]) -> Comparison:
     chosen = [module for module in modules if module.ratio.requested == ratio]
-    own, base = fmean(m.own.f1 for m in chosen), fmean(m.base_own.f1 for m in chosen)
+    own, base = fmean(m.handed_out.f1 for m in chosen), fmean(m.base_own.f1 for m in chosen)
     return Comparison(ratio=ratio, concerns=len(chosen), own_f1=own, base_own_f1=base, change=own - base)

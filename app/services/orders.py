@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import ArtifactRow, JobRow, ModuleRow
 from app.db.unit import Unit
-from app.domain.combinations import Candidate, check_combination
+from app.domain.combinations import Candidate, check_combination, check_same_inputs
 from app.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from app.domain.ids import new_id
-from app.domain.layouts import check_export, holds
+from app.domain.layouts import check_export, check_number_type, holds
 from app.services.backend import Backend
 from app.services.jobs import Jobs
+from app.services.local_copies import Shelves
+from app.services.planning import check_combined_data
 from app.services.queueing import Draft, queue
 from app.sources.images import task_of
 from microlith.contract import (
     CombineSpec,
+    DatasetSpec,
     Export,
     Job,
     JobSpec,
@@ -30,6 +34,7 @@ from microlith.contract import (
     PredictionOrder,
     PredictionRequest,
     Resolved,
+    TextPair,
 )
 
 ALONE: dict[str, Any] = {"deadline_seconds": None, "labels": {}}
@@ -53,34 +58,52 @@ class Orders:
         if module_id.startswith("job_"):
             return self._layout_of_set(module_id, request)
         module, origin = self._found(module_id)
-        spec = _spec_of(JobSpec.model_validate(origin.spec), module, request)
+        spec, resolved = _spec_of(JobSpec.model_validate(origin.spec), module, request), _resolved(origin)
         check_export(spec.export)
+        check_number_type(spec.export, resolved.model.dtype if resolved.model else None)
         artifacts = self._artifacts(module)
         job = self._there(origin, artifacts.get(request.layout), request) or self._under_way(module.id, request)
         if job is None:
             _check_mask(artifacts)
-            job = self._order(module.id, request, spec, Resolved.model_validate(origin.resolved))
+            job = self._order(module.id, request, spec, resolved)
         return self._shown(job)
 
     def predict(self, module_id: str, request: PredictionRequest) -> Job:
-        """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images."""
+        """The job that asks the module and its base about texts. Raises UnsupportedModel for one that reads images,
+        InvalidInput for pairs where it reads single texts, and for these where it reads pairs.
+        """
         module, origin = self._found(module_id)
-        resolved = Resolved.model_validate(origin.resolved)
+        resolved = _resolved(origin)
         if resolved.model and task_of(resolved.model.architecture) == "image":
             raise UnsupportedModel("This module reads images. You can only try texts.", pointer="/inputs")
         _check_mask(self._artifacts(module))
         spec = JobSpec.model_validate(origin.spec).model_copy(update=_part_of(module) | AT_ONCE)
+        _check_inputs(request, spec.source)
         order = PredictionOrder(module=module.id, inputs=request.inputs)
         draft = Draft("predict", spec, resolved, new_id("order"), concerns=1, order=order)
         return self._shown(queue(self.unit, self.owner, self.backend, draft))
 
     def combine(self, combination: CombineSpec) -> Job:
-        """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together."""
-        modules = [self._part(index, module_id) for index, module_id in enumerate(combination.modules)]
-        origins = [self._origin(module) for module in modules]
-        check_combination(combination, [_candidate(*pair) for pair in zip(modules, origins, strict=True)])
-        spec = JobSpec.model_validate(origins[0].spec).model_copy(update={"dataset": combination.dataset, **ALONE})
-        draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(modules), order=combination)
+        """The job that makes one classifier of the modules. Raises InvalidInput for modules that do not go together.
+
+        The data is looked at as for any other job, with the columns that it was registered with. Files may have to be
+        fetched for it, so no connection is held meanwhile.
+        """
+        with self.backend.database.unit() as unit:
+            parts = Orders(unit, self.owner, self.backend)._parts(combination)
+        candidates = [_candidate(*part) for part in parts]
+        check_combination(combination, candidates)
+        if combination.export and (model := _resolved(parts[0][1]).model):
+            check_number_type(combination.export, model.dtype)
+        specs = [JobSpec.model_validate(origin.spec) for _, origin in parts]
+        shelves = Shelves.of(self.backend, self.owner)
+        spec = shelves.completed(specs[0].model_copy(update={"dataset": combination.dataset, **ALONE}))
+        check_same_inputs(modules=candidates[0].pairs, data=spec.source.text_pair_column is not None)
+        with ExitStack() as held:
+            wanted = [shelves.shelf(spec), *(shelves.shelf(one, model_only=True) for one in specs)]
+            shelf = {ref: at for one in wanted for ref, at in held.enter_context(one).items()}
+            check_combined_data(combination, spec, specs, allow_paths=self.backend.settings.paths, shelf=shelf)
+        draft = Draft("combine", spec, Resolved(), new_id("order"), concerns=len(parts), order=combination)
         return self._shown(queue(self.unit, self.owner, self.backend, draft))
 
     def _layout_of_set(self, job_id: str, request: LayoutRequest) -> Job:
@@ -114,6 +137,11 @@ class Orders:
 
     def _artifacts(self, module: ModuleRow) -> dict[str, ArtifactRow]:
         return {artifact.layout: artifact for artifact in self.unit.artifacts.of_modules([module.id])}
+
+    def _parts(self, combination: CombineSpec) -> list[tuple[ModuleRow, JobRow]]:
+        """The modules, each with the job that it came of."""
+        modules = [self._part(index, module_id) for index, module_id in enumerate(combination.modules)]
+        return [(module, self._origin(module)) for module in modules]
 
     def _part(self, index: int, module_id: str) -> ModuleRow:
         module = self.unit.modules.find(module_id, self.owner)
@@ -151,15 +179,35 @@ def _check_mask(artifacts: Mapping[str, ArtifactRow]) -> None:
         raise Conflict("This module was made before Microlith kept masks.", hint="Run its job again.")
 
 
+def _check_inputs(request: PredictionRequest, read: DatasetSpec) -> None:
+    """Raises InvalidInput for the first input that is not what the module was made with."""
+    pairs = read.text_pair_column is not None
+    for number, given in enumerate(request.inputs):
+        if isinstance(given, TextPair) != pairs:
+            raise InvalidInput(
+                "This module reads pairs of texts." if pairs else "This module reads single texts, not pairs.",
+                hint='Give each input as `{"text": "…", "text_pair": "…"}`.'
+                if pairs
+                else "Give each input as one text.",
+                pointer=f"/inputs/{number}",
+            )
+
+
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
-    model = Resolved.model_validate(origin.resolved).model
+    model = _resolved(origin).model
     task = task_of(model.architecture if model else None)
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task)
+    pairs = JobSpec.model_validate(origin.spec).source.text_pair_column is not None
+    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs)
+
+
+def _resolved(origin: JobRow) -> Resolved:
+    return Resolved.model_validate(origin.resolved)
 
 
 def _spec_of(spec: JobSpec, module: ModuleRow, request: LayoutRequest) -> JobSpec:
     """The module's own part of the spec that it came of, in the layout that is asked for."""
-    export = Export(layouts=[request.layout], onnx=request.onnx, vocabulary=spec.export.vocabulary)
+    asked = {"layouts": [request.layout], "onnx": request.onnx}
+    export = Export.model_validate(spec.export.model_copy(update=asked).model_dump())
     return spec.model_copy(update={**_part_of(module), "export": export, **ALONE})
 
 

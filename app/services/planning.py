@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,18 @@ import microlith
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
 from app.domain.layers import layers_touched, select_blocks
-from app.domain.layouts import check_export
+from app.domain.layouts import check_export, check_number_type
 from app.domain.methods import check_depth, check_method, check_widths, parts_of
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_model
 from app.sources.data_warnings import one_split_twice
-from app.sources.labels import check, find_concerns
+from app.sources.labels import check, find_concerns, match
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
 from microlith.contract import (
+    CombineSpec,
     Concern,
     DatasetFacts,
     DatasetInfo,
@@ -31,6 +33,9 @@ from microlith.contract import (
     Resolved,
 )
 from microlith.contract.job import Estimate
+
+SHORTEST_PAIR = 5
+"""Tokens of two texts of one each, with what stands around them."""
 
 MOST_ROWS = 200_000
 """Of all reports of a job together, which travel in one document: about 100 MB where it is read."""
@@ -77,6 +82,7 @@ class Resolution:
                 sha256=model.sha256,
                 content_sha256=model.content_sha256,
                 architecture=model.architecture,
+                dtype=model.dtype,
                 labels=model.labels,
             ),
             dataset=dataset
@@ -99,17 +105,51 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
     check_method(spec)
     check_export(spec.export)
     model = describe_model(spec.model, allow_paths=allow_paths, shelf=shelf)
+    if model:
+        check_number_type(spec.export, model.dtype)
     dataset = describe_dataset(spec.source, roles_of(spec), model=model, allow_paths=allow_paths, shelf=shelf)
     if model and model.task == "image" and spec.sampling.source == "boundary":
         raise InvalidInput("Boundary samples can only be generated for text models.", pointer="/sampling/source")
     if model and model.task == "image" and spec.export.vocabulary.trim:
         raise InvalidInput("An image model has no vocabulary to trim.", pointer="/export/vocabulary/trim")
+    if model and model.max_length and spec.source.text_pair_column and model.max_length < SHORTEST_PAIR:
+        raise InvalidInput(
+            f"The model reads {model.max_length} tokens at most: too few for two texts.",
+            hint="Leave `text_pair_column` out, or take a model of longer inputs.",
+            pointer="/dataset/text_pair_column",
+        )
     concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
     boundary = boundary_file(spec, allow_paths=allow_paths, shelf=shelf)
     return Resolution(spec, model, dataset, concerns, layers, boundary)
+
+
+def check_combined_data(
+    order: CombineSpec, spec: JobSpec, made_by: Sequence[JobSpec], *, allow_paths: Allowed, shelf: Shelf
+) -> None:
+    """Look at the data of a combination, which `spec` names, as the models of the modules read it.
+
+    Its labels may be those of any of the models. Raises what is wrong with the data, and InvalidInput where a model of
+    the modules cannot be opened any more. What is on the hub is left to the worker.
+    """
+    models = [_model_made_of(ref, allow_paths, shelf) for ref in dict.fromkeys(one.model for one in made_by)]
+    known = [model for model in models if model]
+    labels = list(dict.fromkeys(label for model in known for label in model.labels))
+    together = known[0].model_copy(update={"labels": labels}) if len(known) == len(models) else None
+    roles = sorted({order.evaluation.split, order.evaluation.validation_split})
+    dataset = describe_dataset(spec.source, roles, model=together, allow_paths=allow_paths, shelf=shelf)
+    if together and dataset:
+        match(spec.source, together, dataset)
+
+
+def _model_made_of(ref: str, allow_paths: Allowed, shelf: Shelf) -> ModelInfo | None:
+    try:
+        return describe_model(ref, allow_paths=allow_paths, shelf=shelf)
+    except InvalidInput as error:
+        error.pointer = "/modules"
+        raise
 
 
 def concerns_of(spec: JobSpec, labels: list[str]) -> list[Concern]:

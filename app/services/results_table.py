@@ -20,7 +20,7 @@ def results_csv(results: Results, *, raw: bool = False) -> str:
     for ratio in ratios:
         for module in results.modules:
             if module.ratio.requested == ratio:
-                own, concern = module.own, module.concern
+                own, concern = module.handed_out, module.concern
                 row: list[Cell] = [
                     *_leading(ratio, sweep),
                     concern.id if concern.label == f"LABEL_{concern.id}" else concern.label,

@@ -9,26 +9,48 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid
+from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.json_file import storable
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import TableSchema, is_binary, is_text
+from app.sources.tables import TableSchema
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 
 TEXT_COLUMNS = ("text", "sentence", "content")
 IMAGE_COLUMNS = ("image", "img", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
+_HOLDS = {"text_pair_column": "second texts", "label_column": "classes"}
 _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes."""
+    """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes.
+
+    `pair` holds the second text of each row, where rows are pairs.
+    """
 
     task: Task
     input: str
     label: str
+    pair: str | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """What is read beside the labels."""
+        return [self.input, self.pair] if self.pair else [self.input]
+
+    @property
+    def single_texts(self) -> bool:
+        """Whether each row is read as one text."""
+        return self.task == "text" and self.pair is None
+
+    def split(self, batch: pa.Array) -> dict[str, pa.Array]:
+        """A batch of inputs, by column: pairs are stored as structs of two texts."""
+        if self.pair is None:
+            return {self.input: batch}
+        return {name: batch.field(name) for name in self.inputs}
 
 
 def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | None) -> Columns:
@@ -38,22 +60,18 @@ def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | 
     """
     task = model.task if model else _task(source, schema)
     field, usual = _FIELDS[task]
-    other = "image_column" if task == "text" else "text_column"
-    if getattr(source, other) is not None:
-        raise DatasetInvalid(
-            f"The model reads {task}s, so `{other}` cannot be used.",
-            hint=f"Name the column in `{field}`.",
-            pointer=f"{POINTER}/{other}",
-        )
+    for other in ("image_column",) if task == "text" else ("text_column", "text_pair_column"):
+        if getattr(source, other) is not None:
+            raise DatasetInvalid(
+                f"The model reads {task}s, so `{other}` cannot be used.",
+                hint=f"Name the column in `{field}`.",
+                pointer=f"{POINTER}/{other}",
+            )
     chosen = _choose(getattr(source, field), usual, schema, field)
+    pair = source.text_pair_column and _choose(source.text_pair_column, (), schema, "text_pair_column")
     label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column")
-    if chosen == label:
-        raise DatasetInvalid(
-            f"Column {shorten(label)} is named both as `{field}` and as `label_column`.",
-            hint="Name the column of the classes in `label_column`.",
-            pointer=f"{POINTER}/label_column",
-        )
-    return Columns(task, chosen, label)
+    _check_apart({field: chosen, "label_column": label, "text_pair_column": pair})
+    return Columns(task, chosen, label, pair)
 
 
 def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
@@ -61,19 +79,18 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
 
     ResourceLimit where the data names more classes than it may.
     """
-    for column in (columns.input, columns.label):
+    for column in (*columns.inputs, columns.label):
         if column not in schema.types:
             columns_there = list_first(list(schema.types))
             raise DatasetInvalid(f"A file has no column {shorten(column)}. Columns: {columns_there}.", pointer=POINTER)
     _check_class_names(schema.class_names.get(columns.label, []))
-    kind = schema.types[columns.input]
     if columns.task == "image":
-        _check_image_type(kind, columns.input, image_shape)
-    # An untyped column holds nothing but nulls so far; counting says how many.
-    elif not (is_text(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(
-            f"Column {columns.input} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/text_column"
-        )
+        _check_image_type(schema.types[columns.input], columns.input, image_shape)
+    for column, field in zip(columns.inputs, ("text_column", "text_pair_column"), strict=False):
+        kind = schema.types[column]
+        # An untyped column holds nothing but nulls so far; counting says how many.
+        if columns.task == "text" and not (is_text(kind) or pa.types.is_null(kind)):
+            raise DatasetInvalid(f"Column {column} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/{field}")
     kind = schema.types[columns.label]
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise DatasetInvalid(
@@ -103,16 +120,19 @@ def refuse_missing(missing: dict[str, int], where: str) -> None:
             )
 
 
-def blank_rows(texts: pa.Array) -> list[int]:
-    """The places of texts of nothing but white space."""
-    lengths = pc.binary_length(pc.utf8_trim_whitespace(texts))
-    blank = pc.invert(lengths.cast(pa.bool_()))  # compared with "", pyarrow would import pandas
-    return list(pc.indices_nonzero(blank).to_pylist())
+def blank_rows(texts: Iterable[pa.Array]) -> list[int]:
+    """The places where one of the texts is nothing but white space; the arrays are those of `Columns.split`."""
+    blank = set[int]()
+    for column in texts:
+        lengths = pc.binary_length(pc.utf8_trim_whitespace(column))
+        empty = pc.invert(lengths.cast(pa.bool_()))  # compared with "", pyarrow would import pandas
+        blank.update(pc.indices_nonzero(empty).to_pylist())
+    return sorted(blank)
 
 
 def is_pixels(kind: pa.DataType) -> bool:
     """Whether a column of this type holds images as lists of numbers."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+    if not is_list(kind):
         return False
     inner = kind.value_type
     return bool(pa.types.is_integer(inner) or pa.types.is_floating(inner))
@@ -138,10 +158,24 @@ def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field:
     )
 
 
+def _check_apart(named: dict[str, str | None]) -> None:
+    """DatasetInvalid where one column is named, or found, as two: the texts', the pairs' and the labels'."""
+    fields: dict[str | None, str] = {}
+    for field, column in named.items():
+        if column is not None and column in fields:
+            raise DatasetInvalid(
+                f"Column {shorten(column)} is named both as `{fields[column]}` and as `{field}`.",
+                hint=f"Name the column of the {_HOLDS[field]} in `{field}`.",
+                pointer=f"{POINTER}/{field}",
+            )
+        fields[column] = field
+
+
 def _task(source: DatasetSpec, schema: TableSchema) -> Task:
-    if source.image_column and not source.text_column:
+    named = source.text_column or source.text_pair_column
+    if source.image_column and not named:
         return "image"
-    texts = source.text_column or any(name in schema.types for name in TEXT_COLUMNS)
+    texts = named or any(name in schema.types for name in TEXT_COLUMNS)
     images = any(name in schema.types for name in IMAGE_COLUMNS)
     return "image" if images and not texts else "text"
 

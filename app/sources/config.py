@@ -20,7 +20,7 @@ MAX_POSITIONS = 10_000_000
 
 VOCABULARIES = (
     *("tokenizer.json", "vocab.txt", "vocab.json"),
-    *("spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
+    *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model"),
 )
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})

@@ -18,14 +18,19 @@ _SECOND_TEXT = re.compile(
 )
 
 
-def blank_texts(role: str, count: int, first: Sequence[int]) -> list[str]:
-    """That texts of a split are empty, with the numbers of the `first` rows, counted from 1; nothing where none is."""
+def blank_texts(role: str, count: int, first: Sequence[int], *, pairs: bool = False) -> list[str]:
+    """That texts of a split are empty, with the numbers of the `first` rows, counted from 1; nothing where none is.
+
+    Of pairs, that one text of them is, or both are.
+    """
     if not count:
         return []
     numbers = ", ".join(str(row + 1) for row in first[:FIRST_ROWS])
     more = ", …" if count > FIRST_ROWS else ""
-    texts = "1 text is" if count == 1 else f"{count:,} texts are"
-    return [f"{texts} empty in the {role} split (rows {numbers}{more}): answered and measured all the same."]
+    texts = "1 text is empty" if count == 1 else f"{count:,} texts are empty"
+    if pairs:
+        texts = "1 pair has an empty text" if count == 1 else f"{count:,} pairs have an empty text"
+    return [f"{texts} in the {role} split (rows {numbers}{more}): answered and measured all the same."]
 
 
 def same_rows(files: Mapping[str, Sequence[object]]) -> list[str]:
@@ -51,8 +56,8 @@ def second_text(columns: Iterable[str], read: str, label: str) -> list[str]:
     if not others:
         return []
     return [
-        f"The data has a second column of texts, {shorten(others[0])}, which is not read. A model of pairs of texts is "
-        f"then measured on {shorten(read)} alone."
+        f"The data has a second column of texts, {shorten(others[0])}, which is not read: `text_pair_column` may name "
+        f"it. A model of pairs of texts is measured on {shorten(read)} alone without."
     ]
 
 

@@ -35,7 +35,7 @@ _FIRST_ROWS = 16
 
 @dataclass(frozen=True)
 class LocalDataset:
-    """Files per role and the columns to read of them; every file has both columns, of types that can be used."""
+    """Files per role and the columns to read of them; every file has these columns, of types that can be used."""
 
     ref: Reference
     place: Path
@@ -93,6 +93,7 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         sha256=local.sha256,
         columns={name: shorten(str(kind)) for name, kind in local.schema.types.items()},
         text_column=columns.input if columns.task == "text" else None,
+        text_pair_column=columns.pair,
         image_column=columns.input if columns.task == "image" else None,
         label_column=columns.label,
         class_names=local.class_names,
@@ -130,7 +131,7 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
     stated = [schema.class_names.get(columns.label) for schema in schemas]
     class_names = class_names_of(stated, model.labels if model else None)
     warnings = [warning for file in different for warning in warnings_of(file, asked)] + same_rows(files)
-    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.single_texts else []
     return LocalDataset(ref, place, files, columns, schemas[0], class_names, asked, warnings[:MAX_WARNINGS])
 
 
@@ -156,7 +157,7 @@ def _blank_texts(local: LocalDataset, role: str) -> list[str]:
         counted = _count(stamp(file), local.columns, local.asked)
         first += [before + row for row in counted.first_blank]
         blank, before = blank + counted.blank, before + sum(counted.labels.values())
-    return blank_texts(role, blank, first)
+    return blank_texts(role, blank, first, pairs=local.columns.pair is not None)
 
 
 def _check_labels(labels: Collection[str]) -> None:
@@ -175,7 +176,7 @@ def _in_order(labels: Iterable[str]) -> list[str]:
 def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
     columns = local.columns
-    batches = read_rows(file, columns.input, columns.label, rows=_FIRST_ROWS, asked=local.asked)
+    batches = read_rows(file, columns.inputs, columns.label, rows=_FIRST_ROWS, asked=local.asked)
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
@@ -196,13 +197,14 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
     counts: Counter[str] = Counter()
-    missing = {columns.input: 0, columns.label: 0}
+    missing = dict.fromkeys([*columns.inputs, columns.label], 0)
     first_blank: list[int] = []
     blank = rows = 0
     for inputs, labels in _read(file.path, columns, asked):
-        missing[columns.input] += 0 if inputs is None else inputs.null_count
-        missing[columns.label] += labels.null_count
-        empty = [] if inputs is None else blank_rows(inputs)
+        texts = {} if inputs is None else columns.split(inputs)
+        for column, values in (texts | {columns.label: labels}).items():
+            missing[column] += values.null_count
+        empty = blank_rows(texts.values())
         blank += len(empty)
         first_blank += [rows + row for row in empty[: FIRST_ROWS - len(first_blank)]]
         rows += len(labels)
@@ -220,6 +222,6 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.input, columns.label, asked=asked)
+        yield from read_rows(file, columns.inputs, columns.label, asked=asked)
     else:
         yield from ((None, labels) for labels in read_labels(file, columns.label, asked))

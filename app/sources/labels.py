@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, UnknownLabels
-from microlith.contract import Concern, DatasetInfo, JobSpec, ModelInfo
+from microlith.contract import Concern, DatasetInfo, DatasetSpec, JobSpec, ModelInfo
 
 _LISTED, _PROPOSED, _LONG = 50, 12, 100
 _UNLABELLED = "-1"
@@ -88,16 +88,21 @@ def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[st
     return [Concern(id=number, label=model_labels[number]) for number in ids]
 
 
+def match(source: DatasetSpec, model: ModelInfo, dataset: DatasetInfo) -> dict[str, int]:
+    """The labels that the data uses by class id. Raises UnknownLabels for rows without one and for strange ones."""
+    known = [*model.labels, *source.labels]
+    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
+    used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
+    return match_labels(sorted(used), model.labels, dataset.class_names, source.labels)
+
+
 def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Sequence[Concern]) -> None:
     """Refuses what is certain to fail: labels that fit no class (UnknownLabels), too few samples (NotEnoughSamples).
 
     A concern needs `per_concern` samples of its own and as many of the rest; how they spread over the rest is left to
     the sampler.
     """
-    known = [*model.labels, *spec.source.labels]
-    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
-    used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
-    ids = match_labels(sorted(used), model.labels, dataset.class_names, spec.source.labels)
+    ids = match(spec.source, model, dataset)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are
         return
     available = _by_class(dataset.splits[spec.sampling.split].labels, ids)

@@ -20,6 +20,7 @@ from app.sources.linear_layers import linear_shapes
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.tokenizer_files import check_tokenizer, embedding_rows
+from app.sources.tokenizer_format import check_format
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
 from microlith.contract.methods import Structure
@@ -90,6 +91,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
         image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,
         parameters=weights.parameters,
+        dtype=weights.number_type,
         size_bytes=weights.size_bytes,
         layers=_layers(linear, family),
         layer_count=len(linear),
@@ -101,7 +103,10 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
 def answer(folder: str) -> dict[str, Any]:
     """`describe_folder` for a process that asks another one; what the model is called is not asked."""
     path = Path(folder)
-    return describe_folder(Reference("path", folder, place=path), path).model_dump(mode="json")
+    info = describe_folder(Reference("path", folder, place=path), path)
+    if info.task == "text":
+        check_format(path, pointer=POINTER)
+    return info.model_dump(mode="json")
 
 
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:

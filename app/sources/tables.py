@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import csv_and_json, parquet
+from app.sources.column_kinds import is_binary, is_text, widest_bytes
 from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
 from app.sources.json_file import storable
 from app.sources.reference_files import Stamp, stamp
@@ -77,20 +78,27 @@ def warnings_of(file: Path, asked: CsvAsked = FOUND_OUT) -> tuple[str, ...]:
 
 
 def read_rows(
-    file: Path, input_column: str, label_column: str, *, rows: int = BATCH_ROWS, asked: CsvAsked = FOUND_OUT
+    file: Path,
+    input_columns: Sequence[str],
+    label_column: str,
+    *,
+    rows: int = BATCH_ROWS,
+    asked: CsvAsked = FOUND_OUT,
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
-    Labels and texts are strings, images are as they are stored. Raises DatasetInvalid for labels that are too long,
-    ResourceLimit for too many rows and for texts that are too long, one of them or all together.
+    Labels and texts are strings, images are as they are stored; the texts of two columns are structs, by their names.
+    Raises DatasetInvalid for labels that are too long, ResourceLimit for too many rows and for texts that are too long,
+    one of them or all together.
     """
     with _reading(file):
         names = read_schema(file, asked).class_names.get(label_column)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [input_column, label_column], rows, asked):
-            left -= _check_texts(file, batch.column(0), left)
-            for piece in _pieces(batch):
-                yield _inputs(piece.column(0)), _labels(file, label_column, piece.column(1), names)
+        for batch in _batches(file, [*input_columns, label_column], rows, asked):
+            for name in input_columns:
+                left -= _check_texts(file, batch.column(name), left)
+            for piece in _pieces(batch, input_columns):
+                yield _inputs(piece, input_columns), _labels(file, label_column, piece.columns[-1], names)
 
 
 def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> Iterator[pa.Array]:
@@ -111,17 +119,6 @@ def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
     known = pc.and_(pc.greater_equal(labels, 0), pc.less(labels, len(names)))
     ids = pc.if_else(known, labels, pa.scalar(None, labels.type))
     return pc.coalesce(pc.take(pa.array(names, pa.large_string()), ids), text)
-
-
-def is_binary(kind: pa.DataType) -> bool:
-    """Whether values of this type are bytes."""
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether values of this type are texts, each stored or all different ones once."""
-    inner = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
 def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
@@ -152,26 +149,31 @@ def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
     return csv_and_json.open_json(file, columns)
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch, in parts that stay small when each row gets a text of its own."""
-    inputs = batch.column(0)
-    widest = _widest(inputs) if isinstance(inputs.type, pa.DictionaryType) and is_text(inputs.type) else 0
+def _pieces(batch: pa.RecordBatch, input_columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The batch, in parts that stay small when each row gets texts of its own."""
+    inputs = [batch.column(name) for name in input_columns]
+    repeated = [texts for texts in inputs if isinstance(texts.type, pa.DictionaryType) and is_text(texts.type)]
+    widest = sum(map(widest_bytes, repeated))
     rows = max(BATCH_BYTES // max(widest, 1), 1)
     yield from (batch.slice(at, rows) for at in range(0, batch.num_rows, rows))
 
 
-def _inputs(column: pa.Array) -> pa.Array:
-    if isinstance(column.type, pa.DictionaryType):
-        column = column.dictionary_decode()
-    image = pa.types.is_nested(column.type) or is_binary(column.type)
-    return column if image else column.cast(pa.large_string())
+def _inputs(batch: pa.RecordBatch, input_columns: Sequence[str]) -> pa.Array:
+    read = []
+    for name in input_columns:
+        column = batch.column(name)
+        if isinstance(column.type, pa.DictionaryType):
+            column = column.dictionary_decode()
+        image = pa.types.is_nested(column.type) or is_binary(column.type)
+        read.append(column if image else column.cast(pa.large_string()))
+    return read[0] if len(read) == 1 else pa.StructArray.from_arrays(read, list(input_columns))
 
 
 def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
     """How many bytes the texts have; ResourceLimit where one has, or all together have, too many."""
     if not is_text(inputs.type):
         return 0
-    if _widest(inputs) > MAX_TEXT_BYTES:
+    if widest_bytes(inputs) > MAX_TEXT_BYTES:
         raise ResourceLimit(
             f"A text of {file.name} has more than {MAX_TEXT_BYTES:,} bytes.",
             hint="Cut texts to the length that the model reads, a few thousand words at most.",
@@ -190,7 +192,7 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
 
 def _labels(file: Path, name: str, column: pa.Array, names: list[str] | None) -> pa.Array:
     """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
-    if is_text(column.type) and _widest(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
+    if is_text(column.type) and widest_bytes(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
         _refuse_long(file.name)
     if pa.types.is_floating(column.type):
         column = _whole_numbers(name, column)
@@ -222,12 +224,6 @@ def _refuse_long(name: str) -> None:
         hint="Name the column of the classes in `label_column`.",
         pointer=f"{POINTER}/label_column",
     )
-
-
-def _widest(texts: pa.Array) -> int:
-    """Bytes of the longest."""
-    values = texts.dictionary if isinstance(texts, pa.DictionaryArray) else texts
-    return pc.max(pc.binary_length(values)).as_py() or 0
 
 
 def _size(texts: pa.Array) -> int:

@@ -17,6 +17,7 @@ from app.sources.json_file import is_count, parse_object, read_object
 from app.sources.reference_files import sha256, stamp
 from app.sources.safetensors_header import MAX_TENSORS, Shapes, shapes_in
 from app.sources.short_texts import list_first, quote
+from microlith.contract.options import NumberType
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 """Of all the headers of a model together; a large real model's are a hundredth of it."""
@@ -24,6 +25,7 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_INDEX_BYTES = 16 * 1024 * 1024
 MAX_SHARDS = 1000
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_NUMBER_TYPES: dict[str, NumberType] = {"BF16": "bfloat16", "F16": "float16"}
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 
 
@@ -40,6 +42,12 @@ class Weights:
     def parameters(self) -> int:
         """How many numbers the tensors hold."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def number_type(self) -> NumberType:
+        """The type of all tensors that are not whole numbers; float32 where they are of several, or of another."""
+        kinds = {kind for kind in self.types.values() if "F" in kind}
+        return _NUMBER_TYPES.get(kinds.pop(), "float32") if len(kinds) == 1 else "float32"
 
 
 def read_weights(folder: Path, *, pointer: str) -> Weights:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode, urlsplit
 
+from microlith.file_names import attachment
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "s3"
 
@@ -36,7 +38,7 @@ class Signer:
 
     def link(self, url: str, *, filename: str, media_type: str, seconds: int, now: datetime | None = None) -> str:
         """A link to the object at the unquoted `url` that answers with this file name and type until it expires."""
-        named = {"response-content-disposition": _attachment(filename), "response-content-type": media_type}
+        named = {"response-content-disposition": attachment(filename), "response-content-type": media_type}
         return self._sign(_Wanted("GET", url, seconds, query=named), now)
 
     def put_link(self, url: str, *, size_bytes: int, seconds: int, now: datetime | None = None) -> str:
@@ -70,11 +72,3 @@ class Signer:
         for part in (day, self.region, SERVICE, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
         return key
-
-
-def _attachment(filename: str) -> str:
-    """A Content-Disposition for any file name (RFC 6266): the exact one, and a plain one for old readers."""
-    plain = "".join(
-        letter if letter.isascii() and letter.isprintable() and letter not in '"\\' else "_" for letter in filename
-    )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

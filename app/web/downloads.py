@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from microlith.file_names import attachment
+
 
 def attach(name: str) -> dict[str, str]:
-    """The header that names the file; `name` is one of ours."""
-    return {"Content-Disposition": f'attachment; filename="{name}"'}
+    """The header that names the file."""
+    return {"Content-Disposition": attachment(name)}

@@ -80,7 +80,7 @@ def measured(spec: JobSpec, sources: Sources) -> Outcome:
     with outcome.phase("encoding"):
         bench = Bench.of(spec, sources, parts)
     with outcome.phase("evaluating"):
-        outcome.base = bench.measure_base(model, unwatched)
+        outcome.base = bench.measure_base(model, unwatched).result
         for concern, _, mask in masks:
             if bench.estimator:
                 with realised(model, mask, parts) as module:

@@ -23,6 +23,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "errors": tables.errors,
     "exit-codes": tables.exit_codes,
     "http": openapi.page,
+    "limits": tables.limits,
     "log-events": tables.log_events,
     "methods": tables.methods,
     "settings": tables.settings,

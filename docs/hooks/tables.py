@@ -8,14 +8,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from app.domain import errors as domain
 from app.domain.log_events import LOG_EVENTS
 from app.services import catalog
+from app.services.planning import MOST_ROWS
 from app.settings import Settings
+from app.sources import classes, config, images, licences, size_limits, tokenizer_files, weights
+from app.sources.models import MAX_LAYERS
+from app.sources.safetensors_header import MAX_TENSORS
 from microlith.cli.outcome import EXIT_CODES
 from microlith.contract import CombineSpec, JobSpec
+from microlith.contract.combine import MAX_PARTS
+from microlith.contract.spec import MAX_CONCERNS, MAX_RATIOS
+from worker.evaluation.report import MOST_CONFUSED
 
 Schema = Mapping[str, Any]
 
@@ -60,6 +68,57 @@ def every_error() -> list[type[domain.MicrolithError]]:
     """The classes of the error tree, in the order they are written."""
     found = [cls for _, cls in inspect.getmembers(domain, inspect.isclass) if issubclass(cls, domain.MicrolithError)]
     return sorted(found, key=lambda cls: inspect.getsourcelines(cls)[1])
+
+
+def limits() -> str:
+    """The largest that everything may be."""
+    settings = Settings.model_fields
+    rows = [
+        ("ratios in one job", f"{MAX_RATIOS:,}"),
+        ("concerns named in one job", f"{MAX_CONCERNS:,}"),
+        ("rows of results of a job: modules times classes", f"{MOST_ROWS:,}"),
+        ("samples per concern", _most(JobSpec, "Sampling", "per_concern")),
+        ("modules in a combination", f"{MAX_PARTS:,}"),
+        ("an uploaded file", f"{settings['max_upload_bytes'].default / 1e9:g} GB; S3 takes 5 GiB in one PUT"),
+        ("body of any other request", f"{settings['max_body_bytes'].default / 1e6:g} MB"),
+        ("rows of a split", f"{size_limits.MAX_ROWS:,}"),
+        ("a text, in bytes", f"{size_limits.MAX_TEXT_BYTES:,}"),
+        ("columns of a file", f"{size_limits.MAX_COLUMNS:,}"),
+        (
+            "different labels of a dataset",
+            f"{size_limits.MAX_LABELS:,}, of {size_limits.MAX_LABEL_CHARACTERS:,} characters each "
+            f"and {size_limits.MAX_LABELS_CHARACTERS:,} together",
+        ),
+        (
+            "labels of a model",
+            f"{classes.MAX_LABELS:,}, of {classes.MAX_LABEL:,} characters each "
+            f"and {classes.MAX_LABEL_CHARACTERS:,} together",
+        ),
+        ("linear layers of a model, tensors in its files", f"{MAX_LAYERS:,}, {MAX_TENSORS:,}"),
+        ("headers of a model's safetensors files together", _mebibytes(weights.MAX_HEADER_BYTES)),
+        ("`config.json`, `tokenizer_config.json`", f"{_mebibytes(config.MAX_CONFIG_BYTES)} each"),
+        ("`tokenizer.json`", _mebibytes(tokenizer_files.MAX_BYTES)),
+        (
+            "an image that a model reads",
+            f"{images.MAX_CHANNELS} channels of {images.MAX_SIDE:,} by {images.MAX_SIDE:,}, "
+            f"and {images.MAX_NUMBERS:,} numbers",
+        ),
+        (
+            "licences and notices beside a model or dataset",
+            f"{licences.MAX_NOTICES} files of {_mebibytes(licences.MAX_NOTICE_BYTES)}",
+        ),
+        ("the confusion matrix of a report", f"{MOST_CONFUSED} classes"),
+    ]
+    return table(("what", "at most"), rows)
+
+
+def _most(model: type[BaseModel], part: str, field: str) -> str:
+    """The largest number that a field of a part of the contract takes."""
+    return f"{model.model_json_schema()['$defs'][part]['properties'][field]['maximum']:,}"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count // 2**20} MiB"
 
 
 def log_events() -> str:

@@ -19,6 +19,7 @@ PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one. For data also a file.")
 ]
 ColumnOption = typer.Option(metavar="NAME", help="Needed only if the column has no usual name.")
+PairOption = typer.Option(metavar="NAME", help="The column of second texts, if each row is a pair of texts.")
 
 
 def list_models(session: CliSession) -> None:
@@ -71,6 +72,7 @@ def upload_dataset(
     session: CliSession,
     path: PathArgument,
     text_column: Annotated[str | None, ColumnOption] = None,
+    text_pair_column: Annotated[str | None, PairOption] = None,
     image_column: Annotated[str | None, ColumnOption] = None,
     label_column: Annotated[str | None, ColumnOption] = None,
 ) -> None:
@@ -78,7 +80,8 @@ def upload_dataset(
 
     microlith datasets upload reviews.csv --text-column review --label-column stars
     """
-    columns = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
+    columns = {"text_column": text_column, "text_pair_column": text_pair_column}
+    columns |= {"image_column": image_column, "label_column": label_column}
     with session.connect() as client, transfer(Path(path).name, err()) as hear:
         dataset = client.upload_dataset(path, hear, **columns)
     session.show(details.dataset(dataset), dataset)

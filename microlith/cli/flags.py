@@ -47,6 +47,7 @@ FLAGS = (
     Flag("model", "model", metavar="REF", help=f"demo:NAME, hub:ORG/NAME@REVISION, mdl_… or path:FOLDER. {REF}"),
     Flag("dataset", "dataset", metavar="REF", help=f"The same kinds of reference, dst_… for an id. {REF}"),
     Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts."),
+    Flag("text-pair-column", "dataset.text_pair_column", metavar="NAME", help="The column of second texts, for pairs."),
     Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images."),
     Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels."),
     Flag("concern", "concerns", many=True, metavar="LABEL", help="A class by label or id. Default: all."),
@@ -67,6 +68,7 @@ FLAGS = (
     Flag("pairing", "calibration.pairing"),
     Flag("limit", "evaluation.limit", int),
     Flag("layout", "export.layouts", many=True),
+    Flag("dtype", "export.dtype"),
     Flag("label", "labels", many=True, metavar="KEY=VALUE"),
     Flag("reuse", "reuse", bool),
 )

@@ -23,6 +23,9 @@ from microlith.errors import Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.", callback=remember)
 
+COLUMNS = ("text_column", "text_pair_column", "image_column", "label_column")
+"""What a data set that is uploaded for a job is registered with."""
+
 REFERENCE = re.compile(r"(demo|hub|path):|(mdl|dst)_")
 
 Texts = list[str] | None
@@ -87,7 +90,7 @@ def _upload_local_sources(client: Client, spec: dict[str, Any]) -> None:
             spec["model"] = client.upload_model(path, hear).id
     source = spec["dataset"] if isinstance(spec["dataset"], dict) else {"ref": spec["dataset"]}
     if path := _local_path(source.get("ref")):
-        columns = {name: source.get(name) for name in ("text_column", "image_column", "label_column")}
+        columns = {name: source.get(name) for name in COLUMNS}
         with transfer(path.name, err()) as hear:
             spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **columns).id}
 

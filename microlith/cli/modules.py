@@ -95,16 +95,21 @@ def try_module(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Up to 32 texts. Without any, each line of stdin is one.")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Read TEXT two by two; on stdin, a tab stands between the two of a line.")
+    ] = False,
 ) -> None:
-    """Show the answers of a module and its base to texts.
+    """Show the answers of a module and its base to texts, or to pairs of texts.
 
     microlith modules try mod_01… "small furry mammal with long ears"
+
+    microlith modules try mod_01… --pairs "A man sleeps." "A man is awake."
     """
     lines = texts or [line.strip() for line in sys.stdin if line.strip()]
     if not lines:
         raise typer.BadParameter("give a text, or lines on the standard input", param_hint="TEXT")
     with session.connect() as client:
-        prediction = client.predict(module, lines)
+        prediction = client.predict(module, _pairs_of(lines, texts is not None) if pairs else lines)
     session.show(tables.prediction(prediction), prediction)
 
 
@@ -190,6 +195,16 @@ def apply(
     except ModuleNotFoundError as error:
         raise NotABase(f'Masks need {error.name}: pip install "microlith[masks]".') from error
     session.say(path, {"path": path})
+
+
+def _pairs_of(given: list[str], arguments: bool) -> list[tuple[str, str]]:
+    """Arguments two by two; of lines, the two texts that a tab divides."""
+    two_by_two = [given[at : at + 2] for at in range(0, len(given), 2)]
+    cut = two_by_two if arguments else [line.split("\t") for line in given]
+    alone = next((texts[0] for texts in cut if len(texts) != 2), None)
+    if alone is not None:
+        raise typer.BadParameter(f"{alone!r} does not stand beside one other text", param_hint="--pairs")
+    return [(first.strip(), second.strip()) for first, second in cut]
 
 
 def _fetch(session: CliSession, what: str, facts: dict[str, str], fetch: Callable[..., Path]) -> dict[str, str]:

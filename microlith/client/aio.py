@@ -83,8 +83,9 @@ class AsyncClient(ModuleCalls, CatalogCalls):
         """Return `ok`, or what is wrong, for each part that the server needs. Without the key, for all parts
         together.
         """
-        told = await self._facts("/readyz", "status", also=503)
-        parts: dict[str, str] = told.get("checks") or {"all": "ok" if told["status"] == "ready" else told["status"]}
+        answer = await self._facts("/readyz", "status", also=503)
+        whole = "ok" if answer["status"] == "ready" else answer["status"]
+        parts: dict[str, str] = answer.get("checks") or {"all": whole}
         return parts
 
     async def _facts(self, path: str, needed: str, also: int | None = None) -> dict[str, Any]:

@@ -49,13 +49,19 @@ class CatalogCalls(Calls):
         on_bytes: OnBytes | None = None,
         *,
         text_column: str | None = None,
+        text_pair_column: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
     ) -> DatasetInfo:
         """Upload a data file, a folder with one file per split, or an archive of one. Name columns that have no usual
-        name.
+        name. Rows are pairs of texts if you name the column of second texts.
         """
-        named = {"text_column": text_column, "image_column": image_column, "label_column": label_column}
+        named = {
+            "text_column": text_column,
+            "text_pair_column": text_pair_column,
+            "image_column": image_column,
+            "label_column": label_column,
+        }
         columns = {name: value for name, value in named.items() if value is not None}
         return await uploads.register_dataset(self._server, source, columns, on_bytes)
 

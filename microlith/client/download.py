@@ -12,7 +12,7 @@ import httpx
 from microlith.client.connection import Connection
 from microlith.contract import Artifact, Module
 from microlith.errors import DigestMismatch, NoSuchLayout, TargetOccupied, UnexpectedAnswer
-from microlith.file_names import WORDS, safe_name
+from microlith.file_names import safe_name
 from microlith.unpacking import sha256_of
 
 OnBytes = Callable[[int, int], object]
@@ -50,7 +50,7 @@ def layout_of(module: Module, layout: str) -> Artifact:
 def module_name(module: Module, layout: str) -> str:
     """A file name that tells concern and ratio, e.g. `animal-0.5`; an odd label is tamed and followed by its id."""
     label = module.concern.label
-    tame = safe_name(label, WORDS, "_")
+    tame = safe_name(label, "_", signs="_-")
     name = label if label and tame == label else f"{tame}-{module.concern.id}".lstrip("-")
     return f"{name}-{module.ratio.requested:g}" + ("" if layout == "portable" else f"-{layout}")
 

@@ -84,8 +84,10 @@ class AsyncModuleHandle:
         """
         return await self.client.download_module(self.facts, folder, layout, unpack=unpack, on_bytes=on_bytes)
 
-    async def predict(self, texts: str | Sequence[str]) -> Prediction:
-        """Return the answers of the module and its base to one or several texts. The server computes them."""
+    async def predict(self, texts: str | Sequence[str | tuple[str, str]]) -> Prediction:
+        """Return the answers of the module and its base to one or several texts, or to a list of pairs if the module
+        reads pairs. The server computes them.
+        """
         return await self.client.predict(self.facts, [texts] if isinstance(texts, str) else texts)
 
     async def load(self, folder: str | Path | None = None) -> Any:
@@ -159,7 +161,7 @@ class ModuleHandle(Facade[AsyncModuleHandle]):
         return self.facts.concern.label
 
     def __repr__(self) -> str:
-        own, base = self.facts.own.f1, self.facts.base_own.f1
+        own, base = self.facts.handed_out.f1, self.facts.base_own.f1
         return f"<Module {self.label} at {self.facts.ratio.requested:g}: F1 {own:.3f}, base {base:.3f}>"
 
 

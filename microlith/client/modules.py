@@ -13,6 +13,8 @@ from microlith.client.jobs import LONGEST_WAIT, JobCalls
 from microlith.contract import Artifact, CombineSpec, Job, Module, Prediction
 from microlith.errors import JobFailed
 
+_PAIR = ("text", "text_pair")
+
 
 class ModuleCalls(JobCalls):
     """Calls about modules and their files, beside those about the jobs that make and ask them."""
@@ -25,13 +27,14 @@ class ModuleCalls(JobCalls):
         """Return a module by its id."""
         return await self._get(Module, path_of("modules", module_id))
 
-    async def predict(self, module: Module | str, texts: Sequence[str]) -> Prediction:
-        """Return the answers of a module and its base to texts. Raises JobFailed if the job that computes them
-        fails.
+    async def predict(self, module: Module | str, texts: Sequence[str | tuple[str, str]]) -> Prediction:
+        """Return the answers of a module and its base to texts, or to pairs of texts if the module reads pairs. Raises
+        JobFailed if the job that computes them fails.
         """
         path = path_of("modules", module if isinstance(module, str) else module.id, "predictions")
+        inputs = [text if isinstance(text, str) else dict(zip(_PAIR, text, strict=True)) for text in texts]
         headers, timeout = {"Prefer": f"wait={LONGEST_WAIT}"}, self._server.timeout + LONGEST_WAIT
-        answer = await self._server.send("POST", path, json={"inputs": [*texts]}, headers=headers, timeout=timeout)
+        answer = await self._server.send("POST", path, json={"inputs": inputs}, headers=headers, timeout=timeout)
         job = read(Job, answer)
         job = job if job.finished else await self.wait(job.id, check=False)
         if job.prediction is None:

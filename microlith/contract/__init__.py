@@ -14,7 +14,7 @@ from microlith.contract.combine import (
     LabelScaling,
 )
 from microlith.contract.event import Event
-from microlith.contract.footprint import Latency, Size
+from microlith.contract.footprint import Cost, Latency, Size
 from microlith.contract.job import (
     TERMINAL_STATES,
     Concern,
@@ -44,6 +44,7 @@ from microlith.contract.methods import (
 from microlith.contract.module import (
     BinaryScore,
     ClassScore,
+    DeliveredScore,
     EarlyScore,
     Module,
     Numerics,
@@ -66,10 +67,11 @@ from microlith.contract.prediction import (
     Prediction,
     PredictionOrder,
     PredictionRequest,
+    TextPair,
 )
 from microlith.contract.problem import ErrorDetail, Problem
 from microlith.contract.references import DatasetSpec, Splits
-from microlith.contract.results import BaseResult, Comparison, Overlap, Results
+from microlith.contract.results import BagOfWords, Baselines, BaseResult, Comparison, Overlap, Results, SimpleScore
 from microlith.contract.spec import JobSpec
 from microlith.contract.uploads import BeginUpload, CompleteUpload, RegisterDataset, RegisterModel, Upload, UploadTarget
 
@@ -77,7 +79,9 @@ __all__ = [
     "TERMINAL_STATES",
     "Artifact",
     "ArtifactFile",
+    "BagOfWords",
     "BaseResult",
+    "Baselines",
     "BeginUpload",
     "BinaryScore",
     "Bootstrap",
@@ -96,9 +100,11 @@ __all__ = [
     "Concern",
     "ConcernCompared",
     "ConcernCounts",
+    "Cost",
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
+    "DeliveredScore",
     "EarlyScore",
     "ErrorDetail",
     "Evaluation",
@@ -149,11 +155,13 @@ __all__ = [
     "SideSimilarity",
     "Similarity",
     "SimilarityValues",
+    "SimpleScore",
     "Size",
     "Sparsity",
     "Splits",
     "State",
     "TaylorMethod",
+    "TextPair",
     "TrimmedVocabulary",
     "Upload",
     "UploadTarget",

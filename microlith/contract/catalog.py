@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from microlith.contract.base import Answer
+from microlith.contract.options import NumberType
 from microlith.contract.references import by_role
 
 Task = Literal["text", "image"]
@@ -84,6 +85,9 @@ class ModelInfo(Answer):
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of the images it reads.")
     parameters: int | None
+    dtype: NumberType | None = Field(
+        None, description="The number type of all its weights; float32 if they are of several types."
+    )
     size_bytes: int | None
     layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None
@@ -116,6 +120,7 @@ class DatasetInfo(Answer):
     column_count: int | None = None
     label_count: int | None = Field(None, description="The number of different labels in all splits together.")
     text_column: str | None = None
+    text_pair_column: str | None = Field(None, description="The second text of each row, where rows are pairs.")
     image_column: str | None = None
     label_column: str | None
     class_names: list[str] | None = Field(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
 from microlith.contract.combine import CombineSpec
+from microlith.contract.options import NumberType
 from microlith.contract.order import LayoutOrder
 from microlith.contract.prediction import Prediction, PredictionOrder
 from microlith.contract.references import by_role
@@ -53,6 +54,7 @@ class ModelFacts(Answer):
     sha256: str | None
     content_sha256: str | None = None
     architecture: str | None
+    dtype: NumberType | None = None
     labels: list[str]
 
 

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from microlith.contract.artifact import Artifact
 from microlith.contract.base import Answer
-from microlith.contract.footprint import Latency, Size
+from microlith.contract.combine import Interval
+from microlith.contract.footprint import Cost, Latency, Size
 from microlith.contract.job import Concern
 
 
@@ -26,6 +27,14 @@ class Sparsity(Answer):
     layers: dict[str, float]
 
 
+class Macro(Answer):
+    """Unweighted means over the classes."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
 class OwnScore(Answer):
     """Precision, recall and F1 of one class, the number of its examples and the 95 % interval of its F1."""
 
@@ -34,6 +43,16 @@ class OwnScore(Answer):
     f1: float
     support: int
     f1_interval: tuple[float, float] | None = None
+
+
+class DeliveredScore(OwnScore):
+    """The scores of the files on the evaluation split. With a binary head they count the concern against the rest, and
+    `macro` and `loss` are null.
+    """
+
+    accuracy: float
+    macro: Macro | None = None
+    loss: float | None = None
 
 
 class OthersOwn(Answer):
@@ -47,14 +66,6 @@ class ClassScore(OwnScore):
 
     id: int
     label: str
-
-
-class Macro(Answer):
-    """Unweighted means over the classes."""
-
-    precision: float
-    recall: float
-    f1: float
 
 
 class Report(Answer):
@@ -159,7 +170,8 @@ class TrimmedVocabulary(Answer):
 
 class Module(Answer):
     """The part of the base that a concern needs, with its measures. `own` are the module's scores on its own class,
-    `base_own` the base's on the same examples.
+    `base_own` the base's on the same examples. `delivered` are the scores of the files, if they answer otherwise than
+    what `own` and `report` measured: with two answers, fewer tokens or rounded weights.
     """
 
     id: str
@@ -171,10 +183,18 @@ class Module(Answer):
     ratio: Ratio
     sparsity: Sparsity
     size: Size
+    cost: Cost | None = None
     own: OwnScore
+    delivered: DeliveredScore | None = Field(None, description="Null if the files answer as `own` says.")
     base_own: OwnScore
     others_own: OthersOwn
     report: Report
+    macro_change: Interval | None = Field(
+        None,
+        description="The change of macro F1 against the base on the same examples, with the 95 % interval of a paired "
+        "bootstrap.",
+    )
+    verdict: str | None = Field(None, description="One sentence: how much faster, how much smaller, at which loss.")
     similarity: Similarity | None = None
     binary: BinaryScore | None = None
     latency: Latency | None = Field(None, description="The latency for one input, in the first layout that was timed.")
@@ -188,3 +208,8 @@ class Module(Answer):
     )
     artifacts: list[Artifact]
     timings: dict[str, float] = Field({}, description="Seconds spent on this module in each phase.")
+
+    @property
+    def handed_out(self) -> OwnScore:
+        """The scores of the files, which lists and tables show."""
+        return self.delivered or self.own

@@ -110,6 +110,7 @@ class Evaluation(Request):
 
 
 Layout = Literal["portable", "compact", "mask", "onnx"]
+NumberType = Literal["float32", "bfloat16", "float16"]
 
 
 class OnnxOptions(Request):
@@ -152,6 +153,11 @@ class Export(Request):
     )
     onnx: OnnxOptions = OnnxOptions()
     vocabulary: VocabularyOptions = VocabularyOptions()
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="The number type of stored weights. `auto` is that of the checkpoint. Scores are those of the "
+        "rounded weights. `onnx` and `mask` always hold float32.",
+    )
 
     @field_validator("layouts", mode="after")
     @classmethod

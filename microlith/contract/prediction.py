@@ -1,4 +1,4 @@
-"""Predictions: the answers of a module and its base to the same texts."""
+"""Predictions: the answers of a module and its base to the same texts, or pairs of texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from microlith.contract.base import Answer, Body
+from microlith.contract.base import Answer, Body, Request
 
 MAX_INPUTS = 32
 MAX_CHARACTERS = 10_000
@@ -14,18 +14,26 @@ MAX_CHARACTERS = 10_000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
 
 
-class PredictionRequest(Body):
-    """Texts to try a module on."""
+class TextPair(Request):
+    """Two texts that are read together: premise and hypothesis, question and passage."""
 
-    inputs: list[Text] = Field(
+    text: Text
+    text_pair: Text
+
+
+class PredictionRequest(Body):
+    """Texts to try a module on, or pairs where its job read pairs (`text_pair_column`)."""
+
+    inputs: list[Text | TextPair] = Field(
         min_length=1,
         max_length=MAX_INPUTS,
-        description=f"Texts of at most {MAX_CHARACTERS:,} characters. The model cuts those that are too long for it.",
+        description=f"Texts of at most {MAX_CHARACTERS:,} characters, or pairs: "
+        '`{"text": "…", "text_pair": "…"}`. The model cuts those that are too long for it.',
     )
 
 
 class PredictionOrder(PredictionRequest):
-    """Texts to try this module on."""
+    """Texts or pairs to try this module on."""
 
     module: str
 
@@ -41,6 +49,7 @@ class PredictedInput(Answer):
     """One input, with the answers of the base and the module."""
 
     text: str
+    text_pair: str | None = Field(None, description="The second text of a pair.")
     base: ClassProbabilities
     module: ClassProbabilities
 

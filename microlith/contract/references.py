@@ -65,6 +65,9 @@ class DatasetSpec(Request):
 
     ref: DatasetReference
     text_column: Name | None = None
+    text_pair_column: Name | None = Field(
+        None, description="The second text of each row, for classifiers of pairs: premise and hypothesis, for example."
+    )
     image_column: Name | None = Field(
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )

@@ -14,8 +14,35 @@ class BaseResult(Answer):
     """The base model, measured once per job."""
 
     parameters: int
+    size_bytes: int | None = Field(None, description="The size of its weights at the precision of the modules.")
     report: Report
     numerics: Numerics | None = None
+
+
+class SimpleScore(Answer):
+    """How well a very simple classifier does on the evaluation examples: macro F1, and F1 of each class by label."""
+
+    macro_f1: float
+    own_f1: dict[str, float]
+
+
+class BagOfWords(SimpleScore):
+    """TF-IDF of words and pairs of words with logistic regression, trained on `rows` rows of the train split.
+    `size_bytes` is the size of its words and weights.
+    """
+
+    size_bytes: int
+    rows: int
+
+
+class Baselines(Answer):
+    """What is had without a transformer: always the most frequent class of the train split, and a bag of words.
+    `reason` says why one of them is null.
+    """
+
+    majority: SimpleScore | None
+    bag_of_words: BagOfWords | None
+    reason: str | None = None
 
 
 class Comparison(Answer):
@@ -48,6 +75,10 @@ class Results(Answer):
     state: str
     resolved: Resolved
     base: BaseResult | None
+    baselines: Baselines | None = Field(
+        None, description="Null until they have been measured, and in a job that reproduces the research notebook."
+    )
+    verdict: str | None = Field(None, description="One sentence about the modules that are ready, made of numbers.")
     modules: list[Module]
     comparison: list[Comparison]
     overlap: list[Overlap] = []

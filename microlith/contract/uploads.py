@@ -13,7 +13,8 @@ from microlith.contract.references import Name
 MODEL_FILES = (
     *("config.json", "*.safetensors", "model.safetensors.index.json", "preprocessor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
+    *("vocab.txt", "vocab.json", "merges.txt", "bpe.codes"),
+    *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model"),
     *("README.md", "LICENSE*", "LICENCE*", "NOTICE*"),
 )
 """The files of a model folder that are kept. None of them can run code."""
@@ -112,5 +113,6 @@ class RegisterDataset(_Registration):
     """A dataset to register under an id of its own. Name columns without a usual name here, or in a job."""
 
     text_column: Name | None = None
+    text_pair_column: Name | None = Field(None, description="The second text of each row, where rows are pairs.")
     image_column: Name | None = None
     label_column: Name | None = None

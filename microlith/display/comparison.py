@@ -102,7 +102,7 @@ def _column(number: int, job: Job, document: Results, ratio: float) -> Column:
         number=number,
         job=job,
         ratio=ratio,
-        f1={module.concern.label: module.own.f1 for module in modules},
+        f1={module.concern.label: module.handed_out.f1 for module in modules},
         base={module.concern.label: module.base_own.f1 for module in modules},
         sparsity=fmean(module.sparsity.overall for module in modules),
         size_bytes=fmean(sizes) if sizes else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from microlith.contract import Module, Results
+from microlith.contract import Baselines, Module, Results
 from microlith.errors import MissingExtra
 
 
@@ -19,11 +19,12 @@ def data_frame(document: Results) -> Any:
 
 def rows(document: Results) -> list[dict[str, Any]]:
     """Every measure that is one number, the base's beside the module's; a column's meaning is its name's."""
-    return [_row(module) for module in document.modules]
+    return [_row(module, document.baselines) for module in document.modules]
 
 
-def _row(module: Module) -> dict[str, Any]:
-    own, base, latency = module.own, module.base_own, module.latency
+def _row(module: Module, baselines: Baselines | None) -> dict[str, Any]:
+    own, base, latency = module.handed_out, module.base_own, module.latency
+    cost, change, words = module.cost, module.macro_change, baselines and baselines.bag_of_words
     return {
         "concern": module.concern.label,
         "class_id": module.concern.id,
@@ -39,6 +40,11 @@ def _row(module: Module) -> dict[str, Any]:
         "support": own.support,
         "others_f1": module.others_own.f1,
         "macro_f1": module.report.macro.f1,
+        "macro_f1_change": change.value if change else None,
+        "macro_f1_change_low": change.low if change else None,
+        "macro_f1_change_high": change.high if change else None,
+        "bag_of_words_f1": words.own_f1[module.concern.label] if words else None,
+        "bag_of_words_macro_f1": words.macro_f1 if words else None,
         "accuracy": module.report.accuracy,
         "loss": module.report.loss,
         "exp_loss": module.report.exp_loss,
@@ -46,8 +52,11 @@ def _row(module: Module) -> dict[str, Any]:
         "parameters": module.size.parameters,
         "nonzero": module.size.nonzero,
         "base_parameters": module.size.base_parameters,
+        "flops_ratio": cost.flops_ratio if cost else None,
+        "parameters_ratio": cost.parameters_ratio if cost else None,
         "size_bytes": module.artifacts[0].size_bytes if module.artifacts else None,
         "milliseconds": latency.milliseconds if latency else None,
         "base_milliseconds": latency.base_milliseconds if latency else None,
+        "latency_spread": latency.spread if latency else None,
         "module": module.id,
     }

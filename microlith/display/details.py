@@ -130,9 +130,10 @@ def plan(made: Plan) -> RenderableType:
 
 def module(shown: Module) -> RenderableType:
     """Identity, scores, the whole report and the files."""
-    own, base = shown.own, shown.base_own
+    own, base = shown.handed_out, shown.base_own
     facts = sheet(
         {
+            "verdict": shown.verdict,
             "module": shown.id,
             "concern": f"{shown.concern.label} (class {shown.concern.id})",
             "job": shown.job_id,
@@ -141,15 +142,39 @@ def module(shown: Module) -> RenderableType:
             "sparsity": f"{shown.sparsity.overall:.4f} of all linear layers",
             "parameters": f"{_count(shown.size.nonzero)} not zero, {_count(shown.size.parameters)} stored; "
             f"{_count(shown.size.base_parameters)} in the base",
+            "cost": _cost(shown),
             "own class": f"precision {own.precision:.3f} (base {base.precision:.3f}), "
             f"recall {own.recall:.3f} ({base.recall:.3f}), F1 {own.f1:.3f} ({base.f1:.3f}), {own.support} examples",
+            "before": _before(shown),
             "other modules": f"F1 {numbers.score(shown.others_own.f1)} on this class, on average",
             "all classes": f"macro F1 {shown.report.macro.f1:.3f}, accuracy {shown.report.accuracy:.3f}, "
             f"loss {shown.report.loss:.3f}, exp_loss {shown.report.exp_loss:.3f}",
+            "macro change": _macro_change(shown),
             "similarity": _similarity(shown),
         }
     )
     return Group(facts, _report(shown), _files(shown), *([_latencies(shown)] if shown.latencies else []))
+
+
+def _before(shown: Module) -> str | None:
+    """What was measured of the module before it was made ready to be handed out; the report is of that too."""
+    if shown.delivered is None:
+        return None
+    had = [*(["every class"] if shown.binary else []), *(["the whole vocabulary"] if shown.vocabulary else [])]
+    return f"F1 {shown.own.f1:.3f} with {' and '.join(had) or 'weights in float32'}, as in the report below"
+
+
+def _cost(shown: Module) -> str | None:
+    if shown.cost is None:
+        return None
+    return f"{shown.cost.flops_ratio:.3f} of the base's arithmetic, {shown.cost.parameters_ratio:.3f} of its parameters"
+
+
+def _macro_change(shown: Module) -> str | None:
+    change = shown.macro_change
+    if change is None:
+        return None
+    return f"{change.value:+.3f} macro F1 to the base, 95 % interval {change.low:+.3f} to {change.high:+.3f}"
 
 
 def _similarity(shown: Module) -> str | None:
@@ -181,10 +206,12 @@ def _files(shown: Module | Job) -> Table:
 
 
 def _latencies(shown: Module) -> Table:
-    table = tables.plain("layout", "batch", "ms", "base ms", "on", right=("batch", "ms", "base ms"))
+    table = tables.plain("layout", "batch", "ms", "base ms", "varied", "on", right=("batch", "ms", "base ms", "varied"))
     for latency in shown.latencies:
-        times = (numbers.milliseconds(latency.milliseconds), numbers.milliseconds(latency.base_milliseconds))
-        tables.row(table, latency.layout, str(latency.batch), *times, latency.device)
+        times = [numbers.milliseconds(value) for value in (latency.milliseconds, latency.base_milliseconds)]
+        shown_times = times if latency.stable else [numbers.NOTHING] * 2
+        varied = numbers.NOTHING if latency.spread is None else f"{100 * latency.spread:.0f} %"
+        tables.row(table, latency.layout, str(latency.batch), *shown_times, varied, latency.device)
     return table
 
 
@@ -197,11 +224,13 @@ def model(shown: ModelInfo) -> RenderableType:
             "origin": shown.origin,
             "revision": shown.revision,
             "sha256": shown.sha256,
+            "content": shown.content_sha256,
             "architecture": shown.architecture,
             "family": shown.family or "unknown: every linear layer can be pruned, by structure `weights`",
             "labels": ", ".join(f"{number} {label}" for number, label in enumerate(shown.labels)) or None,
             "longest input": f"{shown.max_length} tokens" if shown.max_length else None,
             "parameters": _count(shown.parameters) if shown.parameters is not None else None,
+            "number type": shown.dtype,
             "size": numbers.size(shown.size_bytes),
             "structures": ", ".join(shown.structures),
             "licence": shown.licence,
@@ -223,8 +252,11 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "revision": shown.revision,
             "columns": ", ".join(f"{name} ({kind})" for name, kind in shown.columns.items()),
             "text": shown.text_column,
+            "text pair": shown.text_pair_column,
             "image": shown.image_column,
             "label": shown.label_column,
+            "sha256": shown.sha256,
+            "mind": "\n".join(shown.warnings) or None,
             "size": numbers.size(shown.size_bytes),
             "licence": shown.licence,
         }

@@ -41,7 +41,8 @@ def results(document: Results) -> str:
     """One table per ratio: each module on its own class, the base beside it."""
     if not document.comparison:
         return _framed("No module is ready yet.")
-    return _framed("".join(_table(document, comparison) for comparison in document.comparison))
+    said = f"<p><b>{escape(document.verdict)}</b></p>" if document.verdict else ""
+    return _framed(said + "".join(_table(document, comparison) for comparison in document.comparison))
 
 
 def _table(document: Results, comparison: Comparison) -> str:
@@ -57,7 +58,7 @@ def _table(document: Results, comparison: Comparison) -> str:
 
 
 def _row(module: Module) -> tuple[str, ...]:
-    own, base = module.own, module.base_own
+    own, base = module.handed_out, module.base_own
     return (
         escape(module.concern.label),
         _beside(own.precision, base.precision),

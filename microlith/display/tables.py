@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlith.contract import (
+    Baselines,
     Combination,
     Comparison,
     DatasetInfo,
@@ -63,7 +64,8 @@ def results(document: Results) -> RenderableType:
     """One block per ratio: precision, recall and F1 on the concern's own class, each with the base's beside it."""
     if not document.comparison:
         return Text("No module is ready yet.", "dim")
-    blocks: list[RenderableType] = [_table_of_ratio(document, comparison) for comparison in document.comparison]
+    blocks: list[RenderableType] = [Text(document.verdict, "bold")] if document.verdict else []
+    blocks += [_table_of_ratio(document, comparison) for comparison in document.comparison]
     return Group(*blocks, Text(_legend(document), "dim"))
 
 
@@ -93,7 +95,7 @@ def _table_of_ratio(document: Results, comparison: Comparison) -> Table:
 
 
 def _row(module: Module) -> list[str | Text]:
-    own, base = module.own, module.base_own
+    own, base = module.handed_out, module.base_own
     return [
         module.concern.label,
         _beside(own.precision, base.precision),
@@ -107,7 +109,7 @@ def _row(module: Module) -> list[str | Text]:
 
 
 def _latency(latency: Latency | None) -> str | Text:
-    if latency is None:
+    if latency is None or not latency.stable:
         return numbers.NOTHING
     base = numbers.milliseconds(latency.base_milliseconds)
     return Text.assemble(numbers.milliseconds(latency.milliseconds), (f"/{base}", "dim"))
@@ -118,13 +120,22 @@ def _beside(own: float, base: float) -> Text:
 
 
 def _legend(document: Results) -> str:
-    note = f"Sparsity counts all linear layers. {_files(document.modules)}"
+    note = f"{_floor(document.baselines)}Sparsity counts all linear layers. {_files(document.modules)}"
     if document.base is None:
         return note
     report = document.base.report
     examples = sum(row.support for row in report.classes)
     whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
     return f"{whole}, on {examples} examples. {note}"
+
+
+def _floor(known: Baselines | None) -> str:
+    """What is had without a transformer."""
+    if known is None:
+        return ""
+    scores = {"a bag of words": known.bag_of_words, "the most frequent class alone": known.majority}
+    said = [f"{name} {numbers.score(score.macro_f1)}" for name, score in scores.items() if score]
+    return f"Macro F1 without the base: {', '.join(said)}. " if said else f"{known.reason} "
 
 
 def _files(modules: Sequence[Module]) -> str:
@@ -135,7 +146,12 @@ def _files(modules: Sequence[Module]) -> str:
     means = ", ".join(f"{layout} {numbers.size(round(fmean(counts)))}" for layout, counts in sizes.items())
     timed = next((module.latency for module in modules if module.latency), None)
     unit = f" Milliseconds are of one input on {timed.device}, as {timed.layout}." if timed else ""
-    return f"Mean file size: {means or 'no files yet'}.{unit}"
+    restless = " Some varied too much to be printed: the machine was busy." if _any_unstable(modules) else ""
+    return f"Mean file size: {means or 'no files yet'}.{unit}{restless}"
+
+
+def _any_unstable(modules: Sequence[Module]) -> bool:
+    return any(not module.latency.stable for module in modules if module.latency)
 
 
 def modules(items: Iterable[Module]) -> Table:
@@ -144,7 +160,7 @@ def modules(items: Iterable[Module]) -> Table:
     )
     table.columns[0].no_wrap = True
     for module in items:
-        own, base = module.own.f1, module.base_own.f1
+        own, base = module.handed_out.f1, module.base_own.f1
         files = ", ".join(f"{artifact.layout} {numbers.size(artifact.size_bytes)}" for artifact in module.artifacts)
         scores = (numbers.score(own), numbers.score(base), numbers.change(own - base))
         row(table, module.id, module.concern.label, f"{module.ratio.requested:g}", *scores, files)
@@ -167,8 +183,9 @@ def datasets(items: Iterable[DatasetInfo]) -> Table:
     table = plain("reference", "name", "rows", "input", "label", "size", "licence", right=("size",))
     for dataset in items:
         rows = ", ".join(f"{name} {split.rows}" for name, split in dataset.splits.items())
+        inputs = (dataset.text_column, dataset.text_pair_column, dataset.image_column)
         columns = (
-            dataset.text_column or dataset.image_column or numbers.NOTHING,
+            ", ".join(filter(None, inputs)) or numbers.NOTHING,
             dataset.label_column or numbers.NOTHING,
         )
         row(
@@ -223,14 +240,15 @@ def combination(document: Combination) -> Table:
 
 
 def prediction(document: Prediction) -> Table:
-    """Each text with the answer of base and module, and how sure each is of its own."""
+    """Each text, or pair, with the answer of base and module, and how sure each is of its own."""
     table = plain("text", "base", "", "module", "", right=("",))
     for predicted in document.inputs:
         cells = []
         for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
             cells += [answer.label, numbers.score(answer.probabilities[labels.index(answer.label)])]
         agree = predicted.base.label == predicted.module.label
-        row(table, predicted.text, *cells, style=None if agree else "bold")
+        texts = "\n".join(filter(None, (predicted.text, predicted.text_pair)))
+        row(table, texts, *cells, style=None if agree else "bold")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -113,9 +114,11 @@ def broken(request: pytest.FixtureRequest, api: TestClient, backend: Backend) ->
     ids = {}
     with backend.database.unit() as unit:
         for kind, known in facts.items():
-            for hub in ("org/first", "org/second"):
-                row = SourceRow(id=new_id(PREFIXES[kind]), owner="default", kind=kind, hub=hub, columns={}, facts=known)
-                row.created_at = unit.jobs.now()
+            for number, hub in enumerate(("org/first", "org/second")):
+                at = unit.jobs.now() + timedelta(milliseconds=number)  # ids of one millisecond are in no order
+                row_id = new_id(PREFIXES[kind], at)
+                row = SourceRow(id=row_id, owner="default", kind=kind, hub=hub, columns={}, facts=known)
+                row.created_at = at
                 unit.sources.add(row)
                 ids.setdefault(kind, row.id)
         change = BROKEN[request.param].replace("parameters", "size_bytes")

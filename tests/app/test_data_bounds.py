@@ -149,7 +149,7 @@ def test_a_text_that_is_repeated_comes_in_small_pieces(tmp_path: Path) -> None:
     """A hundred texts of 400 KB are one in the file; whoever reads them holds 16 MB of them at once."""
     file = tmp_path / "d.parquet"
     file.write_bytes(repeated("x" * 400_000, 100))
-    pieces = list(read_rows(file, "text", "label"))
+    pieces = list(read_rows(file, ["text"], "label"))
     assert [len(texts) for texts, _ in pieces] == [40, 40, 20]
     assert {text for texts, _ in pieces for text in texts.to_pylist()} == {"x" * 400_000}
     assert [label for _, labels in pieces for label in labels.to_pylist()] == ["a", "b"] * 50
@@ -159,6 +159,6 @@ def test_ordinary_rows_come_whole_in_batches_whatever_their_width(tmp_path: Path
     texts = [f"{number} " * (number % 50) for number in range(9_000)]
     file = tmp_path / "d.parquet"
     file.write_bytes(parquet(pa.table({"text": texts, "label": [str(len(text)) for text in texts]})))
-    found = list(read_rows(file, "text", "label"))
+    found = list(read_rows(file, ["text"], "label"))
     assert [text for batch, _ in found for text in batch.to_pylist()] == texts
     assert [label for _, batch in found for label in batch.to_pylist()] == [str(len(text)) for text in texts]

@@ -146,6 +146,9 @@ def test_a_module_is_asked_about_one_text_or_several(done: SmallService, client:
     assert [asked.text for asked in module.predict(["a", "b"]).inputs] == ["a", "b"]
     sent = [json.loads(asked.body) for asked in done.calls("POST /v1/modules/mod_2/predictions")]
     assert sent == [{"inputs": ["a"]}, {"inputs": ["a", "b"]}]
+    module.predict([("a", "b")])
+    pair = done.calls("POST /v1/modules/mod_2/predictions")[-1]
+    assert json.loads(pair.body) == {"inputs": [{"text": "a", "text_pair": "b"}]}
 
 
 def test_results_become_a_data_frame_with_a_row_a_module(done: SmallService, client: Client) -> None:

@@ -55,13 +55,15 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
     service.on("POST /v1/jobs", answer(wire.job(), 202))
     flags = "--concern animal --concern 6 --method ci --form alpha --structure neurons --ratio 0.3 --ratio 0.7"
     flags += " --include output --exclude attention --per-concern 8 --order random --seed 1 --pads include"
-    flags += " --pairing position --limit 50 --label team=x --label note=a=b --no-reuse --text-column t"
+    flags += (
+        " --pairing position --limit 50 --label team=x --label note=a=b --no-reuse --text-column t --text-pair-column p"
+    )
     flags += " --scope layer --recovery refit --head binary --negatives confusers --layout mask --layout onnx"
     flags += " --set evaluation.latency=false"
     assert run("jobs", "submit", *REQUIRED, *flags.split(), "--no-watch").exit_code == 0
     assert sent_spec(service) == {
         "model": "demo:m",
-        "dataset": {"ref": "demo:d", "text_column": "t"},
+        "dataset": {"ref": "demo:d", "text_column": "t", "text_pair_column": "p"},
         "concerns": ["animal", 6],
         "method": {"name": "ci", "form": "alpha"},
         "structure": "neurons",
@@ -311,6 +313,22 @@ def test_a_module_is_tried_beside_its_base(service: SmallService, run: Run, from
     assert any(line.split() == ["a", "fern", "animal", "0.900", "plant", "0.800"] for line in done.stdout.splitlines())
     assert json.loads(run("modules", "try", "mod_1", "a fern", "--json").stdout)["inputs"][0]["text"] == "a fern"
     assert run("modules", "try", "mod_1", input="").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"), [(["a", "b", "c", "d"], ""), ([], "a\tb\nc\td\n")], ids=["arguments", "lines"]
+)
+def test_pairs_are_tried_two_by_two_or_line_by_line(
+    service: SmallService, run: Run, words: list[str], lines: str
+) -> None:
+    place = "POST /v1/modules/mod_1/predictions"
+    service.on(place, answer(wire.job("succeeded", prediction=wire.prediction("a", "c"))))
+    assert run("modules", "try", "mod_1", "--pairs", *words, input=lines).exit_code == 0
+    sent = [{"text": "a", "text_pair": "b"}, {"text": "c", "text_pair": "d"}]
+    assert json.loads(service.calls(place)[0].body) == {"inputs": sent}
+    odd = run("modules", "try", "mod_1", "--pairs", *words, "e", input="e")
+    assert odd.exit_code == 2
+    assert "does not stand beside one other text" in odd.stderr
 
 
 @pytest.mark.parametrize(

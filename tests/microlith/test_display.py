@@ -11,7 +11,7 @@ import wire
 from rich.console import Console, RenderableType
 
 from microlith.contract import Job, Results
-from microlith.display import details, live, numbers, progress, tables
+from microlith.display import data_frame, details, live, numbers, progress, tables
 
 
 def rendered(thing: RenderableType, width: int) -> str:
@@ -169,3 +169,42 @@ def test_a_failed_job_shows_its_error_and_hint() -> None:
     shown = rendered(details.job(Job.model_validate(wire.job("failed", error=error))), 120)
     assert "OUT_OF_MEMORY: It did not fit." in shown
     assert "Lower per_concern." in shown
+
+
+COST = {"flops_ratio": 0.25, "parameters_ratio": 0.5}
+SIMPLE = {"macro_f1": 0.855, "own_f1": {"animal": 0.8}}
+KNOWN = {"majority": SIMPLE | {"macro_f1": 0.1}, "bag_of_words": SIMPLE | {"size_bytes": 10, "rows": 5}}
+
+
+def judged() -> Results:
+    """Results with a verdict and what is had without a transformer."""
+    one = wire.module() | {
+        "cost": COST,
+        "macro_change": {"value": -0.01, "low": -0.02, "high": 0.0},
+        "verdict": "Good.",
+    }
+    return Results.model_validate(wire.results(one) | {"baselines": KNOWN, "verdict": "Twice as small."})
+
+
+def test_results_begin_with_the_verdict_and_end_with_what_must_be_beaten() -> None:
+    shown = rendered(tables.results(judged()), 100)
+    assert shown.startswith("Twice as small.")
+    assert "a bag of words 0.855, the most frequent class alone 0.100" in " ".join(shown.split())
+
+
+def test_baselines_that_are_missing_say_why() -> None:
+    missing = {"majority": None, "bag_of_words": None, "reason": "The job does not read the train split."}
+    document = Results.model_validate(wire.results(wire.module()) | {"baselines": missing})
+    assert "The job does not read the train split." in " ".join(rendered(tables.results(document), 100).split())
+
+
+def test_a_module_shows_its_verdict_its_cost_and_its_loss() -> None:
+    shown = " ".join(rendered(details.module(judged().modules[0]), 100).split())
+    assert "Good." in shown
+    assert "0.250 of the base's arithmetic, 0.500 of its parameters" in shown
+    assert "-0.010 macro F1 to the base, 95 % interval -0.020 to +0.000" in shown
+
+
+def test_rows_hold_cost_loss_and_what_must_be_beaten() -> None:
+    (row,) = data_frame.rows(judged())
+    assert (row["flops_ratio"], row["macro_f1_change_low"], row["bag_of_words_f1"]) == (0.25, -0.02, 0.8)

@@ -92,7 +92,7 @@ def test_a_list_with_a_job_under_way_is_live() -> None:
 
 def test_a_module_tells_what_it_confuses_most_with_the_bases_count_beside() -> None:
     module = samples.module(1, 0.9, 0.8)
-    page = module_page(module, samples.job(), samples.report([0.8] * 3, samples.CONFUSION), [module])
+    page = module_page(module, samples.job(), samples.results([module]))
     assert [(line.true, line.given, line.module, line.base) for line in page.confused] == [
         ("artifact", "animal", 3, 3),
         ("act", "animal", 2, 2),
@@ -106,14 +106,17 @@ def test_a_module_that_was_measured_in_bfloat16_says_how_that_compares() -> None
     plain = samples.module(0, 0.9, 0.8)
     numerics = Numerics(dtype="bfloat16", agreement=2046 / 2048, examples=2048)
     reduced = plain.model_copy(update={"numerics": numerics})
-    said = [module_page(module, samples.job(), None, [module]).what for module in (plain, reduced)]
+    said = [module_page(module, samples.job(), samples.results([module])).what for module in (plain, reduced)]
     assert "bfloat16" not in said[0]
     assert said[1].endswith("Measured in bfloat16: bfloat16 and float32 differ in 2 of 2,048 predictions.")
 
 
 def test_less_loss_is_a_gain() -> None:
     module = samples.module(0, 0.9, 0.8)
-    page = module_page(module, samples.job(), samples.report([0.8] * 3).model_copy(update={"loss": 0.9}), [module])
+    results = samples.results([module])
+    assert results.base is not None
+    base = results.base.model_copy(update={"report": results.base.report.model_copy(update={"loss": 0.9})})
+    page = module_page(module, samples.job(), results.model_copy(update={"base": base}))
     assert {row.name: row.tone for row in page.measures}["Cross-entropy, nats"] == "gain"
 
 

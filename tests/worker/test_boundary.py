@@ -90,7 +90,7 @@ def test_the_embedding_layer_runs_once_where_the_seed_runs_it_twice():
     errors = {}
     for mode in ("inputs", "seed"):
         text = EmbeddedModel(model).embed(examples, 3, mode)
-        found = EmbeddedModel(model).answers(text.embeddings.unsqueeze(0), text.attention_mask)[0]
+        found = EmbeddedModel(model).answers(text.embeddings.unsqueeze(0), text)[0]
         errors[mode] = np.abs(found - logits[3]).max()
     assert errors["inputs"] < 1e-5
     assert errors["seed"] > 0.1
@@ -209,6 +209,20 @@ def test_a_set_fits_models_of_its_classes_and_width_alone():
     for width, classes in ((17, 4), (16, 5)):
         with pytest.raises(DatasetInvalid, match="the model has"):
             check_fits(made, width, classes)
+
+
+def test_a_set_of_pairs_fits_pairs_alone_and_models_of_its_token_types():
+    single = generated()
+    types = [np.arange(len(row)) % 2 for row in single.examples.embeddings]
+    pairs = replace(single, examples=replace(single.examples, segments=types))
+    check_fits(pairs, 16, 4, token_types=2)
+    for made, known, says in (
+        (pairs, 0, "are of pairs, and the job reads single texts"),
+        (single, 2, "are of single texts, and the job reads pairs"),
+        (pairs, 1, "token types that the model, with 1, does not"),
+    ):
+        with pytest.raises(DatasetInvalid, match=says):
+            check_fits(made, 16, 4, token_types=known)
 
 
 def test_an_identity_changes_with_everything_that_decides_the_samples():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,16 @@ def same(left, right):
     for name in ("positive", "sources", "targets", "epsilons"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
     assert (left.classes, left.mode) == (right.classes, right.mode)
+
+
+def test_the_token_types_of_pairs_are_kept_and_others_need_none(tmp_path):
+    made = small_set()
+    types = [np.arange(len(row)) % 2 for row in made.examples.embeddings]
+    save(replace(made, examples=replace(made.examples, segments=types)), tmp_path / "set")
+    found = load(tmp_path / "set").examples.segments
+    assert [row.tolist() for row in found] == [row.tolist() for row in types]
+    save(made, tmp_path / "set")
+    assert load(tmp_path / "set").examples.segments is None
 
 
 @pytest.fixture
@@ -95,6 +106,8 @@ def test_a_foreign_file_is_refused(tmp_path, metadata):
         ({"targets": np.array([0, 1, 2, -1])}, "`targets` has classes"),
         ({"embeddings": np.full((11, 5), np.nan, np.float32)}, "not finite"),
         ({"attention_mask": np.full(11, 2, np.uint8)}, "0 or 1"),
+        ({"token_type_ids": np.zeros(11, np.int64)}, "`token_type_ids` is missing or not of type uint8"),
+        ({"token_type_ids": np.zeros(10, np.uint8)}, "do not add up to its positions"),
         ({"attention_mask": np.array([0, 0, *[1] * 9], np.uint8)}, "no position that counts"),
     ],
 )

@@ -18,6 +18,7 @@ from app.services.registry import describe
 from app.sources.references import is_registered
 from app.storage import ObjectStore
 from microlith.contract import (
+    Baselines,
     BaseResult,
     Combination,
     Concern,
@@ -63,10 +64,10 @@ class Publisher:
                 describe(unit, ref, self.lease.owner, model)
 
     @patient
-    def publish_base(self, base: BaseResult) -> None:
-        """The base's own measures."""
+    def publish_base(self, base: BaseResult, baselines: Baselines | None = None) -> None:
+        """The base's own measures, and those of what is had without it."""
         with self.lease.write() as (_, job):
-            job.base = base.model_dump()
+            job.base = base.model_dump() | {"baselines": baselines and baselines.model_dump()}
 
     @patient
     def publish_overlap(self, overlaps: Sequence[Overlap]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from microlith.contract.catalog import Task
 from microlith.contract.combine import Combination, Compared, Interval
 
-_USE: dict[Task, str] = {
+_USE = {
     "text": """```python
 from run import load                         # beside this file: numpy, onnxruntime and tokenizers
 # or: from microlith.combined import load
@@ -13,6 +12,15 @@ from run import load                         # beside this file: numpy, onnxrunt
 combined = load(".")
 combined.predict(["a sentence to classify"])
 combined.scores(["a sentence to classify"])  # [texts, labels], in the order of the table
+```""",
+    "pair": """```python
+from run import load                         # beside this file: numpy, onnxruntime and tokenizers
+# or: from microlith.combined import load
+
+combined = load(".")
+pairs = [("a text", "the text beside it")]   # in a shell, a tab stands between the two
+combined.predict(pairs)
+combined.scores(pairs)                       # [pairs, labels], in the order of the table
 ```""",
     "image": """```python
 from run import load                   # beside this file: numpy and onnxruntime, Pillow for pictures
@@ -25,7 +33,7 @@ combined.scores(["picture.png"])       # [images, labels], in the order of the t
 }
 
 
-def card(combination: Combination, graph_bytes: int, reads: Task = "text") -> str:
+def card(combination: Combination, graph_bytes: int, reads: str = "text") -> str:
     """Markdown, from the combination's own facts."""
     sections = [
         "# A classifier put together from modules",

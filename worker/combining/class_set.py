@@ -11,12 +11,14 @@ from torch import nn
 from app.domain.combinations import POINTER
 from app.domain.errors import InvalidInput, UnsupportedModel
 from microlith.contract.combine import UnionRecovery
+from microlith.contract.options import NumberType
 from worker.combining.class_set_recovery import examples_of, mended_union
 from worker.combining.mask_union import union
 from worker.combining.parts import LabelledRows, ModulePart, Origin, labels_of
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.model_edits import with_head
 from worker.families.layers import linear
+from worker.packaging.rounding import rounded
 from worker.pruning.masks import Mask
 from worker.pruning.surgery import masked_copy, shrink
 
@@ -41,12 +43,14 @@ def class_set(
     recovery: UnionRecovery = "none",
     validation: LabelledRows | None = None,
     *,
+    number_type: NumberType | None = None,
     checkpoint: Checkpoint = unwatched,
 ) -> ClassSet:
     """The union of the parts' masks over their base, mended by the validation examples, its head cut to the concerns.
 
-    `checkpoint` hears the rows that recovery has run. Raises InvalidInput for parts of several bases, or without a
-    mask, and UnsupportedModel where the base's classifier is not known.
+    Its weights are rounded to `number_type`, by default that of the base's checkpoint. `checkpoint` hears the rows that
+    recovery has run. Raises InvalidInput for parts of several bases, or without a mask, and UnsupportedModel where the
+    base's classifier is not known.
     """
     labels_of(parts)
     origin = _one_base(parts)
@@ -61,7 +65,8 @@ def class_set(
     whole = made(origin.model, mask, origin.anatomy)
     notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
     notes += [_WHOLE] if any(part.origin is not part.base for part in parts) else []
-    return ClassSet(with_labels(whole, _classifier(origin), ids, labels), mask, origin, ids, labels, notes)
+    stored = rounded(with_labels(whole, _classifier(origin), ids, labels), number_type or origin.number_type)
+    return ClassSet(stored, mask, origin, ids, labels, notes)
 
 
 _TWO_WAY = (

@@ -17,7 +17,10 @@ import numpy as np
 
 from app.domain.combinations import check_tasks
 from app.domain.errors import NotEnoughSamples
+from app.domain.layouts import number_type_of
+from microlith.contract import Export
 from microlith.contract.combine import Combination, CombineSpec, Comparisons, ConcernCompared
+from microlith.contract.options import NumberType
 from worker.combining.class_set import ClassSet, class_set
 from worker.combining.class_set_recovery import examples_of
 from worker.combining.comparison import AnswerTable, compare, tabulate
@@ -97,9 +100,10 @@ def remake(
 ) -> CombinedClassifier:
     """The class set that `CombinationPass` made of the same, with what was told of it; nothing is measured anew."""
     validation = _usable(spec, parts, data).validation
-    return CombinedClassifier(
-        combination, class_set=class_set(parts, combination.recovery, validation, checkpoint=checkpoint)
+    made = class_set(
+        parts, combination.recovery, validation, number_type=_number_type(spec, parts), checkpoint=checkpoint
     )
+    return CombinedClassifier(combination, class_set=made)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class _Task:
     def class_set(self) -> CombinedClassifier:
         """One ordinary model, whose highest logit answers."""
         recovery, test = self.spec.recovery or "none", self.data.test
-        made = class_set(self.parts, recovery, self.data.validation, checkpoint=self.checkpoint)
+        kind = _number_type(self.spec, self.parts)
+        made = class_set(self.parts, recovery, self.data.validation, number_type=kind, checkpoint=self.checkpoint)
         done = rows_to_mend(self.spec, self.data.validation, made.labels)
         logits = predict(made.model, made.origin.encoder(test.inputs), checkpoint=self._after(done))
         answers = tabulate(logits.argmax(axis=1), len(made.labels))
@@ -166,10 +171,10 @@ class _Task:
                     label=label,
                     model=by_label[label].origin.ref,
                     module=by_label[label].id,
-                    support=int((truth == place).sum()),
-                    f1=outcome.f1[place],
+                    support=int((truth == column).sum()),
+                    f1=outcome.f1[column],
                 )
-                for place, label in enumerate(labels)
+                for column, label in enumerate(labels)
             ],
             resamples=how.resamples,
             confidence=how.confidence,
@@ -186,9 +191,9 @@ def restricted_answers(
     """What a whole model answers when it may name these labels only [rows, labels]; never one that it does not know."""
     logits = predict(origin.model, origin.encoder(inputs), checkpoint=checkpoint)
     allowed = np.full((len(inputs), len(labels)), -np.inf)
-    for place, label in enumerate(labels):
+    for column, label in enumerate(labels):
         if label in origin.labels:
-            allowed[:, place] = logits[:, list(origin.labels).index(label)]
+            allowed[:, column] = logits[:, list(origin.labels).index(label)]
     return tabulate(allowed.argmax(axis=1), len(labels))
 
 
@@ -196,6 +201,11 @@ def _original(parts: Sequence[ModulePart]) -> Origin:
     """The model that most parts were made of, the first of those where several are."""
     by_id = {id(part.base): part.base for part in parts}
     return by_id[Counter(id(part.base) for part in parts).most_common(1)[0][0]]
+
+
+def _number_type(spec: CombineSpec, parts: Sequence[ModulePart]) -> NumberType:
+    """That a class set is stored in."""
+    return number_type_of(spec.export or Export(), parts[0].base.number_type)
 
 
 def _usable(spec: CombineSpec, parts: Sequence[ModulePart], data: Data) -> Data:

@@ -67,16 +67,16 @@ class Merger:
     def node(self, node: Any, inputs: Sequence[str]) -> list[str]:
         """The names of what a node like this one makes of these inputs."""
         attributes = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-        wanted = tuple(bool(name) for name in node.output)
-        key = ("node", node.domain, node.op_type, tuple(attributes), tuple(inputs), wanted)
+        outputs = tuple(bool(name) for name in node.output)
+        key = ("node", node.domain, node.op_type, tuple(attributes), tuple(inputs), outputs)
         if key not in self._known:
             made = type(node)()
             made.CopyFrom(node)
-            place = len(self.nodes)
-            made.name = f"n{place}"
+            number = len(self.nodes)
+            made.name = f"n{number}"
             del made.input[:], made.output[:]
             made.input.extend(inputs)
-            made.output.extend(f"v{place}.{at}" if name else "" for at, name in enumerate(node.output))
+            made.output.extend(f"v{number}.{at}" if name else "" for at, name in enumerate(node.output))
             self.nodes.append(made)
             self._known[key] = list(made.output)
             self._count(made.ByteSize())

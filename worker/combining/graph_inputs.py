@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from app.domain.errors import UnsupportedModel
 from microlith.combined.runner import MODES
-from microlith.contract.catalog import Task
 from worker.combining.parts import Origin
+from worker.compute.examples import SEGMENTS
 
 
 class GraphFeed(Protocol):
@@ -23,11 +23,12 @@ class GraphFeed(Protocol):
 
 @dataclass(frozen=True)
 class TextFeed:
-    """One tokenizer, as it is handed out."""
+    """One tokenizer, as it is handed out; with `segments` it tells which of two texts a token is of."""
 
     content: str
     max_length: int
     pad_id: int
+    segments: bool
     number: int
 
     @property
@@ -38,7 +39,8 @@ class TextFeed:
     @property
     def inputs(self) -> dict[str, str]:
         """The model's name to the graph's."""
-        return {name: f"{name}.{self.number}" for name in ("input_ids", "attention_mask")}
+        names = ["input_ids", "attention_mask", *([SEGMENTS] if self.segments else [])]
+        return {name: f"{name}.{self.number}" for name in names}
 
     @property
     def document(self) -> dict[str, Any]:
@@ -68,20 +70,22 @@ class ImageFeed:
 class Feeds:
     """The feeds of a combination: equal ones are one, whichever models they came with."""
 
-    texts: dict[tuple[str, int, int], TextFeed] = field(default_factory=dict)
+    texts: dict[tuple[str, int, int, bool], TextFeed] = field(default_factory=dict)
     images: dict[str, ImageFeed] = field(default_factory=dict)
+    pairs: bool = False
 
     @property
-    def task(self) -> Task:
+    def reads(self) -> Literal["text", "pair", "image"]:
         """What is read."""
-        return "image" if self.images else "text"
+        return "image" if self.images else "pair" if self.pairs else "text"
 
     def of(self, origin: Origin) -> GraphFeed:
         """Raises UnsupportedModel for a model whose inputs the runner cannot prepare."""
         if origin.task == "image":
             settings = _settings(origin)
             return self.images.setdefault(repr(settings), ImageFeed(settings, len(self.images)))
-        key = (_plain(origin), origin.max_length, _pad(origin))
+        self.pairs = origin.pairs
+        key = (_plain(origin), origin.max_length, _pad(origin), origin.segments)
         return self.texts.setdefault(key, TextFeed(*key, number=len(self.texts)))
 
     def write(self, folder: Path) -> dict[str, Any]:
@@ -91,6 +95,7 @@ class Feeds:
         for feed in self.texts.values():
             (folder / feed.file).write_text(feed.content, encoding="utf-8")
         return {
+            "pairs": self.pairs,
             "tokenizers": [feed.document for feed in self.texts.values()],
             "images": [feed.document for feed in self.images.values()],
         }

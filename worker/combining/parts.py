@@ -15,6 +15,7 @@ from app.domain.combinations import POINTER, check_labels
 from app.domain.errors import InvalidInput
 from microlith.contract import Concern
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from microlith.masks import Base
 from worker.compute.examples import Examples, PixelExamples, encode
 from worker.evaluation.runner import evenly
@@ -44,15 +45,22 @@ class Origin:
     max_length: int = 512
     processor: Any = None
     image_shape: Sequence[int] | None = None
+    number_type: NumberType = "float32"
+    """That its checkpoint came in."""
+    pairs: bool = False
+    """Whether its texts come in pairs."""
+    segments: bool = False
+    """Whether it reads which of the two a token is of."""
 
     @classmethod
-    def of(cls, loaded: LoadedModel) -> Origin:
-        """Of a model that was loaded by reference, and what reads its inputs."""
+    def of(cls, loaded: LoadedModel, *, pairs: bool = False) -> Origin:
+        """Of a model that was loaded by reference, and what reads its inputs, which may be pairs of texts."""
         if loaded.info.task == "image":
             encoder = image_encoder(loaded.processor, loaded.info.image_shape or [], patch_of(loaded))
         else:
             pad_id = pad_of(loaded.model)
-            encoder = text_encoder(loaded.tokenizer, loaded.max_length, pad_id=pad_id, padded=loaded.padded)
+            how: dict[str, Any] = {"pad_id": pad_id, "padded": loaded.padded, "segments": loaded.segments}
+            encoder = text_encoder(loaded.tokenizer, loaded.max_length, **how)
         return cls(
             loaded.facts.ref,
             loaded.model,
@@ -62,6 +70,9 @@ class Origin:
             loaded.max_length,
             loaded.processor,
             loaded.info.image_shape,
+            loaded.number_type,
+            pairs,
+            pairs and loaded.segments,
         )
 
     @property
@@ -72,6 +83,8 @@ class Origin:
     @property
     def samples(self) -> Sequence[Any]:
         """A few inputs that graphs are exported with: their sizes are free or fixed, so that any do."""
+        if self.pairs:
+            return [("one short example", "and its pair"), ("another", "another pair"), ("a third one", "its pair")]
         if self.image_shape is None:
             return ("one short example", "another", "a third one")
         return [np.zeros(tuple(self.image_shape), np.float32)] * 3
@@ -168,11 +181,16 @@ def labels_of(parts: Sequence[ModulePart]) -> list[str]:
     return labels
 
 
-def text_encoder(tokenizer: Any, max_length: int, *, pad_id: int | None = None, padded: bool = True) -> Encoder:
-    """Texts to what a model reads, truncated to `max_length`; pads as `pad_id` says, or else as the tokenizer does."""
+def text_encoder(
+    tokenizer: Any, max_length: int, *, pad_id: int | None = None, padded: bool = True, segments: bool = False
+) -> Encoder:
+    """Texts or pairs to what a model reads, truncated to `max_length`; pads as `pad_id` says, or else as the tokenizer
+    does. `segments` says whether the model reads which of two texts a token is of.
+    """
 
     def encoded(texts: Sequence[Any]) -> Examples:
-        examples = replace(encode(texts, np.zeros(len(texts), np.int64), tokenizer, max_length), padded=padded)
+        labels = np.zeros(len(texts), np.int64)
+        examples = replace(encode(texts, labels, tokenizer, max_length, segments=segments), padded=padded)
         return examples if pad_id is None else replace(examples, pad_id=pad_id)
 
     return encoded

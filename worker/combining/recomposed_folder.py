@@ -53,7 +53,7 @@ def deliver(combined: CombinedClassifier, folder: Path) -> Path:
     write_json(folder / runner.DOCUMENT, _document(combined, recomposition, feeds.write(folder)))
     shutil.copyfile(runner.__file__, folder / RUNNER)
     size = (folder / runner.GRAPH).stat().st_size
-    (folder / "README.md").write_text(card(combined.combination, size, feeds.task), encoding="utf-8")
+    (folder / "README.md").write_text(card(combined.combination, size, feeds.reads), encoding="utf-8")
     write_sums(folder)
     return folder
 
@@ -85,7 +85,10 @@ def verify(folder: Path, recomposition: Recomposition, inputs: Sequence[Any]) ->
     with tempfile.TemporaryDirectory(prefix="microlith-inputs-") as name:
         lines = [_line(given, Path(name) / f"{number}") for number, given in enumerate(inputs)]
         answers = _told(folder, lines)
-    asked = lines if recomposition.parts[0].origin.task == "text" else inputs
+    origin = recomposition.parts[0].origin
+    asked: Sequence[Any] = lines if origin.task == "text" else inputs
+    if origin.pairs:
+        asked = [tuple(line.split("\t")) for line in lines]
     expected = recomposition.scores(asked)
     answered = np.array([[scores[label] for label in recomposition.labels] for scores in answers])
     difference = float(np.abs(answered - expected).max())
@@ -95,9 +98,11 @@ def verify(folder: Path, recomposition: Recomposition, inputs: Sequence[Any]) ->
 
 
 def _line(given: Any, file: Path) -> str:
-    """What the runner is given for an input: a text on one line, or the place of an image."""
+    """What the runner is given for an input: a text on one line, two with a tab between, or the place of an image."""
     if isinstance(given, str):
         return " ".join(given.split())
+    if isinstance(given, tuple):
+        return "\t".join(" ".join(text.split()) for text in given)
     if isinstance(given, Path):
         return str(given)
     if isinstance(given, bytes):

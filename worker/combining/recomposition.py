@@ -82,14 +82,14 @@ def recompose(
     raw, truth = scores_of(parts, rows.inputs, checkpoint=checkpoint), rows.ids(labels)
     calibration = calibrate(raw, truth, scaling)
     calibrated = calibration(raw)
-    thresholds = np.array([_threshold(calibrated[:, place], truth == place) for place in range(len(labels))])
+    thresholds = np.array([_threshold(calibrated[:, column], truth == column) for column in range(len(labels))])
     return Recomposition(parts, labels, calibration, decision, thresholds, cross_validated(raw, truth))
 
 
 def _threshold(scores: ConcernScores, members: npt.NDArray[np.bool_]) -> float:
     """The threshold with the best F1, and a hair below it, so that a graph's float32 decides as float64 does here."""
-    found = best_threshold(scores, members)
-    return found - _HAIR * max(1.0, abs(found))
+    threshold = best_threshold(scores, members)
+    return threshold - _HAIR * max(1.0, abs(threshold))
 
 
 _HAIR = 1e-5

@@ -117,7 +117,7 @@ def pad(examples: Examples, rows: Rows, length: int, device: torch.device | str)
 
 
 def forward(model: nn.Module, batch: Batch, **options: Any) -> Any:
-    """The model's outputs for a batch; segment ids are left to the model, which may not know them.
+    """The model's outputs for a batch; the token types of single texts are left to the model, which may not know them.
 
     Pads of every row are not attended to. Raises UnsupportedModel for padded embeddings and a decoder, which would
     answer from the last pad.

@@ -12,6 +12,14 @@ import numpy.typing as npt
 from worker.compute.arrays import Floats, Rows
 from worker.sources.library_errors import foreign
 
+SEGMENTS = "token_type_ids"
+"""What models call the token types: which of two texts a token is of."""
+
+PairOfTexts = tuple[str, str]
+"""Two texts that are read together."""
+
+GivenText = str | PairOfTexts
+
 TOGETHER, CHARACTERS_TOGETHER = 1000, 4_000_000
 """Texts that are tokenised at a time: all that a tokenizer says of a text takes a hundred times as much as its ids."""
 
@@ -47,7 +55,8 @@ class Examples(Protocol):
 class TokenExamples:
     """Encoded texts: special tokens included, truncated to `max_length`, never padded.
 
-    Where pads would change a model's answers, `padded` is false: texts of unlike lengths are batched apart.
+    Where pads would change a model's answers, `padded` is false: texts of unlike lengths are batched apart. `segments`
+    are the token types of pairs, for models that read them.
     """
 
     token_ids: Sequence[Sequence[int]]
@@ -55,6 +64,7 @@ class TokenExamples:
     pad_id: int
     max_length: int
     padded: bool = True
+    segments: Sequence[Sequence[int]] | None = None  # [rows], as long as the ids
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -62,21 +72,24 @@ class TokenExamples:
     def take(self, rows: Sequence[int] | Rows) -> TokenExamples:
         """The examples of `rows`, in the order asked."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return replace(self, token_ids=[self.token_ids[row] for row in chosen], labels=self.labels[chosen])
+        segments = self.segments and [self.segments[row] for row in chosen]
+        token_ids = [self.token_ids[row] for row in chosen]
+        return replace(self, token_ids=token_ids, segments=segments, labels=self.labels[chosen])
 
     def lengths(self, rows: Rows) -> Rows:
         """Tokens of each row."""
         return np.array([len(self.token_ids[row]) for row in rows], dtype=np.int64)
 
     def collate(self, rows: Rows, length: int) -> dict[str, npt.NDArray[Any]]:
-        """`input_ids` [rows, length] and `attention_mask`, 1 on tokens and 0 on pads."""
+        """`input_ids` [rows, length], `attention_mask`, 1 on tokens and 0 on pads, and pairs' `token_type_ids`."""
         input_ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
         attention_mask = np.zeros((len(rows), length), dtype=np.int64)
         for place, row in enumerate(rows):
             tokens = self.token_ids[row]
             input_ids[place, : len(tokens)] = tokens
             attention_mask[place, : len(tokens)] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        return inputs if self.segments is None else inputs | {SEGMENTS: _laid_out(self.segments, rows, length)}
 
 
 @dataclass(frozen=True)
@@ -84,11 +97,13 @@ class EmbeddedExamples:
     """Word embeddings, fed past the embedding layer; a row may hold pads of its own, which its mask says.
 
     Rows of unlike lengths are batched apart, because a decoder reads the last position of embeddings, pad or not.
+    `segments` are the token types of pairs, for models that read them.
     """
 
     embeddings: Sequence[Floats]  # [rows] of [t, embedding]
     attention_masks: Sequence[npt.NDArray[np.integer[Any]]]  # [rows] of [t], 1 where a position counts
     labels: Rows  # [rows]
+    segments: Sequence[npt.NDArray[np.integer[Any]]] | None = None  # [rows] of [t]
     padded = False
 
     def __len__(self) -> int:
@@ -103,21 +118,25 @@ class EmbeddedExamples:
         """The examples of `rows`, in the order asked."""
         at = np.asarray(rows, dtype=np.int64)
         embeddings, masks = ([given[row] for row in at] for given in (self.embeddings, self.attention_masks))
-        return EmbeddedExamples(embeddings, masks, self.labels[at])
+        segments = self.segments and [self.segments[row] for row in at]
+        return EmbeddedExamples(embeddings, masks, self.labels[at], segments)
 
     def lengths(self, rows: Rows) -> Rows:
         """Positions of each row, its own pads included."""
         return np.array([len(self.embeddings[row]) for row in rows], dtype=np.int64)
 
     def collate(self, rows: Rows, length: int) -> dict[str, npt.NDArray[Any]]:
-        """`inputs_embeds` [rows, length, embedding], zero on pads, and `attention_mask` [rows, length]."""
+        """`inputs_embeds` [rows, length, embedding], zero on pads, `attention_mask` [rows, length], and the
+        `token_type_ids` of pairs.
+        """
         width = self.embeddings[rows[0]].shape[1] if len(rows) else 0
         inputs_embeds = np.zeros((len(rows), length, width), dtype=np.float32)
         attention_mask = np.zeros((len(rows), length), dtype=np.int64)
         for place, row in enumerate(rows):
             inputs_embeds[place, : len(self.embeddings[row])] = self.embeddings[row]
             attention_mask[place, : len(self.attention_masks[row])] = self.attention_masks[row]
-        return {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
+        inputs = {"inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
+        return inputs if self.segments is None else inputs | {SEGMENTS: _laid_out(self.segments, rows, length)}
 
 
 @dataclass(frozen=True)
@@ -148,42 +167,77 @@ class PixelExamples:
         return {"pixel_values": self.pixels[rows]}
 
 
-def encode(texts: Sequence[str], labels: Sequence[int] | Rows, tokenizer: Any, max_length: int) -> TokenExamples:
-    """Texts as the model reads them."""
-    pad_id = tokenizer.pad_token_id
+@dataclass(frozen=True)
+class Tokens:
+    """Texts as ids [rows] of [t], and their token types where those are asked for."""
+
+    ids: list[list[int]]
+    segments: list[list[int]] | None = None
+
+
+def encode(
+    texts: Sequence[GivenText],
+    labels: Sequence[int] | Rows,
+    tokenizer: Any,
+    max_length: int,
+    *,
+    segments: bool = False,
+) -> TokenExamples:
+    """Texts as the model reads them; `segments` says whether it reads the token types of pairs."""
+    pad_id, tokens = tokenizer.pad_token_id, tokenise(texts, tokenizer, max_length, segments=segments)
     return TokenExamples(
-        token_ids=token_ids(texts, tokenizer, max_length),
+        token_ids=tokens.ids,
         labels=np.asarray(labels, dtype=np.int64),
         pad_id=0 if pad_id is None else pad_id,
         max_length=max_length,
+        segments=tokens.segments,
     )
 
 
-def token_ids(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
-    """Texts as ids: special tokens included, truncated to `max_length`, not padded.
+def tokenise(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, segments: bool = False) -> Tokens:
+    """Texts, or pairs, as ids: special tokens included, truncated to `max_length`, not padded.
 
-    A text of no tokens is one pad, so that there is a position to answer at. Raises UnsupportedModel for a tokenizer
-    that breaks.
+    The longer text of a pair is cut first. A text of no tokens is one pad, so that there is a position to answer at.
+    `segments` asks for the token types of pairs. Raises UnsupportedModel for a tokenizer that breaks.
     """
-    options = {"truncation": True, "max_length": max_length, "padding": False}
-    unasked = {"return_attention_mask": False, "return_token_type_ids": False}
-    ids: list[list[int]] = []
+    pairs = are_pairs(texts)
+    options = {"truncation": "longest_first", "max_length": max_length, "padding": False}
+    wanted = {"return_attention_mask": False, "return_token_type_ids": pairs and segments}
+    tokens = Tokens([], [] if pairs and segments else None)
     for some in _portions(texts):
+        given = [list(side) for side in zip(*some, strict=True)] if pairs else [some]
         with foreign("The model's tokenizer cannot read the texts"):
-            ids += tokenizer(some, **options, **unasked)["input_ids"]
+            read = tokenizer(*given, **options, **wanted)
+            tokens.ids.extend(read["input_ids"])
+            if tokens.segments is not None:
+                tokens.segments.extend(read[SEGMENTS])
     pad = [getattr(tokenizer, "pad_token_id", None) or 0]
-    return [tokens or pad for tokens in ids]
+    return Tokens([ids or pad for ids in tokens.ids], tokens.segments and [types or [0] for types in tokens.segments])
 
 
-def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
+def are_pairs(texts: Sequence[GivenText]) -> bool:
+    """Whether these are pairs of texts; what is read together is all of one kind."""
+    return len(texts) > 0 and not isinstance(texts[0], str)
+
+
+def _portions(texts: Sequence[GivenText]) -> Iterator[list[GivenText]]:
     """All texts in order, so many at a time; fewer where they are long, one at least."""
-    some: list[str] = []
+    some: list[GivenText] = []
     characters = 0
     for text in texts:
-        if some and (len(some) == TOGETHER or characters + len(text) > CHARACTERS_TOGETHER):
+        size = len(text) if isinstance(text, str) else sum(map(len, text))
+        if some and (len(some) == TOGETHER or characters + size > CHARACTERS_TOGETHER):
             yield some
             some, characters = [], 0
         some.append(text)
-        characters += len(text)
+        characters += size
     if some:
         yield some
+
+
+def _laid_out(segments: Sequence[Any], rows: Rows, length: int) -> npt.NDArray[np.int64]:
+    """The token types of `rows` [rows, length], zero on pads."""
+    types = np.zeros((len(rows), length), dtype=np.int64)
+    for place, row in enumerate(rows):
+        types[place, : len(segments[row])] = segments[row]
+    return types

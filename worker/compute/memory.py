@@ -38,12 +38,12 @@ def in_parts(
     while start < count:
         stop = end(start, budget)
         try:
-            found = work(start, stop)
+            made = work(start, stop)
         except Exception as error:
             if stop == start + 1 or not out_of_memory(error):
                 raise
         else:
-            yield found
+            yield made
             start = stop
             continue
         # Only here, past the handler, nothing refers to the failed part any more.

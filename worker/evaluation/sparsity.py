@@ -55,5 +55,10 @@ def size(model: nn.Module, base: BaseSize) -> Size:
     )
 
 
+def tensor_bytes(model: nn.Module) -> int:
+    """Bytes of the parameters, as large as they are in memory; tied ones once."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
 def _nonzero(tensor: Tensor) -> int:
     return int(torch.count_nonzero(tensor))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from microlith.contract import CombineSpec, Export, JobSpec, LayoutOrder, Resolved
 from worker.attempt.attempt import Attempt
@@ -95,7 +96,8 @@ def _pack(combined: CombinedClassifier, opened: Opened, order: CombineSpec, fold
     of, export = opened.bases[made.origin.ref], order.export or Export()
     examples = made.origin.encoder(opened.data.validation.inputs[:MEASURED])
     stopwatch = Stopwatch(examples, device.title(device_of(made.model))) if order.evaluation.latency else None
-    packer = Packer(of.loaded, of.base, examples, folder, stopwatch, export.onnx.int8)
+    stored = number_type_of(export, of.loaded.number_type)
+    packer = Packer(of.loaded, of.base, examples, folder, stopwatch, export.onnx.int8, number_type=stored)
     resolved, licences = Resolved(model=of.loaded.facts), [of.loaded.licence, opened.licence]
     facts = facts_of(made, combined.combination, of.spec, resolved, licences)
     return list(pack_class_set(packer, made, facts, combined.combination, export))

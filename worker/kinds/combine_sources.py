@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
 from app.sources.demo import Licence
@@ -19,10 +20,12 @@ from worker.combining.parts import LabelledRows, ModulePart, Origin
 from worker.compute import device
 from worker.kinds.stored_module import StoredModule, apply_to_base
 from worker.packaging.mask_layout import mask_of, tokens_of
+from worker.packaging.rounding import rounded
 from worker.packaging.vocabulary import Vocabulary
 from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.open_sources import scaled_to
+from worker.sources.pairs import check_pairs
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,12 @@ class Opened:
         of = self.bases[made.spec.model]
         made.check_base(of.loaded.facts)
         vocabulary, origin = self._reader(of, tokens_of(mask), scratch)
+        stored = number_type_of(made.spec.export, of.loaded.number_type)
         return ModulePart(
             origin=origin,
             concern=Concern.model_validate(made.module.facts["concern"]),
             mask=mask_of(mask),
-            module=vocabulary.narrow(apply_to_base(of.base, mask)),
+            module=rounded(vocabulary.narrow(apply_to_base(of.base, mask)), stored),
             answer=1 if made.module.facts.get("binary") is not None else None,
             id=made.module.id,
             whole=of.origin,
@@ -69,7 +73,7 @@ class Opened:
             folder = scratch / f"reader-{len(self.readers)}"
             folder.mkdir()
             vocabulary = Vocabulary.of(of.loaded, kept, folder)
-            self.readers[key] = vocabulary, Origin.of(vocabulary.loaded)
+            self.readers[key] = vocabulary, Origin.of(vocabulary.loaded, pairs=of.origin.pairs)
         return self.readers[key]
 
 
@@ -81,6 +85,9 @@ def open_all(
     specs = {made.spec.model: made.spec for made in modules}
     cache, paths = Cache(settings.cache_dir, settings.cache_bytes), settings.paths
     models = {ref: load_model(ref, allow_paths=paths, shelf=shelf, device=on, cache=cache) for ref in specs}
+    if _read_pairs(spec):
+        for loaded in models.values():
+            check_pairs(loaded.model, loaded.tokenizer, loaded.max_length)
     labels = list(dict.fromkeys(label for loaded in models.values() for label in loaded.labels))
     info = next(iter(models.values())).info.model_copy(update={"labels": labels})
     roles = [order.evaluation.validation_split, order.evaluation.split]
@@ -103,9 +110,12 @@ def recovery_of(order: CombineSpec, modules: Sequence[StoredModule]) -> UnionRec
 def _open_base(spec: JobSpec, order: CombineSpec, loaded: LoadedModel, data: LoadedDataset) -> OpenedBase:
     measured = spec.evaluation.model_copy(update={"validation_split": order.evaluation.validation_split})
     scaled = scaled_to(data, loaded)
-    return OpenedBase(
-        spec.model_copy(update={"evaluation": measured}), scaled, Origin.of(scaled), Base.of(scaled.model)
-    )
+    origin = Origin.of(scaled, pairs=_read_pairs(spec))
+    return OpenedBase(spec.model_copy(update={"evaluation": measured}), scaled, origin, Base.of(scaled.model))
+
+
+def _read_pairs(spec: JobSpec) -> bool:
+    return spec.source.text_pair_column is not None
 
 
 def _label_rows(split: tuple[Any, Any], labels: Sequence[str]) -> LabelledRows:

@@ -23,6 +23,7 @@ from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
 from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
+from worker.kinds.remembered_baselines import find_baselines
 from worker.kinds.share_concerns import share_out
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.evidence import EvidencePass
@@ -71,9 +72,9 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
 
         turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in published]
         with progress.phase("evaluating"):
-            memory = BaseMemory.of(spec, sources, attempt.objects, folder, attempt.check)
-            base = bench.base(model, memory, progress.follow())
-            publisher.publish_base(base)
+            store = attempt.objects, folder, attempt.check
+            base = bench.base(model, BaseMemory.of(spec, sources, *store), progress.follow())
+            publisher.publish_base(base, baselines := find_baselines(spec, sources, *store))
             if (estimator := bench.estimator) and repair.at_once:
                 for concern, ratio, mask in turns:
                     with realised(model, repair.mend(mask, concern.id), parts) as module:
@@ -82,7 +83,7 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
 
         progress.lap()  # what follows is each module's own time
         vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
-        exporter = Exporter(spec, sources, base, parts, drawn, vocabulary, folder)
+        exporter = Exporter(spec, sources, base, baselines, parts, drawn, vocabulary, folder)
         maker = Maker(model, parts, bench, repair, exporter, verifier, attempt)
         for concern, ratio, mask in share_out(turns, drawn, repair, bench.rows + repair.rows, attempt, folder):
             maker.make(concern, ratio, mask)

@@ -39,6 +39,9 @@ REPAIRED_PER_CLASS = 512
 REPAIRED_TOKENS = 32_768
 """Tokens of all of them, about: what a module takes to be solved grows with them."""
 
+MOST_TOKEN_TYPES = 256
+"""Of a model whose config does not say: what a file of boundary samples can hold."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -53,7 +56,9 @@ def draw(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> Dr
     """The samples a spec asks for, of every concern of the job. Raises NotEnoughSamples."""
     concerns = [concern.id for concern in sources.concerns]
     if spec.sampling.source == "boundary":
-        key, made = _load_given(sources) if sources.boundary else _find_or_generate(spec, sources, attempt, scratch)
+        key, made = (
+            _load_given(spec, sources) if sources.boundary else _find_or_generate(spec, sources, attempt, scratch)
+        )
         return Drawn({c: samples_of(made, c, spec.sampling.per_concern) for c in concerns}, made.examples, key)
     labels, classes = sources.labels(spec.sampling.split), len(sources.model.labels)
     confusers = _find_confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
@@ -88,13 +93,21 @@ def _find_confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> 
     return confusion(logits, examples.labels, len(sources.model.labels))
 
 
-def _load_given(sources: Sources) -> tuple[str, BoundarySet]:
+def _load_given(spec: JobSpec, sources: Sources) -> tuple[str, BoundarySet]:
     """The set that the caller has made, or been given; its name is its content's. Raises DatasetInvalid."""
     assert sources.boundary is not None
     made = load(sources.boundary)
     model: Any = sources.model.model
-    check_fits(made, model.get_input_embeddings().embedding_dim, len(sources.model.labels))
+    check_fits(made, model.get_input_embeddings().embedding_dim, len(sources.model.labels), _token_types(spec, sources))
     return f"sha256:{sha256(stamp(sources.boundary))}", made
+
+
+def _token_types(spec: JobSpec, sources: Sources) -> int:
+    """How many token types the job's inputs may have; 0 where they are single texts, or the model reads none."""
+    if spec.source.text_pair_column is None or not sources.model.segments:
+        return 0
+    model: Any = sources.model.model
+    return int(getattr(model.config, "type_vocab_size", None) or MOST_TOKEN_TYPES)
 
 
 def _find_or_generate(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> tuple[str, BoundarySet]:

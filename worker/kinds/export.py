@@ -39,5 +39,5 @@ def export(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             (package,) = pack(packer, vocabulary, Handout(module, mask_of(mask), parts, facts), [order.layout])
 
         with attempt.progress.phase("verifying"):
-            verify(verifier, [package], vocabulary.narrow(module), vocabulary.probe, vocabulary.opening)
+            verify(verifier, [package], vocabulary.hand_out(module), vocabulary.probe, vocabulary.opening)
         attempt.publisher.attach_layout(order.module, package.archive, package.latencies)

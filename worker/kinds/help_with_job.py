@@ -18,7 +18,7 @@ from app.db.unit import Database, Unit
 from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.settings import Settings
-from microlith.contract import BaseResult, JobSpec, Resolved, State
+from microlith.contract import Baselines, BaseResult, JobSpec, Resolved, State
 from worker.attempt.attempt import Attempt
 from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
 from worker.attempt.retrying import patient
@@ -28,6 +28,7 @@ from worker.kinds.draw_samples import Drawn, draw_to_repair
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
 from worker.kinds.pack_modules import Exporter
+from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.share_concerns import fetch_shard, finish_shard, take_shard
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.repair import Repair
@@ -58,14 +59,15 @@ def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         shelf = held.enter_context(attempt.hold_sources(spec))
         sources = open_for(settings, spec, shelf)
-        base = read_base(attempt.lease, sources)
-        if base is None:
+        memory = BaseMemory.of(spec, sources, attempt.objects, folder, attempt.check)
+        published, measured_base = read_base(attempt.lease, sources), memory.recall()
+        if published is None or measured_base is None:
             log.warning("helper_mismatched", device=sources.resolved.device)
             return
         parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
-        bench, drawn = Bench.of(spec, sources, parts), Drawn({}, sources.encode(spec.sampling.split, []))
+        bench, drawn = Bench.of(spec, sources, parts, measured_base), Drawn({}, sources.encode(spec.sampling.split, []))
         vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
-        exporter = Exporter(spec, sources, base, parts, drawn, vocabulary, folder)
+        exporter = Exporter(spec, sources, *published, parts, drawn, vocabulary, folder)
         repair = Repair(spec, sources.model.model, parts, sources.layers, partial(draw_to_repair, spec, sources))
         maker = Maker(sources.model.model, parts, bench, repair, exporter, verifier, attempt)
         while (concern := take_shard(attempt, settings.lease_seconds)) is not None:
@@ -108,8 +110,14 @@ class HelpersLease(Lease):
 
 
 @patient
-def read_base(lease: Lease, sources: Sources) -> BaseResult | None:
-    """The base's measures, if the worker with the lease reads the very same sources on the same kind of device."""
+def read_base(lease: Lease, sources: Sources) -> tuple[BaseResult, Baselines | None] | None:
+    """The measures of the base and of the baselines.
+
+    None unless the worker with the lease reads the very same sources on the same kind of device.
+    """
     with lease.write() as (_, job):
         same = Resolved.model_validate(job.resolved) == sources.resolved
-        return BaseResult.model_validate(job.base) if same and job.base else None
+        if not same or not job.base:
+            return None
+        baselines = job.base.get("baselines")
+        return BaseResult.model_validate(job.base), baselines and Baselines.model_validate(baselines)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import Concern
+from microlith.contract import Concern, DeliveredScore
 from worker.attempt.attempt import Attempt
+from worker.evaluation.delivered import score_answers, score_binary_answers
+from worker.evaluation.runner import predict
 from worker.families.anatomy import Anatomy
-from worker.kinds.measure import Bench
+from worker.kinds.measure import Bench, Measures
 from worker.kinds.pack_modules import Exporter, compose_facts
 from worker.packaging.verify import Verifier
 from worker.pruning.masks import Mask
@@ -39,11 +41,25 @@ class Maker:
             with progress.phase("evaluating"):
                 measures = self.bench.measure(module, concern, base_states, progress.follow())
                 cost = exporter.vocabulary.measure_cost(module, concern, self.attempt.check)
+                headed = exporter.with_head(module, concern, measures)
+                measures = replace(measures, delivered=self._delivered(headed, concern, measures))
             with progress.phase("exporting"):
-                finished = exporter.finish(module, concern, measures)
+                finished = exporter.vocabulary.settle(headed)
                 facts = exporter.describe(finished, mask, concern, ratio, measures, cost)
                 packages = exporter.pack(finished, mask, facts)
             with progress.phase("verifying"):
                 exporter.verify(self.verifier, packages, finished)
         archives = [package.archive for package in packages]
         self.attempt.publisher.publish_module(concern, ratio, compose_facts(facts, packages, progress.lap()), archives)
+
+    def _delivered(self, module: nn.Module, concern: Concern, measures: Measures) -> DeliveredScore | None:
+        """What the files score; measured anew where they have other weights or tokens than the module has here."""
+        reading = self.exporter.vocabulary
+        small = reading.hand_out(module)
+        if small is module:
+            return measures.delivered
+        test = reading.cost.test if reading.cost else self.bench.test
+        logits = predict(small, test, checkpoint=self.attempt.check)
+        if measures.binary is not None:
+            return score_binary_answers(logits, test.labels, concern.id)
+        return score_answers(logits, test.labels, self.bench.labels, concern.id)

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import BaseResult, BinaryScore, Concern, JobSpec, Numerics, Report, Similarity
+from microlith.contract import (
+    BaseResult,
+    BinaryScore,
+    Concern,
+    DeliveredScore,
+    Interval,
+    JobSpec,
+    Numerics,
+    Report,
+    Similarity,
+)
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
 from worker.evaluation.binary import best_threshold, margins
 from worker.evaluation.binary import measure as measure_binary
+from worker.evaluation.delivered import score_decisions
 from worker.evaluation.first_estimate import Estimator
 from worker.evaluation.numerics import Questions, SplitLogits
+from worker.evaluation.paired import macro_f1_change
 from worker.evaluation.report import exp_loss, report, score
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
 from worker.evaluation.similarity import BaseStates, HiddenStates, StatesWanted, compare, course_over, states_along
-from worker.evaluation.sparsity import base_size
+from worker.evaluation.sparsity import base_size, tensor_bytes
 from worker.families.anatomy import Anatomy
-from worker.kinds.remembered_base import BaseMemory
+from worker.kinds.remembered_base import BaseMemory, MeasuredBase
 from worker.packaging.verify import PROBE_ROWS
 from worker.sampling.concern import ConcernSamples, draw_available, rows_of
 from worker.sources.open_sources import Sources
@@ -32,12 +44,18 @@ SIMILARITY_SAMPLES = 256
 
 @dataclass(frozen=True)
 class Measures:
-    """What the bench says of a module; `binary` where its head is concern against rest."""
+    """What the bench says of a module; `binary` where its head is concern against rest.
+
+    `macro_change` is None where the base was not measured on the bench before.
+    """
 
     report: Report
+    macro_change: Interval | None
     similarity: Similarity | None
     binary: BinaryScore | None
     numerics: Numerics | None
+    delivered: DeliveredScore | None = None
+    """Of what is handed out, where that answers otherwise."""
 
 
 @dataclass
@@ -49,9 +67,10 @@ class Bench:
     questions: Questions
     similarity: SimilarityBench | None
     estimator: Estimator | None
+    measured_base: MeasuredBase | None = None
 
     @classmethod
-    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy) -> Bench:
+    def of(cls, spec: JobSpec, sources: Sources, anatomy: Anatomy, measured_base: MeasuredBase | None = None) -> Bench:
         """The splits the spec names, thinned to its limit, and each concern's samples of the validation split."""
         evaluation = spec.evaluation
         test, validation = sources.thinned(evaluation.split, evaluation.limit), validation_of(spec, sources)
@@ -62,6 +81,7 @@ class Bench:
             questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
+            measured_base=measured_base,
         )
 
     @property
@@ -86,14 +106,19 @@ class Bench:
             known = self.measure_base(model, checkpoint)
             memory.keep(known)
         checkpoint(self.rows)
-        return known
+        self.measured_base = known
+        return known.result
 
-    def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> BaseResult:
+    def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> MeasuredBase:
         """The unpruned model, measured."""
         answers = self.questions.ask(model, checkpoint)
-        return BaseResult(
-            parameters=base_size(model).parameters, report=self._report(answers), numerics=answers.numerics
+        result = BaseResult(
+            parameters=base_size(model).parameters,
+            size_bytes=tensor_bytes(model),
+            report=self._report(answers),
+            numerics=answers.numerics,
         )
+        return MeasuredBase(result, answers.test.argmax(axis=1))
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
@@ -107,21 +132,36 @@ class Bench:
         near = None
         if self.similarity and base_states:
             near = compare(base_states, self.similarity.of_module(module, concern.id))
-        return Measures(
+        measures = Measures(
             report=self._report(answers),
+            macro_change=self._macro_change(answers),
             similarity=near,
-            binary=self._binary(answers, concern.id) if self.spec.head == "binary" else None,
+            binary=None,
             numerics=answers.numerics,
         )
+        return self._with_binary(measures, answers, concern.id) if self.spec.head == "binary" else measures
+
+    @property
+    def test(self) -> Examples:
+        """The evaluation split."""
+        return self.questions.test
 
     def _report(self, answers: SplitLogits) -> Report:
         measured = score(answers.test, self.questions.test.labels, self.labels)
         return report(measured, exp_loss(answers.validation, self.validation.labels))
 
-    def _binary(self, answers: SplitLogits, concern: int) -> BinaryScore:
-        """The threshold is chosen on the validation split, the score taken on the evaluation split."""
+    def _macro_change(self, answers: SplitLogits) -> Interval | None:
+        if self.measured_base is None:
+            return None
+        given, labels = answers.test.argmax(axis=1), self.questions.test.labels
+        return macro_f1_change(given, self.measured_base.answers, labels, len(self.labels))
+
+    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: int) -> Measures:
+        """The threshold is chosen on the validation split, the scores taken on the evaluation split."""
         threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        return measure_binary(margins(answers.test, concern), self.questions.test.labels == concern, threshold)
+        scores, members = margins(answers.test, concern), self.test.labels == concern
+        binary = measure_binary(scores, members, threshold)
+        return replace(measures, binary=binary, delivered=score_decisions(scores >= threshold, members))
 
 
 @dataclass

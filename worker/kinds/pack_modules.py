@@ -13,13 +13,14 @@ from torch import nn
 
 from app.domain.errors import UnsupportedModel
 from app.domain.layouts import MASK
-from microlith.contract import BaseResult, Concern, JobSpec, OwnScore, Ratio, Report, TrimmedVocabulary
-from microlith.file_names import MOST_BYTES, safe_name
+from microlith.contract import Baselines, BaseResult, Concern, Cost, JobSpec, OwnScore, Ratio, Report, TrimmedVocabulary
+from microlith.file_names import names_of, safe_name
 from microlith.masks import Base
 from worker.compute import device
 from worker.compute.batches import device_of, on_cpu
 from worker.compute.examples import Examples
 from worker.evaluation.binary import BinaryHead, with_binary_head
+from worker.evaluation.cost import base_cost, cost
 from worker.evaluation.latency import Stopwatch
 from worker.evaluation.runner import predict
 from worker.evaluation.sparsity import base_size, size, sparsity
@@ -31,7 +32,11 @@ from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
 from worker.pruning.masks import Mask, name_in_module
+from worker.pruning.narrowing import narrow
 from worker.sources.open_sources import Sources
+
+NARROW = frozenset({"compact", "onnx"})
+"""Layouts whose layers are as small as their own mask, block by block."""
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Exporter:
     spec: JobSpec
     sources: Sources
     base: BaseResult
+    baselines: Baselines | None
     anatomy: Anatomy
     drawn: Drawn
     vocabulary: JobVocabulary
@@ -67,13 +73,17 @@ class Exporter:
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
             sparsity=sparsity(module, whole, partial(name_in_module, mask)),
-            size=size(self.vocabulary.narrow(module), whole),
+            size=size(self.vocabulary.hand_out(module), whole),
+            cost=self._cost(self.vocabulary.hand_out(module), mask),
             own=own_score(measures.report, concern),
             base_own=own_score(self.base.report, concern),
             report=measures.report,
             base_report=self.base.report,
+            macro_change=measures.macro_change,
+            baselines=self.baselines,
             similarity=measures.similarity,
             binary=measures.binary,
+            delivered=measures.delivered,
             numerics=measures.numerics,
             samples=SampleRows(list(samples.positive), list(samples.negative), self.drawn.boundary),
             mask_sha256=mask.digest(),
@@ -82,8 +92,14 @@ class Exporter:
             dataset_licence=self.sources.data.licence,
         )
 
-    def finish(self, module: nn.Module, concern: Concern, measures: Measures) -> nn.Module:
-        """The module as it is handed out: itself, or with a head that answers the concern against the rest."""
+    def _cost(self, module: nn.Module, mask: Mask) -> Cost:
+        """Of the smallest layout that was asked for: two leave out what the others hold as zeros."""
+        if NARROW.intersection(self.spec.export.layouts) and (mask.neurons or mask.heads):
+            module = narrow(on_cpu(module), mask, self.anatomy).model
+        return cost(module, base_cost(self.sources.model.model, self.anatomy), self.anatomy)
+
+    def with_head(self, module: nn.Module, concern: Concern, measures: Measures) -> nn.Module:
+        """The module itself, or with a head that answers the concern against the rest."""
         if measures.binary is None:
             return module
         classifier = self.anatomy.classifier
@@ -104,21 +120,22 @@ class Exporter:
         """Raises VerificationFailed unless each archive that was asked for, opened in a clean process, answers as the
         module does. A mask says itself, by digest, whether what is made of it is the module."""
         asked = [package for package in packages if package.archive.layout in self.spec.export.layouts]
-        verify(verifier, asked, self.vocabulary.narrow(module), self.vocabulary.probe, self.vocabulary.opening)
+        verify(verifier, asked, self.vocabulary.hand_out(module), self.vocabulary.probe, self.vocabulary.opening)
 
 
 def make_packer(spec: JobSpec, vocabulary: JobVocabulary, scratch: Path, *, int8: bool) -> Packer:
     """What packs modules of a base, which is whole now; latency is measured as they read."""
     base, examples = vocabulary.base.model, vocabulary.examples
     stopwatch = Stopwatch(examples, device.title(device_of(base))) if spec.evaluation.latency else None
-    return Packer(vocabulary.vocabulary.loaded, Base.of(base), examples, scratch, stopwatch, int8)
+    loaded, stored = vocabulary.vocabulary.loaded, vocabulary.number_type
+    return Packer(loaded, Base.of(base), examples, scratch, stopwatch, int8, number_type=stored)
 
 
 def pack(
     packer: Packer, vocabulary: JobVocabulary, handout: Handout[ModuleFacts], layouts: Sequence[str]
 ) -> list[Package]:
-    """The module in these layouts, as it reads; a mask is laid over the whole base, and names the tokens left."""
-    small, facts = replace(handout, model=vocabulary.narrow(handout.model)), handout.facts
+    """The module in these layouts, as it is handed out; a mask lies over the whole base, and names the tokens left."""
+    small, facts = replace(handout, model=vocabulary.hand_out(handout.model)), handout.facts
     if small.model is not handout.model:
         whole = replace(facts, size=size(handout.model, base_size(vocabulary.base.model)))
         handout = replace(handout, facts=whole, vocabulary=vocabulary.vocabulary.kept)
@@ -137,12 +154,10 @@ def verify(
 
 
 def name_of(facts: ModuleFacts, layout: str) -> str:
-    """What a module's file is called in this layout."""
-    model, label = re.split(r"[:/@]", facts.spec.model.rstrip("/"))[-1], facts.concern.label
-    called = safe_name(label)
-    if not called or len(label.encode()) > MOST_BYTES:  # then it is not the only label that is called so
-        called = f"{called}-{facts.concern.id}"
-    name = re.sub("-{2,}", "-", f"{safe_name(model)}-{called}-{facts.ratio.requested:g}").strip("-.")
+    """What a module's file is called in this layout: like no other of its job."""
+    model, known = re.split(r"[:/@]", facts.spec.model.rstrip("/"))[-1], facts.resolved.model
+    called = names_of(tuple(known.labels))[facts.concern.id] if known else str(facts.concern.id)
+    name = f"{safe_name(model)}-{called}-{facts.ratio.requested:g}".lstrip("-")
     return name if layout == "portable" else f"{name}-{layout}"
 
 
@@ -155,7 +170,7 @@ def compose_facts(facts: ModuleFacts, packages: Sequence[Package], timings: Mapp
     """All there is to say of a module as its wire model holds it, with what its layouts measured."""
     latencies = [latency.model_dump(mode="json") for package in packages for latency in package.latencies]
     whole = ("concern", "ratio", "sparsity", "size", "own", "base_own", "report")
-    fields = (*whole, "similarity", "binary", "numerics", "vocabulary")
+    fields = (*whole, "cost", "macro_change", "delivered", "similarity", "binary", "numerics", "vocabulary")
     values = {name: getattr(facts, name) for name in fields}
     document = {name: value.model_dump(mode="json") for name, value in values.items() if value is not None}
     return document | {

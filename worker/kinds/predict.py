@@ -1,4 +1,4 @@
-"""The story of a try: a module is made of its base and its mask, and both are asked about the same texts.
+"""The story of a try: a module is made of its base and its mask, and both are asked about the same texts, or pairs.
 
 All on the CPU, where a few texts are answered sooner than a GPU is started, and no decomposition is disturbed.
 """
@@ -12,17 +12,19 @@ import numpy as np
 from scipy.special import softmax
 
 from app.domain.errors import InvalidInput
+from app.domain.layouts import number_type_of
 from app.settings import Settings
 from app.sources.cache import Cache
-from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder
+from microlith.contract import ClassProbabilities, JobSpec, PredictedInput, Prediction, PredictionOrder, TextPair
 from microlith.masks import Base, MaskFile
 from worker.attempt.attempt import Attempt
 from worker.attempt.scratch import scratch
 from worker.compute.arrays import Logits
-from worker.compute.examples import TokenExamples
+from worker.compute.examples import GivenText, TokenExamples
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import apply_to_base, find_modules
 from worker.packaging.mask_layout import tokens_of
+from worker.packaging.rounding import rounded
 from worker.packaging.vocabulary import Vocabulary
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.open_sources import encode_for
@@ -41,16 +43,16 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             stored.check_base(loaded.facts)
             mask = stored.fetch_mask(attempt, folder)
             vocabulary = Vocabulary.of(loaded, tokens_of(mask), folder)
-            module = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
-            base_examples, examples = (_encode(order.inputs, reader) for reader in (loaded, vocabulary.loaded))
+            narrow = vocabulary.narrow(apply_to_base(Base.of(loaded.model), mask))
+            module = rounded(narrow, number_type_of(spec.export, loaded.number_type))
+            given = [(one.text, one.text_pair) if isinstance(one, TextPair) else one for one in order.inputs]
+            base_examples, examples = (_encode(given, reader) for reader in (loaded, vocabulary.loaded))
 
         with attempt.progress.phase("evaluating"):
             attempt.progress.expect(2 * len(examples))
             base_logits = answers_of(loaded.model, base_examples, checkpoint=attempt.progress.follow())
             module_logits = answers_of(module, examples, checkpoint=attempt.progress.follow())
-        attempt.publisher.publish_prediction(
-            compare_answers(order.inputs, loaded.labels, base_logits, mask, module_logits)
-        )
+        attempt.publisher.publish_prediction(compare_answers(given, loaded.labels, base_logits, mask, module_logits))
 
 
 def rehearse() -> None:
@@ -59,7 +61,7 @@ def rehearse() -> None:
     answers_of(loaded.model, _encode(["a rehearsal"], loaded))
 
 
-def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
+def _encode(texts: Sequence[GivenText], loaded: LoadedModel) -> TokenExamples:
     """The texts as the model reads them. Raises InvalidInput for one that it has no token for."""
     examples = encode_for(loaded, texts, np.zeros(len(texts), dtype=np.int64))
     for number, tokens in enumerate(examples.token_ids):
@@ -69,7 +71,7 @@ def _encode(texts: Sequence[str], loaded: LoadedModel) -> TokenExamples:
 
 
 def compare_answers(
-    texts: Sequence[str], labels: list[str], base_logits: Logits, mask: MaskFile, module_logits: Logits
+    texts: Sequence[GivenText], labels: list[str], base_logits: Logits, mask: MaskFile, module_logits: Logits
 ) -> Prediction:
     """Logits [texts, classes] of both as probabilities; where the mask's head is binary, the module has two classes."""
     own_labels = mask.document.settings.id2label
@@ -81,8 +83,12 @@ def compare_answers(
         labels=labels,
         module_labels=module_labels,
         threshold=binary["threshold"] if binary else None,
-        inputs=[PredictedInput(text=text, base=base, module=module) for text, base, module in rows],
+        inputs=[PredictedInput(**_named(text), base=base, module=module) for text, base, module in rows],
     )
+
+
+def _named(given: GivenText) -> dict[str, str]:
+    return {"text": given} if isinstance(given, str) else dict(zip(("text", "text_pair"), given, strict=True))
 
 
 def _to_probabilities(logits: Logits, labels: Sequence[str]) -> list[ClassProbabilities]:

@@ -1,81 +1,66 @@
-"""The base's own measures, remembered across jobs by what decides them: the model, the data, the splits, the way.
-
-A memory that cannot be read, or is of something else, is no memory: the base is measured, and the memory made anew.
-"""
+"""The base's own measures, remembered across jobs by what decides them: the model, the data, the splits, the way."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import base64
+import zlib
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
-from app.services.sweeping import BASES
 from app.storage import ObjectStore
 from microlith.contract import BaseResult, JobSpec
-from worker.attempt.retrying import reach_store
+from worker.compute.arrays import Labels
+from worker.kinds.memory import Memory
 from worker.sources.open_sources import Sources
 
-RECIPE = 3
+RECIPE = 4
 """Goes up whenever the same facts would be measured otherwise."""
 
-LARGEST_BYTES = 4 * 1024**2
-"""No report is as long: what is, was not written here, and is not read."""
+
+@dataclass(frozen=True)
+class MeasuredBase:
+    """The base, measured: what is told of it, and its answers to the evaluation split.
+
+    Class ids [rows], or a table [rows, classes] of what it says of each.
+    """
+
+    result: BaseResult
+    answers: Labels
 
 
 @dataclass(frozen=True)
 class BaseMemory:
-    """Where the measures of one job's base are kept; `check` is called between tries of a store that is away."""
+    """Where the measures of one job's base are kept."""
 
-    facts: dict[str, Any]
-    objects: ObjectStore
-    scratch: Path
-    check: Callable[[], None]
+    memory: Memory
 
     @classmethod
     def of(
         cls, spec: JobSpec, sources: Sources, objects: ObjectStore, scratch: Path, check: Callable[[], None]
     ) -> BaseMemory:
         """The memory of what `spec` measures."""
-        return cls(made_from(spec, sources), objects, scratch, check)
+        return cls(Memory(made_from(spec, sources), objects, scratch, check))
 
-    @property
-    def key(self) -> str:
-        """The name of the memory, by its facts."""
-        return f"{BASES}/{_digest(self.facts)}.json"
-
-    def recall(self) -> BaseResult | None:
+    def recall(self) -> MeasuredBase | None:
         """What an earlier job measured; None where there is nothing, or nothing that can be trusted."""
-        stored = reach_store(self._read, self.check)
-        try:
-            known = json.loads(stored)
-            base = BaseResult.model_validate(known["base"])
-            sound = known["facts"] == self.facts and known["sha256"] == _digest(base.model_dump(mode="json"))
-        except (ValueError, KeyError, TypeError):
+        known = self.memory.recall()
+        if known is None:
             return None
-        return base if sound else None
+        packed = zlib.decompress(base64.b64decode(known["answers"]))
+        answers = np.frombuffer(packed, dtype="<u2").reshape(known["shape"]).astype(np.int64)
+        return MeasuredBase(BaseResult.model_validate(known["result"]), answers)
 
-    def keep(self, base: BaseResult) -> None:
+    def keep(self, base: MeasuredBase) -> None:
         """Remembers what was measured, in the place of what was there."""
-        measures = base.model_dump(mode="json")
-        file = self.scratch / "base.json"
-        file.write_text(
-            json.dumps({"facts": self.facts, "base": measures, "sha256": _digest(measures)}), encoding="utf-8"
-        )
-        reach_store(lambda: self.objects.put_file(self.key, file, "application/json", replace=True), self.check)
-
-    def _read(self) -> bytes:
-        size = self.objects.head(self.key)
-        if size is None or size > LARGEST_BYTES:
-            return b""
-        with closing(self.objects.open(self.key)) as chunks:
-            return b"".join(chunks)
+        packed = base64.b64encode(zlib.compress(base.answers.astype("<u2").tobytes())).decode()
+        result = base.result.model_dump(mode="json")
+        self.memory.keep({"result": result, "answers": packed, "shape": base.answers.shape})
 
 
 def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
@@ -92,7 +77,3 @@ def made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
         "device": sources.resolved.device,
         "versions": [torch.__version__, transformers.__version__],
     }
-
-
-def _digest(document: Any) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -13,11 +13,15 @@ from app.domain.errors import NotFound, SourceUnavailable
 from app.domain.layouts import MASK
 from app.sources.demo import Licence
 from microlith.contract import (
+    Baselines,
     BaseResult,
     BinaryScore,
     Combination,
     CombineSpec,
     Concern,
+    Cost,
+    DeliveredScore,
+    Interval,
     JobSpec,
     ModelFacts,
     Numerics,
@@ -46,12 +50,16 @@ class StoredModule:
     spec: JobSpec
     resolved: Resolved
     base: BaseResult | None
+    baselines: Baselines | None = None
 
     @classmethod
     def of(cls, module: ModuleRow, mask: ArtifactRow, job: JobRow) -> StoredModule:
         """A module by its rows, and that of its job."""
         spec, resolved = JobSpec.model_validate(job.spec), Resolved.model_validate(job.resolved)
-        return cls(module, mask, spec, resolved, BaseResult.model_validate(job.base) if job.base else None)
+        measured = job.base or {}
+        base = BaseResult.model_validate(measured) if measured else None
+        known = measured.get("baselines")
+        return cls(module, mask, spec, resolved, base, known and Baselines.model_validate(known))
 
     def fetch_mask(self, attempt: Attempt, folder: Path) -> MaskFile:
         """The mask, brought into `folder` and read. Raises StorageUnavailable, and SourceUnavailable if damaged."""
@@ -85,8 +93,8 @@ class StoredModule:
         """All that was said of the module when it was made."""
         facts, history = self.module.facts, mask.decomposition
         assert self.base is not None, "modules are published after their base"
-        names = ("similarity", "binary", "numerics", "vocabulary")
-        similarity, binary, numerics, vocabulary = (facts.get(name) for name in names)
+        names = ("similarity", "binary", "numerics", "vocabulary", "delivered", "cost", "macro_change")
+        similarity, binary, numerics, vocabulary, delivered, cost, change = (facts.get(name) for name in names)
         samples = history["samples"]
         return ModuleFacts(
             concern=Concern.model_validate(facts["concern"]),
@@ -105,6 +113,10 @@ class StoredModule:
             samples=SampleRows(samples["positive"], samples["negative"], samples.get("boundary")),
             mask_sha256=history["mask"]["sha256"],
             vocabulary=vocabulary and TrimmedVocabulary.model_validate(vocabulary),
+            delivered=delivered and DeliveredScore.model_validate(delivered),
+            cost=cost and Cost.model_validate(cost),
+            macro_change=change and Interval.model_validate(change),
+            baselines=self.baselines,
             model_licence=model_licence,
             dataset_licence=dataset_licence,
         )

@@ -17,14 +17,16 @@ import numpy as np
 from torch import nn
 
 from app.domain.errors import UnsupportedModel
-from app.domain.layouts import counted_splits
+from app.domain.layouts import counted_splits, number_type_of
 from microlith.contract import Concern, JobSpec, OwnScore, TrimmedVocabulary
+from microlith.contract.options import NumberType
 from worker.compute.arrays import Rows
 from worker.compute.batches import Checkpoint
-from worker.compute.examples import Examples, TokenExamples
+from worker.compute.examples import Examples, GivenText, TokenExamples
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
 from worker.kinds.measure import probe_of
+from worker.packaging.rounding import rounded
 from worker.packaging.trimmed_tokenizer import POINTER, add_indispensable, document_of, find_frequent
 from worker.packaging.verify import ArchiveOpening
 from worker.packaging.vocabulary import Vocabulary, token_ids
@@ -43,8 +45,10 @@ class JobVocabulary:
     base: LoadedModel
     vocabulary: Vocabulary
     examples: Examples
-    texts: Sequence[str] = ()
+    texts: Sequence[GivenText] = ()
     cost: TrimmingCost | None = None
+    number_type: NumberType = "float32"
+    """The type that weights are stored in."""
 
     @classmethod
     def of(
@@ -54,15 +58,17 @@ class JobVocabulary:
 
         Raises UnsupportedModel for a model that is not known to survive a trimming.
         """
+        stored = number_type_of(spec.export, sources.model.number_type)
+        rounded(sources.model.model, stored)  # who is beyond the type's range is told before anything is made
         if not spec.export.vocabulary.trim:
-            return cls(sources.model, Vocabulary(sources.model), validation)
+            return cls(sources.model, Vocabulary(sources.model), validation, number_type=stored)
         vocabulary = Vocabulary.of(sources.model, kept or _find_used(spec, sources), scratch)
         role, limit = spec.evaluation.validation_split, spec.evaluation.limit
         examples = _encode(replace(sources, model=vocabulary.loaded), role, limit)
         _check_reading(cast(TokenExamples, validation), examples, vocabulary)
         rows = evenly(len(sources.labels(role)), limit)[: len(probe_of(examples))]
-        texts = [cast(str, sources.data.split(role)[0][row]) for row in rows]
-        return cls(sources.model, vocabulary, examples, texts, TrimmingCost.of(spec, sources, vocabulary))
+        texts = [cast(GivenText, sources.data.split(role)[0][row]) for row in rows]
+        return cls(sources.model, vocabulary, examples, texts, TrimmingCost.of(spec, sources, vocabulary), stored)
 
     @property
     def probe(self) -> Examples:
@@ -74,13 +80,20 @@ class JobVocabulary:
         """How a clean process opens modules: with `texts`, their own tokenizer must read them alike."""
         return ArchiveOpening(base=self.base.folder, texts=self.texts, max_length=self.vocabulary.loaded.max_length)
 
-    def narrow(self, module: nn.Module) -> nn.Module:
-        """A module of the base as it reads with this vocabulary."""
-        return self.vocabulary.narrow(module)
+    def hand_out(self, module: nn.Module) -> nn.Module:
+        """A module of the base as its files have it: with this vocabulary, its weights rounded as they are stored.
+
+        The module itself where that changes nothing.
+        """
+        return rounded(self.vocabulary.narrow(module), self.number_type)
+
+    def settle(self, module: nn.Module) -> nn.Module:
+        """A module of the base with the numbers that a mask makes: those of its files where the base came in them."""
+        return rounded(module, self.number_type) if self.number_type == self.base.number_type else module
 
     def measure_cost(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary | None:
         """What the trimming costs a module of the base; None where nothing is trimmed."""
-        return self.cost.measure(self.narrow(module), concern, checkpoint) if self.cost else None
+        return self.cost.measure(self.hand_out(module), concern, checkpoint) if self.cost else None
 
 
 @dataclass(frozen=True)

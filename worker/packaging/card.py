@@ -13,10 +13,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from app.domain.layouts import MASK, counted_splits
+from app.domain.verdicts import verdict
 from app.sources.demo import Licence
 from app.sources.licences import pointed, texts_of
 from microlith.contract import DatasetFacts, ModelFacts
-from worker.packaging.card_usage import OPENED_BY, portable_usage, task
+from worker.packaging.card_usage import OPENED_BY, number_type, portable_usage, task
 from worker.packaging.module_facts import ModuleFacts
 from worker.packaging.most_confused import nearest
 from worker.packaging.picture import PICTURE, alternative
@@ -43,15 +44,19 @@ def model_card(facts: ModuleFacts, usage: str | None = None, layout: str = "port
         _metadata(facts, layout),
         template_path=str(TEMPLATE),
         **{name: getattr(facts, name) for name in ("concern", "spec", "ratio", "sparsity", "size", "binary")},
-        **{name: getattr(facts, name) for name in ("own", "report", "similarity")},
+        **{name: getattr(facts, name) for name in ("own", "delivered", "report", "similarity")},
         usage=usage or portable_usage(facts),
         brief=brief,
         vocabulary=None if brief else facts.vocabulary,
         counted=_counted(facts),
+        before=_before(facts),
         inputs=OPENED_BY[task(facts)]["inputs"],
         measures=_measures(facts),
         warnings=facts.resolved.dataset.warnings if facts.resolved.dataset else [],
         interval=_interval(facts),
+        verdict=verdict([facts], [], facts.baselines),
+        cost=facts.cost,
+        baselines=facts.baselines,
         nearest=nearest(facts),
         picture=PICTURE,
         alternative=alternative(facts.sparsity),
@@ -85,13 +90,13 @@ def _metadata(facts: ModuleFacts, layout: str) -> ModelCardData:
 
 
 def _metrics(facts: ModuleFacts) -> list[tuple[str, str, float]]:
-    label = _line(facts.concern.label)
+    label, own, whole = _line(facts.concern.label), facts.handed_out, facts.delivered or facts.report
     return [
-        ("f1", f"F1 of {label}", facts.own.f1),
-        ("precision", f"Precision of {label}", facts.own.precision),
-        ("recall", f"Recall of {label}", facts.own.recall),
-        ("f1", "Macro F1", facts.report.macro.f1),
-        ("accuracy", "Accuracy", facts.report.accuracy),
+        ("f1", f"F1 of {label}", own.f1),
+        ("precision", f"Precision of {label}", own.precision),
+        ("recall", f"Recall of {label}", own.recall),
+        *([("f1", "Macro F1", whole.macro.f1)] if whole.macro else []),
+        ("accuracy", "Accuracy", whole.accuracy),
     ]
 
 
@@ -111,17 +116,32 @@ def _result(facts: ModuleFacts, kind: str, name: str, value: float) -> EvalResul
 
 def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
     """Name, module, base."""
-    own, base, report, whole = facts.own, facts.base_own, facts.report, facts.base_report
+    own, base, measured, whole = facts.handed_out, facts.base_own, facts.delivered or facts.report, facts.base_report
     label = _cell(facts.concern.label)
-    return [
+    rows = [
         (f"Precision of {label}", own.precision, base.precision),
         (f"Recall of {label}", own.recall, base.recall),
         (f"F1 of {label}", own.f1, base.f1),
-        ("Macro F1", report.macro.f1, whole.macro.f1),
-        ("Accuracy", report.accuracy, whole.accuracy),
-        ("Mean cross-entropy", report.loss, whole.loss),
-        ("exp(mean cross-entropy), validation", report.exp_loss, whole.exp_loss),
     ]
+    if measured.macro is not None and measured.loss is not None:
+        rows += [
+            ("Macro F1", measured.macro.f1, whole.macro.f1),
+            ("Accuracy", measured.accuracy, whole.accuracy),
+            ("Mean cross-entropy", measured.loss, whole.loss),
+        ]
+    if facts.delivered is None:
+        rows.append(("exp(mean cross-entropy), validation", facts.report.exp_loss, whole.exp_loss))
+    return rows
+
+
+def _before(facts: ModuleFacts) -> str:
+    """What the module had that its files do not have."""
+    had = [
+        (facts.binary, "the base's labels"),
+        (facts.vocabulary, "the whole vocabulary"),
+        (number_type(facts) != "float32", "weights in float32"),
+    ]
+    return " and ".join(what for is_gone, what in had if is_gone)
 
 
 def _counted(facts: ModuleFacts) -> str:
@@ -138,7 +158,7 @@ def _notices(facts: ModuleFacts, *, brief: bool) -> bool:
 
 def _interval(facts: ModuleFacts) -> str | None:
     """Where F1 of the concern lies, of module and base."""
-    intervals = [(own.f1_interval, whose) for own, whose in ((facts.own, "module"), (facts.base_own, "base"))]
+    intervals = [(own.f1_interval, whose) for own, whose in ((facts.handed_out, "module"), (facts.base_own, "base"))]
     texts = [f"{pair[0]:.4f} to {pair[1]:.4f} ({whose})" for pair, whose in intervals if pair]
     return ", ".join(texts) or None
 

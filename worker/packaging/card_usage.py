@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from app.domain.layouts import BYTES, number_type_of
 from app.sources.images import task_of
+from app.sources.short_texts import shorten
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from worker.packaging.module_facts import Made
 
 _CHECK = "`sha256sum -c SHA256SUMS` checks the files."
-_BYTES = 4  # of a float32
 
 _FOLDER = """## Open it
 
 ```python
 from transformers import {model}
 
-model = {model}.from_pretrained("this-folder"{trust})
+model = {model}.from_pretrained("this-folder"{options})
 ```
 
-{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}"""
+{remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
 
 _MASK = """## Open it
 
@@ -31,7 +34,19 @@ microlith modules apply this-folder --base path/to/base --out module
 ```
 
 In Python, `microlith.apply_mask(base, "this-folder")` returns the model. Either gives back every bit of the module, or
-says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}"""
+says why not: the base is known by the sha256 `{sha256}` of its tensors in float32. {check}{pairs}"""
+
+_PAIRS = """
+
+It reads two texts at once, {columns}, as it was measured:
+
+```python
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+read = tokenizer(["a text"], ["the text beside it"], truncation=True, return_tensors="pt")
+logits = model(**read).logits
+```"""
 
 _ONNX = """## Open it
 
@@ -47,8 +62,8 @@ logits = session.run(["logits"], inputs)[0]
 Batch{and_length} may be any. {check}"""
 
 _TEXT_INPUTS = """tokenizer = AutoTokenizer.from_pretrained("this-folder")
-read = tokenizer(["a text"], return_tensors="np")
-inputs = {name: read[name].astype(np.int64) for name in ("input_ids", "attention_mask")}"""
+read = tokenizer({texts}, return_tensors="np")
+inputs = {{given.name: read[given.name].astype(np.int64) for given in session.get_inputs()}}"""
 _IMAGE_INPUTS = """processor = AutoImageProcessor.from_pretrained("this-folder")
 inputs = {"pixel_values": processor(image, return_tensors="np")["pixel_values"].astype(np.float32)}"""
 
@@ -65,7 +80,7 @@ def task(facts: Made) -> Task:
 
 def portable_usage(facts: Made) -> str:
     """A folder for plain `from_pretrained`."""
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust="", remark="", check=_CHECK)
+    return _folder_usage(facts, "", [])
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
@@ -78,22 +93,44 @@ def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
         remarks.append(f"{heads_left} removed heads are still there, as zeros: this architecture computes with them.")
     if "weights" in facts.spec.structure:
         remarks.append("Single weights that were removed stay in their layers as zeros.")
-    trust, remark = ", trust_remote_code=True", " ".join(remarks) + "\n\n"
-    return _FOLDER.format(**OPENED_BY[task(facts)], trust=trust, remark=remark, check=_CHECK)
+    return _folder_usage(facts, ", trust_remote_code=True", remarks)
+
+
+def _folder_usage(facts: Made, options: str, remarks: Sequence[str]) -> str:
+    """Weights that are stored in half precision are opened in float32, in which they were measured."""
+    stored = number_type(facts)
+    halved = [] if stored == "float32" else [f"Its weights are stored in {stored}. In float32 it answers as measured."]
+    remark = " ".join([*halved, *remarks]) + "\n\n" if halved or remarks else ""
+    options = (', dtype="float32"' if halved else "") + options
+    opened = OPENED_BY[task(facts)]
+    return _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
+
+
+def number_type(facts: Made) -> NumberType:
+    """The type of the weights in a folder."""
+    return number_type_of(facts.spec.export, checkpoint_of(facts))
+
+
+def checkpoint_of(facts: Made) -> NumberType | None:
+    """The type of the base's weights, where it is known."""
+    return facts.resolved.model.dtype if facts.resolved.model else None
 
 
 def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
-    return _MASK.format(base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK)
+    return _MASK.format(
+        base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK, pairs=_pairs(facts, "module")
+    )
 
 
 def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
     """A graph for ONNX Runtime; `agreement` is that of the INT8 graph with float32, and on how many examples."""
     text = task(facts) == "text"
+    given = '["a text"], ["the text beside it"]' if facts.spec.source.text_pair_column else '["a text"]'
     usage = _ONNX.format(
         import_inputs=f"from transformers import {OPENED_BY[task(facts)]['opener']}\n",
-        make_inputs=_TEXT_INPUTS if text else _IMAGE_INPUTS,
+        make_inputs=_TEXT_INPUTS.format(texts=given) if text else _IMAGE_INPUTS,
         and_length=" and length" if text else "",
         check=_CHECK,
     )
@@ -107,9 +144,19 @@ def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
     )
 
 
+def _pairs(facts: Made, folder: str = "this-folder") -> str:
+    """How two texts are given to it, where it reads two."""
+    source = facts.spec.source
+    if source.text_pair_column is None:
+        return ""
+    first = f"`{shorten(source.text_column)}`" if source.text_column else "the column of texts"
+    return _PAIRS.format(columns=f"{first} and `{shorten(source.text_pair_column)}`", folder=folder)
+
+
 def sizes(facts: Made, *files: Path) -> str:
     """Nominal, effective and file ratio: what was asked to go, what of all parameters is gone, what of the bytes."""
-    base, stored = _BYTES * facts.size.base_parameters, sum(file.stat().st_size for file in files)
+    base = BYTES[checkpoint_of(facts) or "float32"] * facts.size.base_parameters
+    stored = sum(file.stat().st_size for file in files)
     effective = 1 - facts.size.nonzero / facts.size.base_parameters
     return (
         "| removed | ratio |\n|---|---:|\n"

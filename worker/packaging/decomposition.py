@@ -27,15 +27,19 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "mask": {"sha256": facts.mask_sha256},
         "sparsity": facts.sparsity.model_dump(mode="json"),
         "size": facts.size.model_dump(mode="json"),
+        "cost": facts.cost and facts.cost.model_dump(mode="json"),
         "vocabulary": facts.vocabulary and facts.vocabulary.model_dump(mode="json"),
         "metrics": {
             "own": facts.own.model_dump(mode="json"),
+            "delivered": facts.delivered and facts.delivered.model_dump(mode="json"),
             "base_own": facts.base_own.model_dump(mode="json"),
             "report": facts.report.model_dump(mode="json"),
             "similarity": facts.similarity and facts.similarity.model_dump(mode="json"),
             "binary": facts.binary and facts.binary.model_dump(mode="json"),
             "numerics": facts.numerics and facts.numerics.model_dump(mode="json"),
             "base_report": facts.base_report.model_dump(mode="json"),
+            "macro_change": facts.macro_change and facts.macro_change.model_dump(mode="json"),
+            "baselines": facts.baselines and facts.baselines.model_dump(mode="json"),
         },
     }
 
@@ -47,7 +51,7 @@ def essentials(facts: ModuleFacts) -> dict[str, Any]:
     for report in ("report", "base_report"):
         for name in ("classes", "confusion"):
             del document["metrics"][report][name]
-    del document["resolved"]["layers"]
+    del document["resolved"]["layers"], document["metrics"]["baselines"]
     if document["resolved"]["model"]:
         del document["resolved"]["model"]["labels"]
     return document

@@ -15,7 +15,8 @@ from app.sources.images import PREPROCESSOR
 from worker.packaging.archive import files_of
 from worker.sources.models import LoadedModel
 
-TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "bpe.codes", *SETTINGS)
 SUMS = "SHA256SUMS"
 
 

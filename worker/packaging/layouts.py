@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,11 +16,12 @@ from app.domain.layouts import MASK
 from app.sources.demo import Licence
 from app.sources.licences import pointed
 from microlith.contract import Latency
+from microlith.contract.options import NumberType
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
 from worker.compute.batches import Batch, on_cpu, run_batches
 from worker.compute.examples import Examples
-from worker.evaluation.latency import Stopwatch, Timing
+from worker.evaluation.latency import Stopwatch, Timed
 from worker.families.anatomy import Anatomy
 from worker.packaging import card_usage
 from worker.packaging.archive import Archive, archive
@@ -32,6 +33,7 @@ from worker.packaging.mask_layout import VOCABULARY, mask_file, save_mask
 from worker.packaging.module_facts import Made, ModuleFacts
 from worker.packaging.onnx_graph import GRAPH, QUANTISED, Graphs, GraphSession, quantise, save_graph
 from worker.packaging.picture import PICTURE, picture
+from worker.packaging.rounding import stored_as
 from worker.pruning.masks import Mask
 from worker.pruning.narrowing import Narrow, narrow
 from worker.sources.models import LoadedModel
@@ -88,7 +90,8 @@ class FolderText:
 class Packer:
     """Packs the modules of one job. `base` is the unpruned model, whose tensors must be those it has unmasked.
 
-    `stopwatch` is None where latency is not to be measured, `int8` where the ONNX layout has float32 alone.
+    `stopwatch` is None where latency is not to be measured. `int8` is whether the ONNX layout has a graph in INT8 too.
+    `number_type` is that of weights in a folder, to which the modules are rounded.
     """
 
     loaded: LoadedModel
@@ -97,6 +100,7 @@ class Packer:
     scratch: Path
     stopwatch: Stopwatch | None = None
     int8: bool = False
+    number_type: NumberType = "float32"
     graphs: Graphs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,39 +130,34 @@ class Packer:
         complete(folder, text.card, text.history, licences, text.name, spaced=layout != MASK)
         packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == MASK)
         shutil.rmtree(folder)
-        return Package(packed, self._compared(layout, written.timings))
+        return Package(packed, self._compared(layout, written.timed))
 
-    def timed(self, model: nn.Module) -> Mapping[int, Timing]:
-        """How fast a torch model is, where that is asked for."""
-        return self.stopwatch.model(model) if self.stopwatch else {}
-
-    def _compared(self, layout: str, timings: Mapping[int, Timing]) -> list[Latency]:
-        if not timings or self.stopwatch is None:
+    def _compared(self, layout: str, module: Timed | None) -> list[Latency]:
+        """How fast it is beside the base, where that is asked for."""
+        if module is None or self.stopwatch is None:
             return []
-        return self.stopwatch.compare(layout, self.stopwatch.model(self.base.model), timings)
+        return self.stopwatch.compare(layout, Timed.of(self.base.model), module)
 
 
 @dataclass(frozen=True)
 class _Written:
     usage: str
-    timings: Mapping[int, Timing] = field(default_factory=dict)
+    timed: Timed | None = None
 
 
 def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
-    model.save_pretrained(folder, safe_serialization=True)
+    stored_as(model, packer.number_type).save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    return _Written(
-        _said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), packer.timed(model)
-    )
+    return _Written(_said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), Timed.of(model))
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     small = handout.narrow
-    save_compact(folder, small)
+    save_compact(folder, replace(small, model=stored_as(small.model, packer.number_type)))
     prepare_inputs(folder, packer.loaded)
     said = card_usage.compact_usage(handout.facts, MODELLING, code_digest(small.model), small.heads_left)
-    return _Written(_said(said, handout, folder, "*.safetensors"), packer.timed(small.model))
+    return _Written(_said(said, handout, folder, "*.safetensors"), Timed.of(small.model))
 
 
 def _mask(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
@@ -177,11 +176,9 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     if packer.int8:
         quantise(graph, folder / QUANTISED)
         agreement = _agreement(session, GraphSession.open(folder / QUANTISED), packer.examples)
-    timings: Mapping[int, Timing] = {}
-    if packer.stopwatch:
-        shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
-        timings = packer.stopwatch.timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
-    return _Written(_said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timings)
+    shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
+    timed = Timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
+    return _Written(_said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timed)
 
 
 _WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {

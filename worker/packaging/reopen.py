@@ -113,7 +113,8 @@ def _check_reading(folder: Path, inputs: Tensors, request: OpenRequest) -> None:
     opened = (_READS_IMAGES if "pixel_values" in inputs else _READS_TEXTS)[1].from_pretrained(folder)
     for row, text in enumerate(request.get("texts", ())):
         ids = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
-        if opened(text, truncation=True, max_length=request["max_length"])["input_ids"] != ids:
+        sides = [[text]] if isinstance(text, str) else [[side] for side in text]  # of a pair, two
+        if opened(*sides, truncation=True, max_length=request["max_length"])["input_ids"] != [ids]:
             raise ValueError(f"the tokenizer reads text {row} otherwise")
 
 

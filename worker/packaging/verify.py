@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 import microlith
 from app.domain.errors import VerificationFailed
+from worker.compute.examples import GivenText
 
 PROBE_ROWS = 8
 """Examples that a clean process is asked, at most."""
@@ -35,7 +36,8 @@ _STDERR_BYTES = 2000
 _GRACE_SECONDS = 1
 
 ModelInputs = Mapping[str, npt.NDArray[Any]]
-"""A model's arguments by name, examples first: `input_ids` and `attention_mask`, or `pixel_values`."""
+"""A model's arguments by name, examples first: `input_ids`, `attention_mask` and, of pairs, `token_type_ids`; or
+`pixel_values`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class ArchiveOpening:
 
     layout: str = "portable"
     base: Path | None = None
-    texts: Sequence[str] = ()
+    texts: Sequence[GivenText] = ()
     """What the inputs were read from, where the archive's own tokenizer must read it alike, to `max_length` tokens."""
     max_length: int | None = None
 

@@ -121,8 +121,16 @@ def samples_of(boundary_set: BoundarySet, concern: int, per_concern: int) -> Con
     return ConcernSamples(positives, negatives)
 
 
-def check_fits(boundary_set: BoundarySet, width: int, classes: int) -> None:
-    """Raises DatasetInvalid when a set was made for a model of other classes or of embeddings of another width."""
+def check_fits(boundary_set: BoundarySet, width: int, classes: int, token_types: int = 0) -> None:
+    """Raises DatasetInvalid when a set was made for a model of other classes or of embeddings of another width, or of
+    pairs where there are none; `token_types` are those that the job's model and data have, 0 without pairs.
+    """
+    segments = boundary_set.examples.segments
+    if (segments is not None) != (token_types > 0) and len(boundary_set):
+        made, read = ("pairs", "single texts") if segments is not None else ("single texts", "pairs")
+        raise DatasetInvalid(f"The boundary samples are of {made}, and the job reads {read}.")
+    if segments is not None and max(int(types.max()) for types in segments) >= token_types > 0:
+        raise DatasetInvalid(f"The boundary samples have token types that the model, with {token_types}, does not.")
     widths = {row.shape[1] for row in boundary_set.examples.embeddings}
     if boundary_set.classes != classes or widths - {width}:
         raise DatasetInvalid(
@@ -143,11 +151,14 @@ def _made(model: EmbeddedModel, drawn: Sequence[Draw], classes: int, plan: Bound
     sources = np.array([draw.crossing.start.source for draw in drawn], dtype=np.int64)
     targets = np.array([draw.crossing.target for draw in drawn], dtype=np.int64)
     positive = np.array([draw.positive for draw in drawn], dtype=bool)
+    texts = [draw.crossing.start.text for draw in drawn]
+    segments = [text.segments.cpu().numpy() for text in texts if text.segments is not None]
     return BoundarySet(
         examples=EmbeddedExamples(
             embeddings=[made[place][0] for place in range(len(drawn))],
-            attention_masks=[draw.crossing.start.text.attention_mask.cpu().numpy() for draw in drawn],
+            attention_masks=[text.attention_mask.cpu().numpy() for text in texts],
             labels=sources if plan.mode == "seed" else np.where(positive, sources, targets),
+            segments=segments or None,
         ),
         positive=positive,
         sources=sources,
@@ -173,7 +184,7 @@ def _moved(
     moved = start.text.moved(ways, epsilons)
     if plan.mode == "inputs":
         answers = [start.source if draw.positive else draw.crossing.target for draw in draws]
-        strayed = model.answers(moved, start.text.attention_mask).argmax(axis=1) != answers
+        strayed = model.answers(moved, start.text).argmax(axis=1) != answers
         scanned = np.array([draw.scanned(plan.boundary) for draw in draws])
         epsilons = np.where(strayed, scanned, epsilons)
         moved = start.text.moved(ways, epsilons)

@@ -82,7 +82,7 @@ class _Ray:
         asked = [step for step in steps if step not in self.known]
         if asked:
             moved = self.text.moved(self.direction, np.array(asked) * self.length)
-            self.known.update(zip(asked, self.model.answers(moved, self.text.attention_mask), strict=True))
+            self.known.update(zip(asked, self.model.answers(moved, self.text), strict=True))
         return np.stack([self.known[step] for step in steps])
 
 

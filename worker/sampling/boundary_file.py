@@ -13,7 +13,7 @@ from safetensors.numpy import save as to_bytes
 
 from app.domain.errors import DatasetInvalid
 from app.sources.boundary_files import FORMAT
-from worker.compute.examples import EmbeddedExamples
+from worker.compute.examples import SEGMENTS, EmbeddedExamples
 from worker.sampling.boundary import BoundarySet
 from worker.sampling.embedding_classifier import Mode
 
@@ -29,8 +29,10 @@ ROWS = {
     "epsilons": np.float64,
 }
 """Tensors [samples]. Two more hold the positions of all samples, one sample after the other: `embeddings` [positions,
-embedding] float32 and `attention_mask` [positions] uint8."""
+embedding] float32 and `attention_mask` [positions] uint8. Those of pairs may have a third, `token_type_ids` [positions]
+uint8."""
 EXPECTED = {**ROWS, "embeddings": np.float32, "attention_mask": np.uint8}
+ALLOWED = {**EXPECTED, SEGMENTS: np.uint8}
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -48,6 +50,8 @@ def save(boundary_set: BoundarySet, path: Path) -> None:
         "targets": boundary_set.targets,
         "epsilons": boundary_set.epsilons,
     }
+    if examples.segments is not None:
+        arrays[SEGMENTS] = np.concatenate([np.empty(0, np.uint8), *examples.segments]).astype(np.uint8)
     facts = {"version": VERSION, "classes": boundary_set.classes, "mode": boundary_set.mode}
     path.write_bytes(to_bytes(arrays, metadata={FORMAT: json.dumps(facts, sort_keys=True)}))
 
@@ -57,18 +61,23 @@ def load(path: Path) -> BoundarySet:
     try:
         with safe_open(path, framework="numpy") as stored:
             classes, mode = _facts(stored.metadata())
-            names = set(stored.keys()) & EXPECTED.keys()
+            names = set(stored.keys()) & ALLOWED.keys()
             arrays: Arrays = {name: stored.get_tensor(name) for name in names}
     except (SafetensorError, TypeError) as error:  # TypeError: a type that numpy does not have
         raise _invalid("it is not a whole safetensors file of its types") from error
     _check_shapes(arrays)
     _check_values(arrays, classes)
     ends = np.cumsum(arrays["lengths"])[:-1]
+
+    def by_sample(name: str) -> list[npt.NDArray[Any]]:
+        return np.split(arrays[name], ends) if len(arrays["lengths"]) else []
+
     return BoundarySet(
         examples=EmbeddedExamples(
-            embeddings=np.split(arrays["embeddings"], ends) if len(arrays["lengths"]) else [],
-            attention_masks=np.split(arrays["attention_mask"], ends) if len(arrays["lengths"]) else [],
+            embeddings=by_sample("embeddings"),
+            attention_masks=by_sample("attention_mask"),
             labels=arrays["labels"],
+            segments=by_sample(SEGMENTS) if SEGMENTS in arrays else None,
         ),
         positive=arrays["positive"].astype(bool),
         sources=arrays["sources"],
@@ -95,12 +104,14 @@ def _facts(metadata: dict[str, str] | None) -> tuple[int, Mode]:
 
 
 def _check_shapes(arrays: Arrays) -> None:
-    for name, kind in EXPECTED.items():
+    for name, kind in ALLOWED.items():
+        if name not in arrays and name not in EXPECTED:
+            continue
         if name not in arrays or arrays[name].dtype != kind or arrays[name].ndim != (2 if name == "embeddings" else 1):
             raise _invalid(f"`{name}` is missing or not of type {np.dtype(kind)} and the right rank")
     if len({len(arrays[name]) for name in ROWS}) != 1:
         raise _invalid("its tensors disagree about how many samples there are")
-    lengths, positions = arrays["lengths"], {len(arrays["embeddings"]), len(arrays["attention_mask"])}
+    lengths, positions = arrays["lengths"], {len(arrays[name]) for name in arrays.keys() - ROWS.keys()}
     if (lengths < 1).any() or (lengths > max(positions)).any() or {int(lengths.sum())} != positions:
         raise _invalid("its lengths do not add up to its positions")
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from app.domain.errors import UnsupportedModel
 from worker.compute.arrays import Logits
 from worker.compute.batches import budget_on, device_of, forward, pad
-from worker.compute.examples import Examples, TokenExamples
+from worker.compute.examples import SEGMENTS, Examples, TokenExamples
 from worker.compute.memory import in_parts
 
 Mode = Literal["inputs", "seed"]
@@ -31,10 +31,11 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class EmbeddedText:
-    """One text as embeddings."""
+    """One text, or pair, as embeddings; `segments` are its token types, where the model is given them."""
 
     embeddings: Tensor  # [t, embedding]
     attention_mask: Tensor  # [t]
+    segments: Tensor | None = None  # [t]
 
     def moved(self, directions: Tensor, epsilons: Epsilons) -> Tensor:
         """x − ε·direction for each ε [n, t, embedding]; `directions` is one [t, embedding], or one for each."""
@@ -58,13 +59,14 @@ class EmbeddedModel:
                 states = forward(self.model, batch, output_hidden_states=True).hidden_states[0]
             else:
                 states = self.model.get_input_embeddings()(batch.inputs["input_ids"])  # type: ignore[operator]
-        return EmbeddedText(states[0], batch.inputs["attention_mask"][0])
+        segments = batch.inputs[SEGMENTS][0] if SEGMENTS in batch.inputs else None
+        return EmbeddedText(states[0], batch.inputs["attention_mask"][0], segments)
 
-    def answers(self, embeddings: Tensor, attention_mask: Tensor) -> Logits:
-        """Logits [n, classes] of `embeddings` [n, t, embedding], which share one mask [t]."""
+    def answers(self, embeddings: Tensor, text: EmbeddedText) -> Logits:
+        """Logits [n, classes] of `embeddings` [n, t, embedding], which share the mask and token types of one text."""
 
         def ask(start: int, stop: int) -> Tensor:
-            return self._logits(embeddings[start:stop], attention_mask).float().cpu()
+            return self._logits(embeddings[start:stop], text).float().cpu()
 
         with torch.no_grad():
             answered: Logits = torch.cat(self._in_parts(ask, *embeddings.shape[:2])).numpy()
@@ -80,7 +82,7 @@ class EmbeddedModel:
 
         def sign(start: int, stop: int) -> Tensor:
             given = copies[start:stop].clone().requires_grad_(True)
-            loss = F.cross_entropy(self._logits(given, text.attention_mask), labels[start:stop], reduction="sum")
+            loss = F.cross_entropy(self._logits(given, text), labels[start:stop], reduction="sum")
             return torch.autograd.grad(loss, given)[0].sign()
 
         signs = self._in_parts(sign, *copies.shape[:2])
@@ -91,7 +93,7 @@ class EmbeddedModel:
 
         So it is where a model scales or changes what its embedding layer gives, outside of that layer.
         """
-        answer = self.answers(text.embeddings.unsqueeze(0), text.attention_mask)[0]
+        answer = self.answers(text.embeddings.unsqueeze(0), text)[0]
         if np.abs(answer - expected).max() > TOLERANCE * (1.0 + np.abs(expected).max()):
             raise UnsupportedModel("This model does not answer embeddings as it answers their tokens.", hint=INSTEAD)
 
@@ -103,9 +105,10 @@ class EmbeddedModel:
 
         return list(in_parts(work, count, end, self.token_budget or budget_on(device_of(self.model))))
 
-    def _logits(self, embeddings: Tensor, attention_mask: Tensor) -> Tensor:
-        mask = attention_mask.expand(len(embeddings), -1)
-        logits: Tensor = self.model(inputs_embeds=embeddings, attention_mask=mask).logits
+    def _logits(self, embeddings: Tensor, text: EmbeddedText) -> Tensor:
+        shared = {"attention_mask": text.attention_mask} | ({} if text.segments is None else {SEGMENTS: text.segments})
+        inputs = {name: values.expand(len(embeddings), -1) for name, values in shared.items()}
+        logits: Tensor = self.model(inputs_embeds=embeddings, **inputs).logits
         return logits
 
 

@@ -1,7 +1,7 @@
 """Data files of a job, read: what a confined process does with those of strangers (`app.confined`).
 
-Of each file two columns become one Arrow file, texts and labels as strings. Parquet, CSV, JSON Lines and arrays are
-read as the web service reads them; a JSON file that is another document, by `datasets`.
+Of each file the columns that are read become one Arrow file, texts and labels as strings. Parquet, CSV, JSON Lines and
+arrays are read as the web service reads them; a JSON file that is another document, by `datasets`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     for number, file in enumerate(files):
         _write(file, columns, csv, room, _part(into, number))
     warnings = [warning for file in files for warning in warnings_of(file, csv)]
-    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.task == "text" else []
+    warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.single_texts else []
     class_names = [list(names) for names in stated]
     return {"columns": asdict(columns), "class_names": class_names, "warnings": warnings[:MAX_WARNINGS]}
 
@@ -107,7 +107,7 @@ def _part(into: Path, number: int) -> Path:
 def _write(file: Path, columns: Columns, csv: CsvAsked, room: _Room, part: Path) -> None:
     with part.open("wb") as sink, ExitStack() as open_files:
         writer: pa.RecordBatchStreamWriter | None = None
-        for inputs, labels in read_rows(file, columns.input, columns.label, asked=csv):
+        for inputs, labels in read_rows(file, columns.inputs, columns.label, asked=csv):
             batch = pa.record_batch([inputs, labels], ["input", "label"])
             room.take(batch)
             writer = writer or open_files.enter_context(pa.ipc.new_stream(sink, batch.schema))

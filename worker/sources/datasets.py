@@ -27,6 +27,7 @@ from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.size_limits import MAX_WARNINGS
 from app.sources.splits import POINTER, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
+from worker.compute.examples import PairOfTexts
 from worker.sources import confined_reading
 from worker.sources.hub import fetch
 from worker.sources.hub_file_names import role_files
@@ -41,8 +42,8 @@ _LIMITS = confined.Limits(
 """For the largest data that is read."""
 
 ClassIds = npt.NDArray[np.int64]
-DatasetInputs = list[str] | Images
-"""Texts, or images as they are stored."""
+DatasetInputs = list[str] | list[PairOfTexts] | Images
+"""Texts, pairs of them, or images as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,11 @@ def _read(
         }
     answer["warnings"] += same_rows(located.files)
     if columns.task == "text":
-        answer["warnings"] += [warning for role, (texts, _) in rows.items() for warning in _blank(role, texts)]
+        pairs = columns.pair is not None
+        for role, (texts, _) in rows.items():
+            empty = [row for row, given in enumerate(texts) if not all(map(str.strip, given if pairs else [given]))]
+            answer["warnings"] += blank_texts(role, len(empty), empty, pairs=pairs)
     return rows, answer
-
-
-def _blank(role: str, texts: DatasetInputs) -> list[str]:
-    empty = [row for row, text in enumerate(texts) if isinstance(text, str) and not text.strip()]
-    return blank_texts(role, len(empty), empty)
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
@@ -190,17 +189,20 @@ class _Reading:
 def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[DatasetInputs, list[str]]:
     """All inputs and labels; DatasetInvalid for a split without rows or with gaps."""
     columns = reading.columns
-    texts: list[str] = []
+    texts: list[Any] = []
     images: list[Images] = []
     labels: list[str] = []
-    missing = {columns.input: 0, columns.label: 0}
+    missing = dict.fromkeys([*columns.inputs, columns.label], 0)
     for inputs, label in batches:
-        missing[columns.input] += inputs.null_count
-        missing[columns.label] += label.null_count
-        if columns.task == "text":
+        read = columns.split(inputs)
+        for column, values in (read | {columns.label: label}).items():
+            missing[column] += values.null_count
+        if columns.task == "image":
+            images.append(reading.images(inputs.drop_null()))
+        elif columns.pair is None:
             texts += inputs.to_pylist()
         else:
-            images.append(reading.images(inputs.drop_null()))
+            texts += zip(*(values.to_pylist() for values in read.values()), strict=True)
         labels += label.to_pylist()
     refuse_missing(missing, f"the {reading.role} split")
     if not labels:

@@ -27,10 +27,12 @@ from app.sources.short_texts import list_first
 from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
+from microlith.contract.options import NumberType
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
 from worker.sources.model_trial import answers_alone, check_answers
+from worker.sources.pairs import reads_segments
 from worker.sources.tokenizer_trial import probe
 
 DEFAULT_LENGTH = 512
@@ -61,6 +63,13 @@ class LoadedModel:
     licence: Licence | None
     padded: bool = True
     """Whether a batch may hold texts of unlike lengths; not, where answers depend on the pads beside a text."""
+    segments: bool = False
+    """Whether the model reads which of two texts a token is of, and its tokenizer says so."""
+
+    @property
+    def number_type(self) -> NumberType:
+        """The type that its checkpoint came in."""
+        return self.info.dtype or "float32"
 
 
 def load_model(
@@ -89,6 +98,7 @@ def load_model(
         sha256=info.sha256,
         content_sha256=info.content_sha256,
         architecture=info.architecture,
+        dtype=info.dtype,
         labels=info.labels,
     )
     tokenizer = _load_tokenizer(folder, model) if info.task == "text" else None
@@ -107,6 +117,7 @@ def load_model(
         family=family,
         max_length=longest,
         licence=licence_of(known, folder),
+        segments=tokenizer is not None and reads_segments(model, tokenizer),
         padded=family is not None or tokenizer is None or answers_alone(model, tokenizer, longest),
     )
 

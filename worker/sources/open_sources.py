@@ -19,13 +19,14 @@ from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
 from microlith.contract import Concern, JobSpec, Resolved
 from worker.compute import device
-from worker.compute.examples import Examples, PixelExamples, TokenExamples, encode, token_ids
+from worker.compute.examples import Examples, GivenText, PixelExamples, TokenExamples, Tokens, encode, tokenise
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
 from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
-from worker.sources.token_cache import kept_token_ids
+from worker.sources.pairs import check_pairs
+from worker.sources.token_cache import kept_tokens
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Sources:
     resolved: Resolved
     boundary: Path | None
     cache: Cache | None = None
-    _tokenised: dict[str, list[list[int]]] = field(default_factory=dict, init=False)  # whole splits, by role
+    _tokenised: dict[str, Tokens] = field(default_factory=dict, init=False)  # whole splits, by role
 
     def labels(self, role: str) -> ClassIds:
         """Class ids [rows] of a split."""
@@ -51,26 +52,27 @@ class Sources:
         chosen = sorted(set(rows))
         if self.model.info.task == "image":
             return self._pixels(cast(Images, inputs), labels, chosen)
-        return self._texts(role, cast(list[str], inputs), labels, chosen)
+        return self._texts(role, cast(list[GivenText], inputs), labels, chosen)
 
     def thinned(self, role: str, limit: int | None) -> Examples:
         """At most `limit` examples of a split (None: all), spread evenly over it."""
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, texts: list[str], labels: ClassIds, chosen: list[int]) -> TokenExamples:
+    def _texts(self, role: str, texts: list[GivenText], labels: ClassIds, chosen: list[int]) -> TokenExamples:
         """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
         model = self.model
         if len(chosen) == len(texts) and role not in self._tokenised:
-            cached = self.cache and kept_token_ids(self.cache, texts, model.tokenizer, model.max_length)
-            self._tokenised[role] = cached or token_ids(texts, model.tokenizer, model.max_length)
+            how = (texts, model.tokenizer, model.max_length)
+            cached = self.cache and kept_tokens(self.cache, *how, segments=model.segments)
+            self._tokenised[role] = cached or tokenise(*how, segments=model.segments)
         if role in self._tokenised:
-            return replace(encode_for(model, [], labels), token_ids=self._tokenised[role])
+            tokens = self._tokenised[role]
+            return replace(encode_for(model, [], labels), token_ids=tokens.ids, segments=tokens.segments)
         encoded = encode_for(model, [texts[row] for row in chosen], labels[chosen])
-        tokens: list[Sequence[int]] = [()] * len(texts)
-        for row, made in zip(chosen, encoded.token_ids, strict=True):
-            tokens[row] = made
-        return replace(encoded, token_ids=tokens, labels=labels)
+        token_ids = _placed(encoded.token_ids, chosen, len(texts))
+        segments = encoded.segments and _placed(encoded.segments, chosen, len(texts))
+        return replace(encoded, token_ids=token_ids, segments=segments, labels=labels)
 
     def _pixels(self, images: Images, labels: ClassIds, chosen: list[int]) -> PixelExamples:
         pixels = prepare(images, chosen, self.model.processor, self.model.info.image_shape or [])
@@ -91,6 +93,8 @@ def open_sources(
     What `meanwhile` raises ends the reading of data.
     """
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    if spec.source.text_pair_column:
+        check_pairs(model.model, model.tokenizer, model.max_length)
     data = load_dataset(
         spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
     )
@@ -115,9 +119,10 @@ def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callabl
     return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
 
 
-def encode_for(model: LoadedModel, texts: Sequence[str], labels: ClassIds) -> TokenExamples:
-    """Texts as this model reads them, pads included."""
-    encoded = replace(encode(texts, labels, model.tokenizer, model.max_length), padded=model.padded)
+def encode_for(model: LoadedModel, texts: Sequence[GivenText], labels: ClassIds) -> TokenExamples:
+    """Texts or pairs as this model reads them, pads included."""
+    encoded = encode(texts, labels, model.tokenizer, model.max_length, segments=model.segments)
+    encoded = replace(encoded, padded=model.padded)
     pad_id = getattr(model.model.config, "pad_token_id", None)  # a decoder finds its last token by it
     return encoded if pad_id is None else replace(encoded, pad_id=pad_id)
 
@@ -128,6 +133,14 @@ def scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
         return model
     white = white_level([cast(Images, inputs) for inputs, _ in data.rows.values()])
     return replace(model, processor=usual_processor(model.info.image_shape, white))
+
+
+def _placed(some: Sequence[Sequence[int]], rows: Sequence[int], count: int) -> list[Sequence[int]]:
+    """Each in its row of `count`; the others are empty."""
+    placed: list[Sequence[int]] = [()] * count
+    for row, made in zip(rows, some, strict=True):
+        placed[row] = made
+    return placed
 
 
 def patch_of(model: LoadedModel) -> int:

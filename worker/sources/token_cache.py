@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ import transformers
 from pyarrow import feather
 
 from app.sources.cache import Cache
-from worker.compute.examples import token_ids
+from worker.compute.examples import SEGMENTS, GivenText, Tokens, are_pairs, tokenise
 
 FILE = "tokens.sealed"
 COLUMN = "input_ids"
@@ -29,20 +30,22 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 log = structlog.get_logger()
 
 
-def kept_token_ids(cache: Cache, texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
-    """What `token_ids` gives, read from the cache where it is there, and put there where it is not.
+def kept_tokens(
+    cache: Cache, texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, segments: bool = False
+) -> Tokens:
+    """What `tokenise` gives, read from the cache where it is there, and put there where it is not.
 
     A cache that cannot be written, or a file that is not what was written, costs no more than the time to tokenise; the
     file is made anew.
     """
-    key = identity(texts, tokenizer, max_length)
+    key = identity(texts, tokenizer, max_length, segments=segments)
     if key is None:
-        return token_ids(texts, tokenizer, max_length)
+        return tokenise(texts, tokenizer, max_length, segments=segments)
 
-    made: list[list[list[int]]] = []
+    made: list[Tokens] = []
 
     def make(folder: Path) -> None:
-        made.append(token_ids(texts, tokenizer, max_length))
+        made.append(tokenise(texts, tokenizer, max_length, segments=segments))
         _seal(made[0], folder / FILE)
 
     try:
@@ -50,35 +53,37 @@ def kept_token_ids(cache: Cache, texts: Sequence[str], tokenizer: Any, max_lengt
             if made:
                 return made[0]
             found = _unsealed(entry / FILE)
-            if found is not None and len(found) == len(texts):
+            if found is not None and len(found.ids) == len(texts):
                 return found
             log.warning("token_cache_damaged", entry=entry.name)
             make(entry)
     except (OSError, pa.ArrowException, KeyError) as error:
         log.warning("token_cache_write_failed", error=str(error).splitlines()[0])
-    return made[0] if made else token_ids(texts, tokenizer, max_length)
+    return made[0] if made else tokenise(texts, tokenizer, max_length, segments=segments)
 
 
-def _seal(ids: list[list[int]], file: Path) -> None:
+def _seal(tokens: Tokens, file: Path) -> None:
     """Written whole or not at all, also where it is there already: the sha256 of the Arrow bytes, then these."""
     sink = io.BytesIO()
-    feather.write_feather(pa.table({COLUMN: pa.array(ids, pa.list_(pa.int32()))}), sink, compression="zstd")
+    columns = {COLUMN: tokens.ids} | ({SEGMENTS: tokens.segments} if tokens.segments is not None else {})
+    table = pa.table({name: pa.array(values, pa.list_(pa.int32())) for name, values in columns.items()})
+    feather.write_feather(table, sink, compression="zstd")
     making = file.with_name(f"{uuid4().hex}.making")
     making.write_bytes(hashlib.sha256(sink.getbuffer()).digest() + sink.getbuffer())
     making.replace(file)
 
 
-def _unsealed(file: Path) -> list[list[int]] | None:
+def _unsealed(file: Path) -> Tokens | None:
     """What `_seal` has written; None where a byte of it is another one now."""
     content = memoryview(file.read_bytes()) if file.is_file() else memoryview(b"")
     arrow = content[_DIGEST_BYTES:]
     if hashlib.sha256(arrow).digest() != content[:_DIGEST_BYTES]:
         return None
-    ids: list[list[int]] = feather.read_table(pa.BufferReader(arrow))[COLUMN].to_pylist()
-    return ids
+    table = feather.read_table(pa.BufferReader(arrow))
+    return Tokens(table[COLUMN].to_pylist(), table[SEGMENTS].to_pylist() if SEGMENTS in table.column_names else None)
 
 
-def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | None:
+def identity(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, segments: bool = False) -> str | None:
     """The sha256 of all that decides the tokens; None for a tokenizer that does not say what it is."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -87,9 +92,11 @@ def identity(texts: Sequence[str], tokenizer: Any, max_length: int) -> str | Non
         name: part for name, part in json.loads(backend.to_str()).items() if name not in ("truncation", "padding")
     }
     around = [type(tokenizer).__name__, tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
+    around.append(getattr(tokenizer, "pad_token_id", None))  # a text of no tokens is one pad
     how = [reader, max_length, around, transformers.__version__, tokenizers.__version__]
+    how += [["pairs", segments]] if are_pairs(texts) else []
     sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
-    for text in texts:
+    for text in chain.from_iterable([given] if isinstance(given, str) else given for given in texts):
         content = text.encode("utf-8", "surrogatepass")
         sha256.update(len(content).to_bytes(8))
         sha256.update(content)

@@ -17,7 +17,7 @@ from app.web.downloads import attach
 from app.web.rendering import render_page
 from app.web.views.compare import MAX_COMPARED, compare_page
 from app.web.views.module import ModulePage, module_page
-from app.web.views.tries import try_page
+from app.web.views.tries import TypedTexts, try_page
 from microlith.contract import LayoutRequest
 
 router = APIRouter(include_in_schema=False, route_class=Visit)
@@ -29,7 +29,8 @@ Chosen = Annotated[list[str], Query(alias="module", max_length=MAX_COMPARED)]
 @lane("bulk")
 def module(request: Request, module_id: str, modules: CallersModules, jobs: CallersJobs) -> Response:
     shown = _shown(module_id, modules, jobs)
-    return render_page(request, "module.html", shown=shown, tried=try_page(shown.module))
+    typed = TypedTexts(text_pair="" if shown.reads_pairs else None)
+    return render_page(request, "module.html", shown=shown, tried=try_page(shown.module, typed))
 
 
 @router.get("/modules/{module_id}/charts/{name}.csv")
@@ -65,7 +66,4 @@ def compared(gallery: CallersGallery, chosen: Chosen = []) -> Response:  # noqa:
 
 def _shown(module_id: str, modules: ReadyModules, jobs: Jobs) -> ModulePage:
     module = modules.get(module_id)
-    results = modules.results(module.job_id)
-    siblings = [one for one in results.modules if one.ratio.requested == module.ratio.requested]
-    base = results.base.report if results.base else None
-    return module_page(module, jobs.get(module.job_id), base, siblings)
+    return module_page(module, jobs.get(module.job_id), modules.results(module.job_id))

@@ -62,7 +62,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Cost:
+class LayoutCost:
     """One layout: the mean size of its files and the time of a pass, with the base's."""
 
     layout: str
@@ -80,7 +80,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    rows: list[Cost]
+    rows: list[LayoutCost]
     parameters: int
     nonzero: float
     base_parameters: int
@@ -151,7 +151,7 @@ def curves(results: Results) -> Curves | None:
     ratios = [comparison.ratio for comparison in results.comparison]
     if len(ratios) < 2:
         return None
-    known = {(module.concern.label, module.ratio.requested): module.own.f1 for module in results.modules}
+    known = {(module.concern.label, module.ratio.requested): module.handed_out.f1 for module in results.modules}
     labels = list(dict.fromkeys(module.concern.label for module in results.modules))
     drawn = [Curve(label, [known.get((label, ratio)) for ratio in ratios]) for label in labels]
     drawn.insert(0, Curve("mean", [comparison.own_f1 for comparison in results.comparison], mean=True))
@@ -178,17 +178,17 @@ def costs(modules: Sequence[Module]) -> Costs:
     return Costs(rows, round(fmean(module.size.parameters for module in modules)), nonzero, base, says)
 
 
-def _costs_of(layout: str, size: float, modules: Sequence[Module]) -> list[Cost]:
+def _costs_of(layout: str, size: float, modules: Sequence[Module]) -> list[LayoutCost]:
     """A row for each batch size that the layout was timed with; one without times otherwise."""
-    paces = [pace for module in modules for pace in module.latencies if pace.layout == layout]
+    paces = [pace for module in modules for pace in module.latencies if pace.layout == layout and pace.stable]
     batches = sorted({pace.batch for pace in paces})
     if not batches:
-        return [Cost(layout, None, size, None, None, None)]
+        return [LayoutCost(layout, None, size, None, None, None)]
     rows = []
     for batch in batches:
         same = [pace for pace in paces if pace.batch == batch]
         ms, base = fmean(pace.milliseconds for pace in same), fmean(pace.base_milliseconds for pace in same)
-        rows.append(Cost(layout, batch, size, ms, base, same[0].device))
+        rows.append(LayoutCost(layout, batch, size, ms, base, same[0].device))
     return rows
 
 

@@ -82,7 +82,7 @@ def _curves(chosen: Sequence[ComparedModule]) -> Curves | None:
         module = one.module
         job = f", {module.job_id[-4:]}" if len(jobs) > 1 else ""
         name = f"{module.concern.label}, {module.method} {module.structure}{job}"
-        lines.setdefault(name, {})[module.ratio.requested] = module.own.f1
+        lines.setdefault(name, {})[module.ratio.requested] = module.handed_out.f1
     curves = [Curve(name, [values.get(ratio) for ratio in ratios]) for name, values in lines.items()]
     base = sum(one.module.base_own.f1 for one in chosen) / len(chosen)
     says = f"F1 on the own class of {phrases.count(len(chosen), 'module')}, at {phrases.count(len(ratios), 'ratio')}."

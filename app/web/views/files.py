@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from app.domain.layouts import number_type_of
 from app.sources.images import task_of
 from microlith.contract import Artifact, Job, Module
 
@@ -45,16 +46,19 @@ def files_of(modules: Iterable[Module], job: Job) -> list[File]:
 
 def openings(files: Sequence[File], job: Job) -> list[OpeningLines]:
     """One for each form there is."""
-    auto = AUTO[task_of(job.resolved.model.architecture if job.resolved.model else None)]
-    return [_opening(form, auto) for form in dict.fromkeys(file.form for file in files)]
+    model = job.resolved.model
+    auto = AUTO[task_of(model.architecture if model else None)]
+    stored = number_type_of(job.spec.export, model.dtype if model else None)
+    halved = "" if stored == "float32" else ', dtype="float32"'
+    return [_opening(form, auto, halved) for form in dict.fromkeys(file.form for file in files)]
 
 
-def _opening(form: str, auto: str) -> OpeningLines:
+def _opening(form: str, auto: str, halved: str) -> OpeningLines:
     load = f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained"
     session = 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("module/model.onnx")'
     known = {
-        "portable": ("Python", f'{load}("module")'),
-        "compact": ("Python", f'{load}("module", trust_remote_code=True)'),
+        "portable": ("Python", f'{load}("module"{halved})'),
+        "compact": ("Python", f'{load}("module"{halved}, trust_remote_code=True)'),
         "mask": ("shell", "microlith modules apply module --base path/to/base --out opened"),
         "onnx": ("Python", session),
         "runner": ("shell", f"cd module && python {RUNNER}"),

@@ -14,6 +14,14 @@ FIRST = ("structure", "ratio")
 BOXES = 400
 """Labels and layers that have a box of their own at most."""
 
+_FOUND = "If you leave it empty, the usual names are tried."
+COLUMNS = {
+    "text_column": _FOUND,
+    "text_pair_column": "The second text of each row, if rows are pairs. If you leave it empty, texts are read alone.",
+    "label_column": _FOUND,
+}
+"""The columns that the form asks for, with what it says of each."""
+
 GROUPS = {
     "Samples": ("sampling", "calibration"),
     "Evaluation": ("evaluation",),
@@ -97,7 +105,7 @@ def form_page(methods: Methods, sources: SourcesOffered, spec: Mapping[str, Any]
     return FormPage(
         model=_source("/model", "Model", sources.models, spec),
         dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
-        columns=Group("Columns", [_text(f"/dataset/{name}", spec) for name in ("text_column", "label_column")]),
+        columns=Group("Columns", [_text(f"/dataset/{name}", says, spec) for name, says in COLUMNS.items()]),
         concerns=_concerns(sources.model, options["concerns"].description, spec),
         method=replace(method, says=chosen.description),
         method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
@@ -164,8 +172,7 @@ def _source(
     return Field(pointer, label, "text", called or "", values, choices=choices)
 
 
-def _text(pointer: str, spec: Mapping[str, Any]) -> Field:
-    says = "If you leave it empty, the usual names are tried."
+def _text(pointer: str, says: str, spec: Mapping[str, Any]) -> Field:
     return Field(pointer, name_of(pointer), "text", says, texts(look_up(spec, pointer)))
 
 

@@ -135,7 +135,7 @@ def _chips(job: Job, modules: Sequence[Module]) -> list[Chip]:
     for label in _concerns(job) or list(made):
         ready = made.get(label, [])
         first = ready[0] if ready else None
-        change = first.own.f1 - first.base_own.f1 if first else None
+        change = first.handed_out.f1 - first.base_own.f1 if first else None
         chips.append(Chip(label, len(ready), len(job.spec.ratios), first.id if first else None, change))
     return chips
 

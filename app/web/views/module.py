@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.web.views import phrases
 from app.web.views.chart_csv import Sheet
 from app.web.views.charts import Costs, costs, in_order
 from app.web.views.files import File, OpeningLines, files_of, openings
+from app.web.views.headline import Headline, headline
 from app.web.views.scales import Scale
-from microlith.contract import Job, Module, Report
+from app.web.views.trade_off import TradeOff, trade_off
+from microlith.contract import Job, Module, Report, Results
 
 SHOWN_CONFUSIONS = 6
 LAYOUTS = ("portable", "compact", "mask", "onnx")
@@ -67,6 +68,8 @@ class ModulePage:
     job: Job
     model: str
     what: str
+    headline: list[Headline]
+    trade_off: TradeOff | None
     measures: list[Measure]
     confused: list[Confused]
     classes: list[ClassLine]
@@ -79,6 +82,8 @@ class ModulePage:
     missing: list[str]
     siblings: list[Module]
     reads_text: bool
+    before: str | None
+    reads_pairs: bool
 
     def sheet(self, name: str) -> Sheet | None:
         """The data of one of its tables, by the name of its section; None where there is no such table."""
@@ -86,6 +91,7 @@ class ModulePage:
         classes = [(row.label, row.own, row.base, row.support) for row in self.classes]
         confused = [(row.true, row.given, row.module, row.base) for row in self.confused]
         return {
+            "trade-off": self.trade_off.sheet if self.trade_off else None,
             "measures": Sheet(("measure", "module", "base"), measures),
             "classes": Sheet(("class", "f1", "base_f1", "examples"), classes),
             "confusions": Sheet(("true", "given", "module", "base"), confused),
@@ -93,8 +99,9 @@ class ModulePage:
         }.get(name)
 
 
-def module_page(module: Module, job: Job, base: Report | None, siblings: Sequence[Module]) -> ModulePage:
-    """`siblings` are the other modules of its job at its ratio."""
+def module_page(module: Module, job: Job, results: Results) -> ModulePage:
+    """`results` are those of its job."""
+    base = results.base.report if results.base else None
     files = files_of([module], job)
     there = {file.artifact.layout for file in files}
     scale = Scale.of_fractions(row.f1 for report in (module.report, base) if report for row in report.classes)
@@ -104,6 +111,8 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
         job=job,
         model=phrases.model_name(job),
         what=_what(module, job),
+        headline=headline([module], results.base),
+        trade_off=trade_off([module], results),
         measures=_measures(module, base),
         confused=_confused(module, base),
         classes=_classes(module, base, scale),
@@ -114,8 +123,10 @@ def module_page(module: Module, job: Job, base: Report | None, siblings: Sequenc
         openings=openings(files, job),
         others=0,
         missing=[layout for layout in LAYOUTS if layout not in there],
-        siblings=list(siblings),
+        siblings=[one for one in results.modules if one.ratio.requested == module.ratio.requested],
         reads_text=not (architecture or "").endswith("ForImageClassification"),
+        before=_before(module),
+        reads_pairs=job.spec.source.text_pair_column is not None,
     )
 
 
@@ -132,6 +143,17 @@ def _what(module: Module, job: Job) -> str:
     )
 
 
+def _before(module: Module) -> str | None:
+    """What was measured of the module before it became its files."""
+    if module.delivered is None:
+        return None
+    had = [*(["every class"] if module.binary else []), *(["the whole vocabulary"] if module.vocabulary else [])]
+    return (
+        f"These are the scores of the files. Before, with {' and '.join(had) or 'weights in float32'}, the F1 was "
+        f"{module.own.f1:.3f}. The tables of classes and confusions are of that."
+    )
+
+
 def _numerics(module: Module) -> str:
     """What it was measured in, where that was a question."""
     numerics = module.numerics
@@ -144,13 +166,13 @@ def _numerics(module: Module) -> str:
 
 
 def _measures(module: Module, base: Report | None) -> list[Measure]:
-    own, of_base, report = module.own, module.base_own, module.report
+    own, of_base, report = module.handed_out, module.base_own, module.delivered or module.report
     rows = [
         Measure("F1", own.f1, of_base.f1),
         Measure("Precision", own.precision, of_base.precision),
         Measure("Recall", own.recall, of_base.recall),
     ]
-    if base:
+    if base and report.macro is not None and report.loss is not None:
         rows += [
             Measure("Macro-F1, all classes", report.macro.f1, base.macro.f1),
             Measure("Accuracy", report.accuracy, base.accuracy),

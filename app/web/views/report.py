@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
 
-from app.web.views import charts, phrases
+from app.domain.verdicts import job_verdict
+from app.web.views import charts
 from app.web.views.chart_csv import Sheet
 from app.web.views.combination import combination_table
+from app.web.views.headline import Headline, headline
 from app.web.views.hidden_states import Sides, sides
 from app.web.views.results import ResultsTable, at_ratio, ratios_of, results_table
+from app.web.views.trade_off import TradeOff, trade_off
 from microlith.contract import Module, Results
-from microlith.display import numbers
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,6 @@ class View:
 
 
 @dataclass(frozen=True)
-class Headline:
-    """A figure to be seen from afar."""
-
-    name: str
-    value: str
-    under: str
-
-
-@dataclass(frozen=True)
 class ReportView:
     """The table and the charts; a chart is None where nothing was measured for it."""
 
@@ -41,6 +33,9 @@ class ReportView:
     ratios: list[float]
     modules: list[Module]
     rows: int
+    verdict: str | None
+    headline: list[Headline]
+    trade_off: TradeOff | None
     base_macro_f1: float | None
     base_accuracy: float | None
     table: ResultsTable
@@ -52,23 +47,10 @@ class ReportView:
     costs: charts.Costs
 
     @property
-    def headline(self) -> list[Headline]:
-        """What it all comes to, in four figures."""
-        table, costs = self.table, self.costs
-        sparsity = fmean(module.sparsity.overall for module in self.modules)
-        size = next((row.bytes for row in costs.rows if row.bytes), None)
-        pace = next((row for row in costs.rows if row.faster), None)
-        return [
-            Headline("Mean F1, own class", f"{table.mean_own:.3f}", f"{phrases.signed(table.mean_change)} to the base"),
-            Headline("Linear layers removed", phrases.percent(sparsity), f"at ratio {self.ratio:g}"),
-            Headline("A module's file", numbers.size(round(size)) if size else numbers.NOTHING, _first(costs)),
-            Headline("Speed", f"{pace.faster:.2f}×" if pace and pace.faster else numbers.NOTHING, "of the base"),
-        ]
-
-    @property
     def contents(self) -> list[tuple[str, str]]:
         """The sections there are, by anchor and name."""
         there = {
+            ("trade-off", "Cost and quality"): self.trade_off,
             ("results", "Results"): self.table,
             ("curves", "Along the ratios"): self.curves,
             ("layers", "Layers"): self.layers,
@@ -84,6 +66,7 @@ class ReportView:
         confusions = self.confusions
         base, module = (confusions.base, confusions.module) if confusions else (None, None)
         sheets = {
+            "trade-off": self.trade_off.sheet if self.trade_off else None,
             "results": self.table.sheet,
             "layers": self.layers.heat.sheet if self.layers else None,
             "similarity": self.sides.sheet if self.sides else None,
@@ -118,6 +101,9 @@ def report(results: Results, view: View) -> ReportView | None:
         ratios=ratios_of(results),
         modules=modules,
         rows=sum(row.support for row in modules[0].report.classes),
+        verdict=job_verdict(modules, results.baselines),
+        headline=headline(modules, results.base),
+        trade_off=trade_off(results.modules, results),
         base_macro_f1=base.macro.f1 if base else None,
         base_accuracy=base.accuracy if base else None,
         table=results_table(modules, view.sort, view.descending),
@@ -128,7 +114,3 @@ def report(results: Results, view: View) -> ReportView | None:
         curves=charts.curves(results),
         costs=charts.costs(modules),
     )
-
-
-def _first(costs: charts.Costs) -> str:
-    return f"as {costs.rows[0].layout}" if costs.rows else "no file yet"

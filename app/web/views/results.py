@@ -48,7 +48,7 @@ class ResultsLine:
     @property
     def said(self) -> str:
         """The strip in words."""
-        return _interval_said(self.module.own)
+        return _interval_said(self.module.handed_out)
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def _by(measure: Callable[[ResultsLine], float | None]) -> SortKey:
 
 ORDERS: dict[str, SortKey] = {
     "concern": lambda line: (False, line.module.concern.label),
-    "f1": _by(lambda line: line.module.own.f1),
+    "f1": _by(lambda line: line.module.handed_out.f1),
     "change": _by(lambda line: line.change),
-    "precision": _by(lambda line: line.module.own.precision),
-    "recall": _by(lambda line: line.module.own.recall),
+    "precision": _by(lambda line: line.module.handed_out.precision),
+    "recall": _by(lambda line: line.module.handed_out.recall),
     "others": _by(lambda line: line.module.others_own.f1),
     "sparsity": _by(lambda line: line.module.sparsity.overall),
     "size": _by(lambda line: line.size),
@@ -96,9 +96,9 @@ ORDERS: dict[str, SortKey] = {
 def results_table(modules: Sequence[Module], sort: str = "", descending: bool = False) -> ResultsTable:
     """The table of these modules, in their own order unless it is sorted by one of `ORDERS`. There is one at least."""
     scale = Scale.of_fractions(
-        value for m in modules for value in (m.own.f1, m.base_own.f1, *(m.own.f1_interval or ()))
+        value for m in modules for value in (m.handed_out.f1, m.base_own.f1, *(m.handed_out.f1_interval or ()))
     )
-    changes = Scale.about_zero(module.own.f1 - module.base_own.f1 for module in modules)
+    changes = Scale.about_zero(module.handed_out.f1 - module.base_own.f1 for module in modules)
     lines = [_line(module, scale, changes) for module in modules]
     if sort in ORDERS:
         lines = sorted(lines, key=ORDERS[sort], reverse=descending)
@@ -108,7 +108,7 @@ def results_table(modules: Sequence[Module], sort: str = "", descending: bool = 
         changes=changes,
         sort=sort if sort in ORDERS else "",
         descending=descending,
-        mean_own=fmean(module.own.f1 for module in modules),
+        mean_own=fmean(module.handed_out.f1 for module in modules),
         mean_base=fmean(module.base_own.f1 for module in modules),
         sheet=results_sheet(modules),
     )
@@ -130,24 +130,28 @@ def results_sheet(modules: Sequence[Module]) -> Sheet:
     columns = (
         *("ratio", "concern", "precision", "base_precision", "recall", "base_recall", "f1", "f1_low", "f1_high"),
         *("base_f1", "change", "support", "others_f1", "sparsity", "achieved_ratio", "bytes", "ms", "base_ms"),
+        *("flops_ratio", "parameters_ratio", "macro_f1", "macro_change", "macro_change_low", "macro_change_high"),
     )
     return Sheet(columns, [_figures(module) for module in modules])
 
 
 def _figures(module: Module) -> list[str | int | float | None]:
-    own, base, pace = module.own, module.base_own, module.latency
+    own, base, pace, cost = module.handed_out, module.base_own, module.latency, module.cost
+    change = module.macro_change
     low, high = own.f1_interval or (None, None)
     return [
         *(module.ratio.requested, module.concern.label, own.precision, base.precision, own.recall, base.recall),
         *(own.f1, low, high, base.f1, own.f1 - base.f1, own.support, module.others_own.f1, module.sparsity.overall),
         *(module.ratio.achieved, module.artifacts[0].size_bytes if module.artifacts else None),
         *((pace.milliseconds, pace.base_milliseconds) if pace else (None, None)),
+        *((cost.flops_ratio, cost.parameters_ratio) if cost else (None, None)),
+        *(module.report.macro.f1, *((change.value, change.low, change.high) if change else (None, None, None))),
     ]
 
 
 def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:
-    change = module.own.f1 - module.base_own.f1
-    low, high = module.own.f1_interval or (None, None)
+    change = module.handed_out.f1 - module.base_own.f1
+    low, high = module.handed_out.f1_interval or (None, None)
     zero, end = changes.at(0.0), changes.at(change)
     return ResultsLine(
         module=module,
@@ -155,7 +159,7 @@ def _line(module: Module, scale: Scale, changes: Scale) -> ResultsLine:
         tone=phrases.tone(change),
         beyond=low is not None and high is not None and not low <= module.base_own.f1 <= high,
         strip=Strip(
-            scale.at(module.own.f1),
+            scale.at(module.handed_out.f1),
             None if low is None else scale.at(low),
             None if high is None else scale.at(high),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from microlith.contract import ClassProbabilities, Job, Module, PredictedInput
 
@@ -35,9 +36,9 @@ class ClassifierAnswer:
 
 @dataclass(frozen=True)
 class Tried:
-    """A text and both answers to it."""
+    """A text, or a pair, and both answers to it."""
 
-    text: str
+    texts: list[str]
     base: ClassifierAnswer
     module: ClassifierAnswer
 
@@ -50,11 +51,19 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class TypedTexts:
+    """What was typed; `text_pair` is None where the module reads single texts."""
+
+    text: str = ""
+    text_pair: str | None = None
+
+
+@dataclass(frozen=True)
 class TryPage:
     """The form with what was typed, and what came of it: answers, a fault, or a job that is still under way."""
 
     module: Module
-    text: str
+    typed: TypedTexts
     tried: list[Tried]
     fault: str | None
     job: Job | None
@@ -64,7 +73,9 @@ class TryPage:
         return self.job is not None and not self.job.finished
 
 
-def try_page(module: Module, text: str = "", job: Job | None = None, fault: str | None = None) -> TryPage:
+def try_page(
+    module: Module, typed: TypedTexts | None = None, job: Job | None = None, fault: str | None = None
+) -> TryPage:
     prediction = job.prediction if job else None
     tried = []
     if prediction:
@@ -72,18 +83,25 @@ def try_page(module: Module, text: str = "", job: Job | None = None, fault: str 
         tried = [_tried(one, labels, module.concern.label) for one in prediction.inputs]
     if job and job.error:
         fault = " ".join(part for part in (job.error.message, job.error.hint) if part)
-    return TryPage(module, text, tried, fault, job)
+    return TryPage(module, typed or TypedTexts(), tried, fault, job)
 
 
-def texts_of(typed: str) -> list[str]:
-    """One on each line."""
-    return [line.strip() for line in typed.splitlines() if line.strip()]
+def inputs_of(typed: TypedTexts) -> list[str] | list[dict[str, str]]:
+    """A text on each line; of pairs, the lines of the two fields together, as many as the longer field has."""
+    texts = _lines(typed.text)
+    if typed.text_pair is None:
+        return texts
+    return [{"text": one, "text_pair": two} for one, two in zip_longest(texts, _lines(typed.text_pair), fillvalue="")]
+
+
+def _lines(field: str) -> list[str]:
+    return [line.strip() for line in field.splitlines() if line.strip()]
 
 
 def _tried(one: PredictedInput, labels: tuple[Sequence[str], Sequence[str]], concern: str) -> Tried:
-    return Tried(
-        one.text, _answer("base", one.base, labels[0], concern), _answer("module", one.module, labels[1], concern)
-    )
+    texts = [one.text] if one.text_pair is None else [one.text, one.text_pair]
+    base, module = _answer("base", one.base, labels[0], concern), _answer("module", one.module, labels[1], concern)
+    return Tried(texts, base, module)
 
 
 def _answer(who: str, said: ClassProbabilities, labels: Sequence[str], concern: str) -> ClassifierAnswer:

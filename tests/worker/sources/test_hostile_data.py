@@ -16,7 +16,7 @@ import pytest
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.models import describe_model
 from microlith.contract import DatasetSpec
-from worker.compute.examples import token_ids
+from worker.compute.examples import tokenise
 from worker.sources import confined_reading
 from worker.sources import datasets as datasets_module
 from worker.sources.datasets import load_dataset
@@ -101,7 +101,7 @@ def test_long_texts_are_tokenised_few_at_a_time() -> None:
         return {"input_ids": [[len(text)] for text in texts]}
 
     texts = ["a" * 3_000_000, "b" * 900_000, "c" * 200_000, "d" * 5_000_000, "", *["e"] * 1001]
-    assert token_ids(texts, tokenizer, 8) == [[len(text)] for text in texts]
+    assert tokenise(texts, tokenizer, 8).ids == [[len(text)] for text in texts]
     assert calls == [3_900_000, 200_000, 5_000_000, 1000 - 1, 2]
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.sources.cache import Cache
 from app.sources.demo import FOLDER
-from worker.compute.examples import token_ids
+from worker.compute.examples import tokenise
 from worker.sources import tokenizer_trial
 from worker.sources.models import LoadedModel, load_model
 
@@ -104,7 +104,7 @@ def test_a_tokenizer_that_panics_at_a_text_is_the_models_fault(folder: Path, mon
     monkeypatch.setattr("worker.sources.models.probe", lambda *_: None)
     loaded = load(rewritten(folder, **BOMBS["an expression that does not end"]))
     with pytest.raises(UnsupportedModel, match="tokenizer cannot read the texts: Onig"):
-        token_ids(["a" * 10_000 + "!"], loaded.tokenizer, 8)
+        tokenise(["a" * 10_000 + "!"], loaded.tokenizer, 8)
 
 
 @pytest.mark.parametrize("error", [IndexError, RecursionError, OverflowError, ZeroDivisionError, AssertionError])

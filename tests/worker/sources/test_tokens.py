@@ -16,9 +16,9 @@ import worker.sources.token_cache
 from app.sources.cache import Cache
 from microlith.contract import JobSpec
 from tests.work import DEMO
-from worker.compute.examples import token_ids
+from worker.compute.examples import GivenText, Tokens, tokenise
 from worker.sources.open_sources import Sources, open_sources
-from worker.sources.token_cache import COLUMN, FILE, identity, kept_token_ids
+from worker.sources.token_cache import COLUMN, FILE, identity, kept_tokens
 
 TINY = Path(__file__).parents[3] / "app" / "demo" / "bert-tiny-wordnet"
 TEXTS = ["a warm-blooded animal", "", "food", "naïve \ud800 text that is longer than the others", "food"]
@@ -39,43 +39,45 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts were tokenised, call by call."""
     made: list[int] = []
 
-    def counted(texts: list[str], *args: Any) -> list[list[int]]:
+    def counted(texts: list[GivenText], *args: Any, **options: Any) -> Tokens:
         made.append(len(texts))
-        return token_ids(texts, *args)
+        return tokenise(texts, *args, **options)
 
-    monkeypatch.setattr(worker.sources.token_cache, "token_ids", counted)
+    monkeypatch.setattr(worker.sources.token_cache, "tokenise", counted)
     return made
 
 
 def test_what_was_tokenised_before_is_read_again(cache: Cache, tokenizer: Any, calls: list[int]) -> None:
     texts = [text.replace("\ud800", "") for text in TEXTS]
-    expected = token_ids(texts, tokenizer, 6)
+    expected = tokenise(texts, tokenizer, 6)
     for _ in range(3):
-        assert kept_token_ids(cache, texts, tokenizer, 6) == expected
+        assert kept_tokens(cache, texts, tokenizer, 6) == expected
     assert calls == [5]
 
 
 def test_other_texts_lengths_and_tokenizers_have_tokens_of_their_own(tokenizer: Any) -> None:
     other = AutoTokenizer.from_pretrained(TINY)
     known = identity(TEXTS, tokenizer, 6)
-    token_ids(["any call sets how the tokenizer cuts"], tokenizer, 4)
+    tokenise(["any call sets how the tokenizer cuts"], tokenizer, 4)
     assert identity(TEXTS, tokenizer, 6) == identity(TEXTS, other, 6) == known
+    padded = AutoTokenizer.from_pretrained(TINY, pad_token="[MASK]")
     other.add_tokens(["warm-blooded"])
     others = {
+        identity(TEXTS, padded, 6),
         identity(TEXTS, other, 6),
         identity(TEXTS, tokenizer, 7),
         identity(TEXTS[::-1], tokenizer, 6),
         identity(["a", "bc"], tokenizer, 6),
         identity(["ab", "c"], tokenizer, 6),
     }
-    assert len(others) == 5
+    assert len(others) == 6
     assert known not in others
     assert identity(TEXTS, object(), 6) is None, "one that does not say what it is"
 
 
 @pytest.mark.parametrize("damage", ["cut", "one entry changed", "emptied", "gone", "another's"])
 def test_a_damaged_file_is_made_anew_and_said(damage: str, cache: Cache, tokenizer: Any, calls: list[int]) -> None:
-    expected = kept_token_ids(cache, ["food"], tokenizer, 6)
+    expected = kept_tokens(cache, ["food"], tokenizer, 6)
     [file] = cache.folder.rglob(FILE)
     kept = file.read_bytes()
     table = pa.table({COLUMN: pa.array([[101, 7, 102]], pa.list_(pa.int32()))})
@@ -89,7 +91,7 @@ def test_a_damaged_file_is_made_anew_and_said(damage: str, cache: Cache, tokeniz
         file.write_bytes(contents[damage])
     with capture_logs() as said:
         for _ in range(2):
-            assert kept_token_ids(cache, ["food"], tokenizer, 6) == expected
+            assert kept_tokens(cache, ["food"], tokenizer, 6) == expected
     assert calls == [1, 1], "the second time it is read again"
     assert [line["event"] for line in said] == ["token_cache_damaged"]
     assert file.read_bytes() == kept
@@ -99,7 +101,7 @@ def test_a_damaged_file_is_made_anew_and_said(damage: str, cache: Cache, tokeniz
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, tokenizer: Any) -> None:
     (tmp_path / "file").touch()
     cache = Cache(tmp_path / "file" / "cache", 10_000_000)
-    assert kept_token_ids(cache, ["food"], tokenizer, 6) == token_ids(["food"], tokenizer, 6)
+    assert kept_tokens(cache, ["food"], tokenizer, 6) == tokenise(["food"], tokenizer, 6)
 
 
 def test_splits_that_are_read_whole_are_tokenised_once_and_others_only_where_they_are_read(
@@ -122,4 +124,4 @@ def test_a_text_of_no_tokens_is_one_pad(tokenizer: Any) -> None:
     def bare(texts: list[str], **options: Any) -> Any:
         return tokenizer(texts, add_special_tokens=False, **options)
 
-    assert token_ids(["", "food"], bare, 6)[0] == [0]
+    assert tokenise(["", "food"], bare, 6).ids[0] == [0]

@@ -49,7 +49,7 @@ async function bring(file, columns) {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new FormData(form);
-  const columns = Object.fromEntries(["text_column", "label_column"].map((name) => [name, fields.get(name)]).filter(([, value]) => value));
+  const columns = Object.fromEntries(["text_column", "text_pair_column", "label_column"].map((name) => [name, fields.get(name)]).filter(([, value]) => value));
   const button = form.querySelector("button");
   fault.textContent = "";
   button.disabled = true;
