@@ -29,12 +29,21 @@ def blank_texts(role: str, count: int, first: Sequence[int], *, pairs: bool = Fa
     """
     if not count:
         return []
-    numbers = ", ".join(str(row + 1) for row in first[:FIRST_ROWS])
-    more = ", …" if count > FIRST_ROWS else ""
     texts = "1 text is empty" if count == 1 else f"{count:,} texts are empty"
     if pairs:
         texts = "1 pair has an empty text" if count == 1 else f"{count:,} pairs have an empty text"
-    return [f"{texts} in the {role} split (rows {numbers}{more}): answered and measured all the same."]
+    return [f"{texts} in the {role} split ({_rows(first, count)}): answered and measured all the same."]
+
+
+def cut_texts(role: str, rows: Sequence[int], max_length: int, *, pairs: bool) -> list[str]:
+    """That texts, or pairs, of a split are longer than the model reads."""
+    if not rows:
+        return []
+    what = "pair" if pairs else "text"
+    many = f"1 {what} of the {role} split is" if len(rows) == 1 else f"{len(rows):,} {what}s of the {role} split are"
+    end = "the longer text's end is" if pairs else "the end is"
+    where = _rows(rows, len(rows))
+    return [f"{many} longer than the {max_length:,} tokens that the model reads ({where}): {end} cut off."]
 
 
 def shared_rows(rows: Mapping[str, Mapping[File, bytes]]) -> list[str]:
@@ -64,12 +73,18 @@ def labels_lost(carved: Iterable[str], labels: Mapping[str, Mapping[str, int]]) 
 
 
 def one_split_twice(spec: JobSpec) -> list[str]:
-    """That a job measures on the split that it samples from."""
+    """That a job measures on a split that it samples or learns from, or chooses by one that it learns from."""
     sampling = spec.sampling
     sampled = sampling.boundary.split if sampling.source == "boundary" else sampling.split
-    if sampled != spec.evaluation.split:
-        return []
-    return [f"Modules are measured on the {sampled} split, which calibrates them too: the scores flatter."]
+    measured, told = spec.evaluation, []
+    if sampled == measured.split:
+        told.append(f"Modules are measured on the {sampled} split, which calibrates them too: the scores flatter.")
+    learned = spec.distil.texts if spec.recovery == "distil" else None
+    if learned == measured.split:
+        told.append(f"Modules are measured on the {learned} split, which they learn from too: the scores flatter.")
+    if learned == measured.validation_split:
+        told.append(f"The best epoch is chosen on the {learned} split, which is learned from too: the last one wins.")
+    return told
 
 
 def second_text(columns: Iterable[str], read: str, label: str) -> list[str]:
@@ -87,6 +102,12 @@ def _shared(one: Mapping[File, bytes], other: Mapping[File, bytes]) -> int:
     """How many rows both have."""
     files = one.keys() & other.keys()
     return sum((int.from_bytes(one[file]) & int.from_bytes(other[file])).bit_count() for file in files)
+
+
+def _rows(first: Sequence[int], count: int) -> str:
+    """The numbers of the first rows, counted from 1."""
+    more = ", …" if count > FIRST_ROWS else ""
+    return f"rows {', '.join(str(row + 1) for row in first[:FIRST_ROWS])}{more}"
 
 
 def _same(roles: Sequence[str]) -> str:

@@ -95,6 +95,8 @@ FLAGS = (
     Flag("scope", "scope"),
     Flag("ratio", "ratio", float, many=True, help="The fraction REMOVED. Repeat it for a sweep. Default: 0.5."),
     Flag("recovery", "recovery"),
+    Flag("minutes", "distil.minutes", float, metavar="NUMBER"),
+    Flag("epochs", "distil.epochs", int),
     Flag("head", "head"),
     Flag("include", "layers.include", many=True, metavar="PATTERN"),
     Flag("exclude", "layers.exclude", many=True, metavar="PATTERN"),

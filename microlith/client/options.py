@@ -12,6 +12,7 @@ from microlith.contract import (
     Calibration,
     Carve,
     DatasetSpec,
+    Distillation,
     Evaluation,
     Export,
     LayerPatterns,
@@ -53,6 +54,7 @@ class SpecOptions(TypedDict, total=False):
     ratio: float | Sequence[float]
     ratio_rules: Sequence[RatioRule | SpecPart]
     recovery: str
+    distil: Distillation | SpecPart
     head: str
     layers: LayerPatterns | SpecPart | None
     sampling: Sampling | SpecPart

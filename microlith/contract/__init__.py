@@ -58,7 +58,7 @@ from microlith.contract.module import (
     Sparsity,
     TrimmedVocabulary,
 )
-from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling
+from microlith.contract.options import Boundary, Calibration, Distillation, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.order import LayoutOrder, LayoutRequest
 from microlith.contract.page import Page
 from microlith.contract.prediction import (
@@ -107,6 +107,7 @@ __all__ = [
     "DatasetInfo",
     "DatasetSpec",
     "DeliveredScore",
+    "Distillation",
     "EarlyScore",
     "ErrorDetail",
     "Evaluation",

@@ -210,6 +210,24 @@ def test_a_zip_of_a_saved_folder_is_read_split_by_split(api: TestClient, tmp_pat
     assert {role: split["rows"] for role, split in found["splits"].items()} == {"train": 5, "test": 1}
 
 
+def test_pairs_are_registered_with_both_columns(api: TestClient) -> None:
+    rows = b"one,two,kind\n" + b"".join(
+        b"text %d,other,%s\n" % (n, label) for n, label in enumerate([b"act", b"food"] * 30)
+    )
+    columns = {"text_column": "one", "text_pair_column": "two", "label_column": "kind"}
+    found = register(api, "dataset", "pairs.csv", rows, **columns)
+    assert (found["text_column"], found["text_pair_column"]) == ("one", "two")
+
+    def planned(dataset: Any) -> Any:
+        spec = DEMO | {"dataset": dataset, "concerns": ["act"]}
+        return api.post("/v1/jobs?validate_only=true", json=spec).json()["spec"]["dataset"]["text_pair_column"]
+
+    assert planned(found["id"]) == "two"
+    assert planned({"ref": found["id"], "text_column": "one"}) is None, "the job says itself what it reads"
+    problem = refused(api, "dataset", "other.csv", rows, **columns | {"text_pair_column": "three"})
+    assert problem["errors"][0]["pointer"] == "/text_pair_column"
+
+
 def test_the_same_content_has_one_id_so_that_a_finished_job_is_found_again(api: TestClient) -> None:
     first = register(api, "dataset", "data.csv", CSV)
     again = api.post("/v1/datasets", json={"upload": first["origin"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
-from worker.pruning.masks import Mask
+from worker.pruning.masks import Mask, name_in_module
 from worker.pruning.narrowing import narrow
 from worker.sources.open_sources import Sources
 
@@ -71,7 +72,7 @@ class Exporter:
             spec=self.spec,
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
-            sparsity=sparsity(module, whole),
+            sparsity=sparsity(module, whole, partial(name_in_module, mask)),
             size=size(self.vocabulary.hand_out(module), whole),
             cost=self._cost(self.vocabulary.hand_out(module), mask),
             own=own_score(measures.report, concern),
@@ -144,12 +145,18 @@ def pack(
 def verify(
     verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, opening: ArchiveOpening
 ) -> None:
-    """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does."""
-    rows = np.arange(len(probe))
-    inputs = probe.collate(rows, int(probe.lengths(rows).max()))
-    expected = predict(on_cpu(module), probe)
+    """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does.
+
+    Where answers depend on pads, those of the probe are asked that are as long as the first.
+    """
+    lengths = probe.lengths(np.arange(len(probe)))
+    chosen = np.arange(len(probe)) if probe.padded else np.flatnonzero(lengths == lengths[0])
+    asked = probe.take(chosen)
+    inputs = asked.collate(np.arange(len(asked)), int(lengths[chosen].max()))
+    expected = predict(on_cpu(module), asked)
+    texts = [opening.texts[row] for row in chosen.tolist() if row < len(opening.texts)]
     for archive in (package.archive for package in packages):
-        verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout))
+        verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout, texts=texts))
 
 
 def name_of(facts: ModuleFacts, layout: str) -> str:

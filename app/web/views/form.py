@@ -20,7 +20,7 @@ GROUPS = {
     "Samples": ("sampling", "calibration"),
     "Evaluation": ("evaluation",),
     "Files": ("export",),
-    "Pruning in detail": ("scope", "ratio_rules", "recovery", "head"),
+    "Pruning in detail": ("scope", "ratio_rules", "recovery", "distil", "head"),
     "The job itself": ("priority", "workers", "deadline_seconds", "reuse", "labels"),
 }
 """Where the options stand; what is not named here would be missing, and a test holds that none is."""
