@@ -17,12 +17,16 @@ POINTER = "/modules"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads."""
+    """What decides whether a module goes with others: its concern's label, what was removed, what it reads, and how it
+
+    was repaired.
+    """
 
     label: str
     structure: str
     task: Task
     pairs: bool = False
+    recovery: str = "none"
 
 
 def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
@@ -34,10 +38,21 @@ def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
         _check_recomposition(spec)
         return
     check_structures([module.structure for module in modules])
+    _check_learned(modules)
     check_recovery(spec, modules[0].structure)
     if spec.export:
         check_export(spec.export)
         _check_vocabulary(spec.export)
+
+
+def _check_learned(modules: Sequence[Candidate]) -> None:
+    if learned := [module.label for module in modules if module.recovery == "distil"]:
+        raise InvalidInput(
+            f"The modules of {', '.join(map(repr, learned))} have learned weights of their own. A class set has the "
+            "base's weights, which do not fit what is left of it.",
+            hint="Every module of recovery `distil` answers all classes: use one of them. Or use mode `recompose`.",
+            pointer=POINTER,
+        )
 
 
 def _check_vocabulary(export: Export) -> None:
@@ -109,11 +124,12 @@ def check_structures(structures: Sequence[str]) -> None:
 
 
 def check_recovery(spec: CombineSpec, structure: str) -> None:
-    """Raises InvalidInput for a refit of what has lost no neurons."""
-    if spec.recovery == "refit" and "neurons" not in parts_of(structure):
+    """Raises InvalidInput for a recovery of what has lost whole layers alone."""
+    if spec.recovery not in (None, "none") and parts_of(structure) == ("layers",):
         raise InvalidInput(
-            f"Recovery `refit` needs modules without some of their neurons. From these only {structure} were removed.",
-            hint="Use recovery `none` or `bias`.",
+            f"Recovery `{spec.recovery}` mends layers that have lost some of their units. These modules have lost "
+            "whole ones, and what follows them is always solved anew.",
+            hint="Leave `recovery` out.",
             pointer="/recovery",
         )
 

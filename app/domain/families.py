@@ -82,6 +82,8 @@ class Family:
     """The config setting that holds the number of neurons."""
     decoder: bool = False
     """Whether it answers at the last token, which it finds by the config's `pad_token_id`."""
+    shared: bool = False
+    """Whether one block serves all layers: none of them can go alone."""
     tail: str | None = None
     """The module of a block from which on positions no longer meet, where the classifier reads the first one alone:
 
@@ -110,6 +112,10 @@ class Family:
         known = frozenset(names)
         parts = (self._attention(block, known) for block in self._blocks(names))
         return [part for part in parts if known.issuperset(part.layers)]
+
+    def blocks(self, linear_layers: Iterable[str]) -> list[str]:
+        """Every block among `linear_layers`, first block first."""
+        return list(self._blocks(linear_layers))
 
     def live_name(self, name: str) -> str:
         """What the live model calls a tensor that a file calls `name`."""
@@ -186,6 +192,7 @@ FAMILIES: tuple[Family, ...] = (
         writers=("ffn",),
         output="ffn_output",
         attention=("attention.query", "attention.key", "attention.value", "attention.dense"),
+        shared=True,
     ),
     Family(
         name="deberta-v2",

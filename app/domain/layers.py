@@ -64,6 +64,30 @@ def select_attentions(
     return selected
 
 
+def select_blocks(linear_layers: Sequence[str], patterns: LayerPatterns | None, family: Family | None) -> list[str]:
+    """The blocks that may go whole: those with a layer that the patterns take, and all without patterns.
+
+    Raises UnsupportedModel where the family is unknown, one block serves all layers or there is but one, and
+    NoMatchingLayers where the patterns take none.
+    """
+    known = _known(family, "layers")
+    blocks = known.blocks(linear_layers)
+    if known.shared or len(blocks) < 2:
+        what = "Its layers share one set of weights" if known.shared else f"The model has {len(blocks)} layer"
+        raise UnsupportedModel(
+            f"{what}, so no layer can go.", hint="Use structure `neurons`, `heads` or `weights`.", pointer="/structure"
+        )
+    names = [name for name in linear_layers if patterns is None or _matches(name, patterns)]
+    selected = [block for block in blocks if any(name.startswith(f"{block}.") for name in names)]
+    if not selected:
+        raise NoMatchingLayers(
+            f"None of the chosen layers stands in a block. The blocks are: {', '.join(blocks)}.",
+            hint="Leave out `layers` to let any of them go.",
+            pointer="/layers",
+        )
+    return selected
+
+
 def layers_touched(
     linear_layers: Sequence[str], patterns: LayerPatterns | None, family: Family | None, structure: str
 ) -> list[str]:
@@ -73,6 +97,10 @@ def layers_touched(
     """
     touched: set[str] = set()
     for part in parts_of(structure):
+        if part == "layers":
+            select_blocks(linear_layers, patterns, family)
+            touched |= set(linear_layers)
+            continue
         if part == "heads":
             touched |= _members(select_attentions(linear_layers, patterns, family))
             continue

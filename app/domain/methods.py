@@ -6,6 +6,7 @@
 | random | yes | yes | yes | all by lot |
 | heads | – | – | yes | – |
 
+`layers` goes alone, or before any of these: whole layers by what their removal costs, with `random` by lot.
 Each method of `microlith.contract.methods` says so itself.
 
 Scopes are those of single weights; neurons and heads are compared within a block (`layer`) or over the model
@@ -19,15 +20,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from app.domain.errors import InvalidInput
-from microlith.contract import JobSpec
+from microlith.contract import Distillation, JobSpec
 
-UnitKind = Literal["weights", "neurons", "heads"]
-"""What one step of a structure removes; a chain has two, `heads` first."""
+UnitKind = Literal["weights", "neurons", "heads", "layers"]
+"""What one step of a structure removes; a chain has several, `layers` first and `heads` next."""
 
 
 def parts_of(structure: str) -> tuple[UnitKind, ...]:
     """What is removed, first part first."""
-    known: tuple[UnitKind, ...] = ("heads", "neurons", "weights")
+    known: tuple[UnitKind, ...] = ("layers", "heads", "neurons", "weights")
     return tuple(part for part in known if part in structure.split("+"))
 
 
@@ -43,13 +44,13 @@ def scope_of(spec: JobSpec, part: UnitKind) -> str:
     """The scope among which the lowest units of a part are found.
 
     By default weights are compared within an output row (magnitude: within a matrix), neurons within a block, heads
-    over the model. A scope of weights leaves the heads of a chain at theirs.
+    and whole layers over the model. A scope of weights leaves the other parts of a chain at theirs.
     """
     if part == "weights":
         return spec.scope or spec.method.weight_scope
-    if spec.scope in ("layer", "global"):
+    if part != "layers" and spec.scope in ("layer", "global"):
         return spec.scope
-    return "global" if part == "heads" else "layer"
+    return "layer" if part == "neurons" else "global"
 
 
 def rule_for(spec: JobSpec, part: UnitKind, layers: Collection[str]) -> int | None:
@@ -94,17 +95,46 @@ def check_widths(spec: JobSpec, inputs: Mapping[str, int]) -> None:
         )
 
 
+def check_depth(spec: JobSpec, blocks: int) -> None:
+    """Raises InvalidInput where a ratio of whole layers comes to none of the `blocks` that may go."""
+    for ratio in ratios_for(spec, "layers", ()):
+        if int(blocks * ratio) < 1:
+            raise InvalidInput(
+                f"Ratio {ratio:g} of {blocks} layers is less than one layer.",
+                hint=f"Use at least {math.ceil(1000 / blocks) / 1000:g}, or leave `layers` out of the structure.",
+                pointer="/ratio",
+            )
+
+
 def _check_recovery(spec: JobSpec) -> None:
-    if spec.recovery == "refit" and "neurons" not in parts_of(spec.structure):
+    parts = parts_of(spec.structure)
+    if parts == ("layers",) and spec.recovery not in ("none", "distil"):
         raise InvalidInput(
-            f"Recovery `refit` needs removed neurons, and structure `{spec.structure}` removes none.",
-            hint="Use structure `neurons` or `heads+neurons`, or recovery `none` or `bias`.",
+            f"Recovery `{spec.recovery}` mends layers that have lost some of their units. Structure `layers` removes "
+            "whole ones, and always solves what follows them anew.",
+            hint="Use recovery `none` or `distil`, or a structure like `layers+neurons`.",
             pointer="/recovery",
         )
-    if spec.recovery == "ti" and (spec.structure == "heads" or pattern_of(spec.scope)):
+    _check_distil(spec)
+    if spec.recovery == "ti" and (not {"weights", "neurons"}.intersection(parts) or pattern_of(spec.scope)):
         raise InvalidInput(
             "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
             hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+
+
+def _check_distil(spec: JobSpec) -> None:
+    if spec.recovery != "distil" and spec.distil != Distillation():
+        raise InvalidInput(
+            f"`distil` says how recovery `distil` learns, and the recovery is `{spec.recovery}`.",
+            hint='Use `"recovery": "distil"`, or leave `distil` out.',
+            pointer="/distil",
+        )
+    if spec.recovery == "distil" and "weights" in parts_of(spec.structure):
+        raise InvalidInput(
+            f"Recovery `distil` makes a smaller model, and structure `{spec.structure}` leaves zeros in a large one.",
+            hint="Use a structure of neurons, heads or layers, such as `heads+neurons`; or recovery `refit`.",
             pointer="/recovery",
         )
 
@@ -146,6 +176,12 @@ def _check_rules(spec: JobSpec) -> None:
             raise InvalidInput(
                 f"Structure `{spec.structure}` removes no {rule.structure}, so this rule never applies.",
                 pointer=f"/ratio_rules/{index}/structure",
+            )
+        if rule.structure == "layers" and rule.layers is not None:
+            raise InvalidInput(
+                "Whole layers are compared with each other, so they have one ratio.",
+                hint="Leave `layers` out of this rule; the spec's own `layers` says which ones may go.",
+                pointer=f"/ratio_rules/{index}/layers",
             )
 
 

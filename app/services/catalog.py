@@ -36,6 +36,13 @@ STRUCTURES = {
     "and columns.",
     "heads+neurons": "Heads first, then feed-forward neurons.",
     "heads+weights": "Heads first, then single weights.",
+    "layers": "Whole layers: those whose removal costs least. What follows the last layer is solved anew. The module "
+    "is an ordinary model of fewer layers.",
+    "layers+weights": "Whole layers first, then single weights of the others.",
+    "layers+neurons": "Whole layers first, then feed-forward neurons of the others.",
+    "layers+heads": "Whole layers first, then attention heads of the others.",
+    "layers+heads+neurons": "Whole layers first, then heads, then feed-forward neurons of the others.",
+    "layers+heads+weights": "Whole layers first, then heads, then single weights of the others.",
 }
 
 OPTIONS = tuple(name for name in JobSpec.model_fields if name not in ("model", "dataset", "method"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
+from app.domain.methods import parts_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
@@ -22,6 +23,7 @@ from app.sources.tokenizer_files import check_tokenizer, embedding_rows
 from app.sources.tokenizer_format import check_format
 from app.sources.weights import read_weights
 from microlith.contract import LayerInfo, ModelInfo
+from microlith.contract.methods import Structure
 
 POINTER = "/model"
 MAX_LAYERS = 5_000
@@ -113,8 +115,9 @@ def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[s
     names = list(linear_layers)
     neurons = bool(family and family.feed_forwards(names))
     heads = bool(family and family.attentions(names))
-    offered = {"neurons": neurons, "heads": heads, "heads+neurons": heads and neurons, "heads+weights": heads}
-    return ["weights", *(structure for structure, there in offered.items() if there)]
+    layers = bool(family and not family.shared and len(family.blocks(names)) > 1)
+    there = {"weights": True, "neurons": neurons, "heads": heads, "layers": layers}
+    return [structure for structure in get_args(Structure) if all(there[part] for part in parts_of(structure))]
 
 
 def _layers(linear: dict[str, tuple[int, int]], family: Family | None) -> list[LayerInfo]:

@@ -10,7 +10,19 @@ from pydantic import Field, StringConstraints
 from microlith.contract.base import Request
 from microlith.contract.references import Fraction, Pattern
 
-Structure = Literal["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
+Structure = Literal[
+    "weights",
+    "neurons",
+    "heads",
+    "heads+neurons",
+    "heads+weights",
+    "layers",
+    "layers+weights",
+    "layers+neurons",
+    "layers+heads",
+    "layers+heads+neurons",
+    "layers+heads+weights",
+]
 Scope = Annotated[str, StringConstraints(pattern=r"^(row|layer|global|[1-9]\d?:[1-9]\d?)$")]
 
 
@@ -19,8 +31,10 @@ class ScoringMethod(Request):
 
     title: ClassVar[str]
     source: ClassVar[str]
-    structures: ClassVar[tuple[Structure, ...]] = ("weights", "neurons", "heads+neurons", "heads+weights")
-    """What it can score. The heads of a chain are ranked as method `heads` does."""
+    structures: ClassVar[tuple[Structure, ...]] = tuple(
+        structure for structure in get_args(Structure) if structure not in ("heads", "layers+heads")
+    )
+    """What it can score. The heads of a chain are ranked as method `heads` does, whole layers by what they cost."""
     weight_scope: ClassVar[Literal["row", "layer"]] = "row"
     """Among which weights the lowest are found, unless the spec says otherwise."""
 
@@ -93,7 +107,7 @@ class RandomMethod(ScoringMethod):
 
     title = "At random"
     source = "The usual control of pruning studies."
-    structures = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
+    structures = get_args(Structure)
     name: Literal["random"] = "random"
 
 
@@ -106,11 +120,11 @@ class TaylorMethod(ScoringMethod):
 
 
 class HeadsMethod(ScoringMethod):
-    """Attention heads by |gradient × context| over the concern's samples; for structure `heads`."""
+    """Attention heads by |gradient × context| over the concern's samples; for `heads` and `layers+heads`."""
 
     title = "Gradient times context"
     source = "Michel et al. 2019, Are Sixteen Heads Really Better than One? (arXiv:1905.10650)."
-    structures = ("heads",)
+    structures = ("heads", "layers+heads")
     name: Literal["heads"] = "heads"
 
 
@@ -128,6 +142,6 @@ METHODS: Mapping[str, type[ScoringMethod]] = {
 class RatioRule(Request):
     """Another ratio for some units: those of one structure, those of layers whose names contain a pattern, or both."""
 
-    structure: Literal["weights", "neurons", "heads"] | None = None
+    structure: Literal["weights", "neurons", "heads", "layers"] | None = None
     layers: Pattern | None = None
     ratio: Fraction

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from microlith.contract.base import Body
-from microlith.contract.methods import CiMethod, Method, RatioRule, Scope, Structure
-from microlith.contract.options import Calibration, Evaluation, Export, LayerPatterns, Sampling
+from microlith.contract.methods import CiMethod, HeadsMethod, Method, RatioRule, Scope, Structure
+from microlith.contract.options import Calibration, Distillation, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.references import DatasetReference, DatasetSpec, Fraction, ModelReference, Name
 
 MAX_RATIOS = 16
@@ -44,7 +44,8 @@ class JobSpec(Body):
     method: Method = CiMethod()
     structure: Structure = Field(
         "weights",
-        description="What is removed: single weights, feed-forward neurons, attention heads, or heads and then others.",
+        description="What is removed: single weights, feed-forward neurons, attention heads, whole layers, or several "
+        "of these in turn.",
     )
     scope: Scope | None = Field(
         None,
@@ -60,12 +61,14 @@ class JobSpec(Body):
         max_length=64,
         description="Other ratios for some structures or layers. The first matching rule applies.",
     )
-    recovery: Literal["none", "ti", "bias", "refit"] = Field(
+    recovery: Literal["none", "ti", "bias", "refit", "distil"] = Field(
         "none",
         description="How modules are repaired after pruning. `ti` restores the weights that separate the concern "
         "from the rest. `bias` adds the mean of what was removed to the following bias. `refit` solves "
-        "the weights that read kept neurons again by least squares, and adds what is left to the bias.",
+        "what is left of each pruned layer again by least squares, so that it writes what the base's layer writes. "
+        "`distil` makes one smaller model for all concerns, which learns to answer as the base does.",
     )
+    distil: Distillation = Distillation()
     head: Literal["multiclass", "binary"] = Field(
         "multiclass",
         description="What a module answers: every class, or the concern against the rest at a threshold chosen on the "
@@ -91,11 +94,11 @@ class JobSpec(Body):
     @model_validator(mode="before")
     @classmethod
     def _defaults_that_follow(cls, spec: Any) -> Any:
-        """Structure `heads` defaults to the method `heads`, and a scope N:M to its ratio."""
+        """Structures of heads alone default to the method `heads`, and a scope N:M to its ratio."""
         if not isinstance(spec, dict):
             return spec
         follows: dict[str, Any] = {}
-        if spec.get("structure") == "heads":
+        if spec.get("structure") in HeadsMethod.structures:
             follows["method"] = {"name": "heads"}
         pattern = re.fullmatch(r"([1-9]\d?):([1-9]\d?)", str(spec.get("scope")))
         if pattern and int(pattern[1]) < int(pattern[2]):

@@ -44,20 +44,29 @@ class MaskedUnits(Answer):
     reader: str
 
 
+class MaskedLayers(Answer):
+    """A list of `count` blocks, by its dotted name. Those that stay close ranks and take the first numbers."""
+
+    stack: str
+    count: Count
+
+
 class ConfigSettings(Answer):
     """What a module's config says otherwise than the base's. No other setting is ever taken from a mask."""
 
     intermediate_size: Count | None = None
     hidden_dim: Count | None = None
+    num_hidden_layers: Count | None = None
+    layer_types: list[str] | None = None
     id2label: dict[int, str] | None = None
 
 
 class MaskDocument(Answer):
-    """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`
+    """Bits are in `mask.safetensors`, eight to a byte, the highest first, 1 is kept: `weights/LAYER`, `neurons/BLOCK`,
 
-    and `heads/BLOCK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them. `stored` is
-    how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they were. A
-    module has one `concern`, a class set has several `concerns`.
+    `heads/BLOCK` and `layers/STACK`. `tensors/NAME` are tensors that the module has otherwise than masking leaves them.
+    `stored` is how many neurons each of the blocks keeps: the kept ones first, then zeros; null leaves them where they
+    were. A module has one `concern`, a class set has several `concerns`.
     """
 
     kind: Literal["microlith-mask"]
@@ -71,6 +80,7 @@ class MaskDocument(Answer):
     weights: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]] = {}
     neurons: list[MaskedUnits] = []
     heads: list[MaskedUnits] = []
+    layers: list[MaskedLayers] = []
     stored: Count | None = None
     settings: ConfigSettings = ConfigSettings()
     versions: dict[str, str] = {}

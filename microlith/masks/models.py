@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from microlith.errors import InvalidMask, NotABase, WrongBase
 from microlith.masks.file import MaskFile
-from microlith.masks.tensors import digest, tensor_digest
+from microlith.masks.tensors import digest, kept_blocks, tensor_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,6 +87,8 @@ def open_model(folder: Path) -> Any:
 def rebuild(base: Base, tensors: Mapping[str, Tensor], mask: MaskFile) -> Any:
     """A copy of the base with these tensors, and the module's settings; it shares the tensors that are unchanged."""
     model = copy.deepcopy(base.model, {id(parameter): parameter for parameter in base.model.parameters()})
+    for layers in mask.document.layers:
+        _take_out(model, layers.stack, kept_blocks(mask, layers))
     for name, tensor in tensors.items():
         if base.tensors.get(name) is not tensor:
             _replace_tensor(model, name, tensor, mask.name)
@@ -98,6 +100,16 @@ def rebuild(base: Base, tensors: Mapping[str, Tensor], mask: MaskFile) -> Any:
     for setting, value in settings.items():
         setattr(model.config, setting, value)
     return model.eval()
+
+
+def _take_out(model: Any, stack: str, kept: Sequence[int]) -> None:
+    """Leaves the kept blocks of a list; each knows its new place."""
+    blocks = model.get_submodule(stack)
+    model.set_submodule(stack, type(blocks)([blocks[place] for place in kept]))
+    for place, block in enumerate(model.get_submodule(stack)):
+        for part in block.modules():
+            if isinstance(getattr(part, "layer_idx", None), int):
+                part.layer_idx = place
 
 
 def _replace_tensor(model: Any, name: str, tensor: Tensor, mask: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from microlith.errors import InvalidMask
-from microlith.masks.document import MaskedUnits
+from microlith.masks.document import MaskedLayers, MaskedUnits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,8 @@ def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
         if mask.document.stored is not None:
             for units in mask.document.neurons:
                 _shrink(tensors, units, kept_units(mask, "neurons", units), mask.document.stored)
+        for layers in mask.document.layers:
+            tensors = _close_ranks(tensors, layers.stack, kept_blocks(mask, layers))
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
         reason = f"it does not fit its base: {type(error).__name__}: {error}"
         raise InvalidMask(mask.name, reason) from error
@@ -48,6 +50,26 @@ def masked(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:
 def kept_units(mask: MaskFile, kind: str, units: MaskedUnits) -> Tensor:
     """Which units of a block are kept [count], on the CPU."""
     return _unpack_bits(mask.stored[f"{kind}/{units.block}"], units.count)
+
+
+def kept_blocks(mask: MaskFile, layers: MaskedLayers) -> list[int]:
+    """Which blocks of a list are kept, ascending."""
+    kept: list[int] = _unpack_bits(mask.stored[f"layers/{layers.stack}"], layers.count).nonzero().flatten().tolist()
+    return kept
+
+
+def _close_ranks(tensors: Mapping[str, Tensor], stack: str, kept: Sequence[int]) -> dict[str, Tensor]:
+    """The tensors without those of removed blocks; the kept blocks' take new numbers."""
+    places = {str(old): new for new, old in enumerate(kept)}
+    moved = {}
+    for name, tensor in tensors.items():
+        if name.startswith(f"{stack}."):
+            number, _, rest = name.removeprefix(f"{stack}.").partition(".")
+            if number in places:
+                moved[f"{stack}.{places[number]}.{rest}"] = tensor
+        else:
+            moved[name] = tensor
+    return moved
 
 
 def _zero_what_is_removed(base: Mapping[str, Tensor], mask: MaskFile) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +16,7 @@ from app.main import create_app
 from app.services.backend import Backend
 from app.services.catalog import METHODS, OPTIONS
 from microlith.contract import JobSpec, Methods
+from microlith.contract.methods import Structure
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
@@ -82,7 +84,7 @@ def test_methods_tells_every_option_with_schema_default_and_sentence(api: TestCl
     names = {method["name"] for method in answer["methods"]}
     assert names == {"ci", "wanda", "magnitude", "zscore", "random", "taylor", "heads"}
     structures = {structure["name"] for structure in answer["structures"]}
-    assert structures == {"weights", "neurons", "heads", "heads+neurons", "heads+weights"}
+    assert structures == set(get_args(Structure))
     assert all(set(method["structures"]) <= structures for method in answer["methods"])
     assert {option["name"] for option in answer["options"]} == set(JobSpec.model_fields) - {
         "model",
@@ -120,7 +122,7 @@ def test_the_demo_model_and_dataset_are_listed_with_counts_and_told_singly_with_
     assert sum(dataset["splits"]["test"]["labels"].values()) == 3445
     assert (dataset["label_count"], dataset["column_count"]) == (12, len(dataset["columns"]))
     rows = {role: split | {"labels": {}} for role, split in dataset["splits"].items()}
-    assert listed == dataset | {"columns": {}, "class_names": None, "splits": rows}
+    assert listed == dataset | {"columns": {}, "class_names": None, "splits": rows, "first_rows": []}
 
 
 @pytest.mark.parametrize("path", ["models/demo:nobody", "datasets/demo:nothing", "models/xyz", "datasets/xyz"])

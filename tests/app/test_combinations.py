@@ -42,10 +42,20 @@ def test_a_class_set_is_of_one_structure():
     assert (pointer, "neurons, weights" in says) == ("/modules", True)
 
 
-def test_neurons_alone_are_refitted():
-    weights = [Candidate(module.label, "weights", "text") for module in MODULES]
-    assert refused(wanted(recovery="refit"), weights)[0] == "/recovery"
-    check_combination(wanted(recovery="bias"), weights)
+@pytest.mark.parametrize("recovery", ["bias", "refit"])
+def test_modules_that_have_lost_whole_layers_alone_have_nothing_else_to_mend(recovery):
+    layers = [Candidate(module.label, "layers", "text") for module in MODULES]
+    assert refused(wanted(recovery=recovery), layers)[0] == "/recovery"
+    check_combination(wanted(recovery="none"), layers)
+    check_combination(wanted(recovery=recovery), [Candidate(m.label, "layers+neurons", "text") for m in MODULES])
+
+
+def test_modules_that_have_learned_do_not_take_their_bases_weights_back():
+    learned = [Candidate("act", "neurons", "text", recovery="distil"), MODULES[1]]
+    pointer, says = refused(wanted(), learned)
+    assert pointer == "/modules"
+    assert "'act'" in says
+    check_combination(wanted("recompose"), learned)
 
 
 def test_a_recomposed_classifier_takes_neither_layouts_nor_recovery():

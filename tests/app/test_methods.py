@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 
 from app.domain.errors import InvalidInput
-from app.domain.methods import check_method, check_widths, parts_of, scope_of
+from app.domain.methods import check_depth, check_method, check_widths, parts_of, scope_of
 from microlith.contract import JobSpec
 from microlith.contract.methods import METHODS, Structure
 
@@ -44,7 +44,13 @@ def test_a_combination_is_accepted_or_refused_as_the_table_says(method, structur
         {"structure": "heads", "method": "heads", "scope": "layer"},
         {"structure": "heads+neurons", "recovery": "ti"},
         {"structure": "heads", "method": "heads", "recovery": "bias"},
-        {"structure": "heads+neurons", "recovery": "refit"},
+        {"structure": "weights", "recovery": "refit"},
+        {"structure": "layers+heads+neurons", "recovery": "refit"},
+        {"structure": "layers+neurons", "recovery": "ti"},
+        {"structure": "heads+neurons", "recovery": "distil", "distil": {"minutes": 0.5}},
+        {"structure": "heads", "method": "heads", "recovery": "distil"},
+        {"structure": "layers", "recovery": "distil"},
+        {"structure": "layers+weights", "scope": "2:4", "ratio_rules": [{"structure": "layers", "ratio": 0.25}]},
         {"method": {"name": "zscore", "rule": "quantile"}, "recovery": "bias"},
         {"ratio_rules": [{"layers": "layer.0", "ratio": 0.1}, {"structure": "weights", "ratio": 0.2}]},
     ],
@@ -64,8 +70,18 @@ def test_options_that_go_together_pass(given):
         ({"structure": "heads+neurons", "scope": "2:4"}, "/scope"),
         ({"structure": "heads", "method": "heads", "recovery": "ti"}, "/recovery"),
         ({"scope": "2:4", "recovery": "ti"}, "/recovery"),
-        ({"structure": "weights", "recovery": "refit"}, "/recovery"),
-        ({"structure": "heads+weights", "recovery": "refit"}, "/recovery"),
+        ({"structure": "layers", "recovery": "refit"}, "/recovery"),
+        ({"structure": "weights", "recovery": "distil"}, "/recovery"),
+        ({"structure": "heads+weights", "recovery": "distil"}, "/recovery"),
+        ({"structure": "neurons", "distil": {"epochs": 2}}, "/distil"),
+        ({"structure": "neurons", "recovery": "refit", "distil": {"minutes": 2}}, "/distil"),
+        ({"structure": "layers", "recovery": "bias"}, "/recovery"),
+        ({"structure": "layers+heads", "method": "heads", "recovery": "ti"}, "/recovery"),
+        ({"structure": "layers", "scope": "row"}, "/scope"),
+        (
+            {"structure": "layers", "ratio_rules": [{"structure": "layers", "layers": "layer.0", "ratio": 0.3}]},
+            "/ratio_rules/0/layers",
+        ),
         ({"method": {"name": "zscore", "rule": "quantile"}, "structure": "neurons"}, "/method/rule"),
         ({"method": {"name": "zscore", "rule": "quantile"}, "scope": "layer"}, "/method/rule"),
         ({"method": {"name": "zscore", "rule": "quantile"}, "recovery": "ti"}, "/method/rule"),
@@ -78,9 +94,20 @@ def test_options_that_contradict_each_other_are_refused_where_they_stand(given, 
     assert refused.value.pointer == pointer
 
 
+@pytest.mark.parametrize(("ratio", "blocks", "hint"), [(0.3, 2, "0.5"), ([0.5, 0.1], 6, "0.167"), (0.9, 1, "1")])
+def test_a_ratio_of_layers_that_comes_to_none_is_refused(ratio, blocks, hint):
+    with pytest.raises(InvalidInput, match="less than one layer") as refused:
+        check_depth(spec_of(structure="layers", ratio=ratio), blocks)
+    assert refused.value.pointer == "/ratio"
+    assert f"at least {hint}," in refused.value.hint
+    check_depth(spec_of(structure="layers", ratio=0.5), 2)
+
+
 def test_defaults_follow_from_what_the_caller_says():
     sources = {"model": "demo:m", "dataset": "demo:d"}
     assert JobSpec(**sources, structure="heads").method.name == "heads"
+    assert JobSpec(**sources, structure="layers+heads").method.name == "heads"
+    assert JobSpec(**sources, structure="layers").method.name == "ci"
     assert JobSpec(**sources, scope="1:4").ratio == 0.25
     assert JobSpec(**sources, method={"form": "alpha"}).method.name == "ci"
 
@@ -103,6 +130,7 @@ def test_a_pattern_that_does_not_divide_a_layer_names_the_layer():
         ({"structure": "heads+weights"}, ["global", "row"]),
         ({"structure": "heads+weights", "scope": "2:4"}, ["global", "2:4"]),
         ({"structure": "heads+neurons", "scope": "layer"}, ["layer", "layer"]),
+        ({"structure": "layers+heads+neurons", "scope": "layer"}, ["global", "layer", "layer"]),
     ],
 )
 def test_scopes_default_to_what_is_natural_to_each_part(given, scopes):

@@ -7,7 +7,7 @@ from torch import nn
 
 from app.domain.errors import NoMatchingLayers, UnsupportedModel
 from app.domain.families import FAMILIES, family_named, family_of
-from app.domain.layers import layers_touched, select_attentions, select_feed_forwards, select_layers
+from app.domain.layers import layers_touched, select_attentions, select_blocks, select_feed_forwards, select_layers
 from app.sources.models import describe_model
 from microlith.contract import LayerPatterns
 from tests.builders import KINDS, examples_for, tiny_model
@@ -39,7 +39,9 @@ def test_the_header_of_the_file_tells_names_shapes_and_parts_of_the_live_model(k
     assert [(layer.name, tuple(layer.shape)) for layer in info.layers] == [
         (name, tuple(layer.weight.shape)) for name, layer in live.items()
     ]
-    assert info.structures == ["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
+    together = ["weights", "neurons", "heads", "heads+neurons", "heads+weights"]
+    deep = ["layers", *(f"layers+{structure}" for structure in together)]
+    assert set(info.structures) == {*together, *(deep if kind != "albert" else ())}
     members = {name for part in anatomy(model).feed_forwards for name in part.layers}
     assert {layer.name for layer in info.layers if layer.feed_forward} == members
     assert info.parameters == sum(parameter.numel() for parameter in model.parameters())
@@ -182,7 +184,30 @@ def test_patterns_that_name_no_layer_that_writes_neurons_are_refused_with_those_
     assert [part.block for part in either] == ["model.layers.1"]
 
 
-@pytest.mark.parametrize("structure", ["neurons", "heads", "heads+weights"])
+def test_patterns_choose_whole_layers_by_the_names_of_what_stands_in_them():
+    names, family = names_of("bert"), family_of("bert")
+    assert select_blocks(names, None, family) == ["bert.encoder.layer.0", "bert.encoder.layer.1"]
+    assert select_blocks(names, LayerPatterns(include=["layer.1."]), family) == ["bert.encoder.layer.1"]
+    with pytest.raises(NoMatchingLayers, match=r"The blocks are: bert\.encoder\.layer\.0, ") as refusal:
+        select_blocks(names, LayerPatterns(include=["classifier"]), family)
+    assert refusal.value.pointer == "/layers"
+
+
+@pytest.mark.parametrize(("kind", "blocks"), [("albert", 2), ("bert", 1)])
+def test_a_layer_that_has_no_other_beside_it_cannot_go(kind, blocks):
+    names = list(linear_layers(tiny_model(kind, blocks=blocks)))
+    with pytest.raises(UnsupportedModel, match="no layer can go") as refusal:
+        layers_touched(names, None, family_of(kind), "layers")
+    assert (refusal.value.pointer, "`neurons`" in refusal.value.hint) == ("/structure", True)
+
+
+def test_the_first_layer_stays_where_it_is_made_otherwise_than_the_rest():
+    """ModernBERT's has no norm before its attention."""
+    assert anatomy(tiny_model("modernbert", blocks=3)).removable == ("model.layers.1", "model.layers.2")
+    assert len(anatomy(tiny_model("bert", blocks=3)).removable) == 3
+
+
+@pytest.mark.parametrize("structure", ["neurons", "heads", "heads+weights", "layers"])
 def test_of_an_unknown_family_only_weights_can_go(structure):
     names = ["body.first", "body.second"]
     assert select_layers(names, None, None) == layers_touched(names, None, None, "weights") == names

@@ -21,6 +21,7 @@ from worker.packaging.verify import Verifier
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.prune import prune
+from worker.pruning.repair import Repair
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
 from worker.sources.open_sources import Sources, open_sources
@@ -59,8 +60,10 @@ def masked(sources: Sources, **changes: object) -> Mask:
     evidence = EvidencePass(
         model, spec, sources.layers, sources.encode("train", rows_of(samples)), samples, parts
     ).run()
+    repair = Repair(spec, model, parts, sources.layers, lambda: sources.encode("train", range(180)))
+    repair.learn(evidence.statistics)
     ((_, _, mask),) = prune(model, parts, evidence, spec, sources.layers, [CONCERN])
-    return mask
+    return repair.mend(mask, CONCERN)
 
 
 def macro_f1(model: nn.Module, examples: Examples) -> float:

@@ -35,7 +35,7 @@ def chain_mask():
         "heads+neurons",
         neurons=neurons_mask()[0].neurons,
         heads=heads_mask().heads,
-        biases={READER: np.arange(16, dtype=np.float32)},
+        tensors={f"{READER}.bias": np.arange(16, dtype=np.float32)},
     )
 
 
@@ -57,8 +57,8 @@ def test_equal_masks_have_equal_digests_and_every_bit_and_name_counts():
         Mask("weights", {"a": first, "c": second}),
         Mask("heads+weights", {"a": first, "b": second}),
         Mask("weights", neurons={"a": first, "b": second}),
-        Mask("weights", {"a": first, "b": second}, biases={"a": np.zeros(3, np.float32)}),
-        Mask("weights", {"a": first, "b": second}, biases={"a": np.ones(3, np.float32)}),
+        Mask("weights", {"a": first, "b": second}, tensors={"a.bias": np.zeros(3, np.float32)}),
+        Mask("weights", {"a": first, "b": second}, tensors={"a.bias": np.ones(3, np.float32)}),
         Mask("weights", {"a": first, "b": Bits((9,), second.packed)}),
     ]
     assert len({digest, *(mask.digest() for mask in others)}) == 8

@@ -88,7 +88,6 @@ PASSES = {
     "predict": predict,
     "statistics": statistics(Calibration()),
     "paired": statistics(Calibration(pads="include", pairing="position")),
-    "moments": statistics(Calibration(), moments=LAYERS),
     "heads": lambda model, examples: HeadPass(model, anatomy(model), examples, samples_of(examples)).run(),
     "taylor": lambda model, examples: dict(weight_gradients(LAYERS, model, examples, samples_of(examples)).run()),
     "neurons": lambda model, examples: dict(neuron_effects(LAYERS, model, examples, samples_of(examples)).run()),

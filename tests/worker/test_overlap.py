@@ -9,7 +9,7 @@ from worker.pruning.masks import Bits, Mask
 
 def mask(**layers):
     kept = {name: Bits.pack(np.array(values, dtype=bool)) for name, values in layers.items()}
-    return Mask(structure="weights", weights=kept, neurons={}, heads={}, biases={})
+    return Mask(structure="weights", weights=kept)
 
 
 def test_the_jaccard_index_is_shared_over_either_and_the_core_what_all_keep():

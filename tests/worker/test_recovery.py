@@ -4,8 +4,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from app.domain.errors import UnsupportedModel
@@ -22,10 +20,10 @@ from worker.pruning import prune as pruning
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import applied, keeping, kept_rows
 from worker.pruning.prune import prune
-from worker.pruning.recovery import RIDGE, mean_input, refit, weight_restorer
+from worker.pruning.recovery import mean_inputs, weight_restorer
+from worker.pruning.repair import Repair
 from worker.pruning.scores.ci import contrast, tangled_coefficient
 from worker.pruning.scores.plain import lots
-from worker.pruning.statistics import Moments
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
 
@@ -37,16 +35,17 @@ def spec_of(**given):
 
 
 def pruned(spec, model=None, examples=None, concerns=(0, 2)):
-    """The evidence and the masks of some concerns."""
+    """The evidence and the mended masks of some concerns."""
     model, examples = model or tiny_bert(), examples or tiny_examples()
     parts = anatomy(model)
     layers = select_layers(list(parts.shapes), spec.layers, parts.family)
     classes = int(examples.labels.max()) + 1
     samples = {c: draw_samples(examples.labels, c, classes, spec.sampling) for c in concerns}
+    repair = Repair(spec, model, parts, layers, lambda: examples)
     evidence = EvidencePass(model, spec, layers, examples, samples, parts).run()
-    return evidence, {
-        (concern, ratio): mask for concern, ratio, mask in prune(model, parts, evidence, spec, layers, concerns)
-    }
+    repair.learn(evidence.statistics)
+    masks = prune(model, parts, evidence, spec, layers, concerns)
+    return evidence, {(concern, ratio): repair.mend(mask, concern) for concern, ratio, mask in masks}
 
 
 def changed_by_ti(given, *tools):
@@ -141,12 +140,12 @@ def test_mended_biases_keep_the_mean_of_what_the_next_layer_reads(structure):
     evidence, masks = pruned(spec_of(structure=structure, recovery="bias"), model)
     parts = anatomy(model)
     for (concern, _), mask in masks.items():
-        assert mask.biases
+        assert mask.tensors
         written = kept_rows(model, mask, parts)
         kept = keeping(model, mask, parts)
-        for name, mended in mask.biases.items():
+        for name, mended in ((name.removesuffix(".bias"), values) for name, values in mask.tensors.items()):
             layer = linear(model, name)
-            mean = mean_input(evidence.statistics.layers[name], evidence.statistics.concerns.index(concern))
+            mean = mean_inputs(evidence.statistics, concern)[name]
             own = layer.weight.detach().double() @ mean + layer.bias.detach()
             left = layer.weight.detach().double().masked_fill(~kept[name], 0.0) @ mean + torch.from_numpy(mended)
             rows = written.get(name, torch.ones(layer.out_features, dtype=torch.bool))
@@ -157,7 +156,7 @@ def test_the_mean_is_over_the_tokens_of_both_sides():
     evidence, _ = pruned(spec_of(recovery="bias"))
     layer = evidence.statistics.layers["bert.encoder.layer.0.output.dense"]
     expected = (layer.total[1, 0] + layer.total[1, 1]) / (layer.count[1, 0] + layer.count[1, 1])
-    torch.testing.assert_close(mean_input(layer, 1), expected)
+    torch.testing.assert_close(mean_inputs(evidence.statistics, 2)["bert.encoder.layer.0.output.dense"], expected)
 
 
 def test_mending_neurons_brings_a_pruned_layer_closer_to_what_it_was(trained):
@@ -192,65 +191,6 @@ def test_surgery_carries_the_mended_biases(structure):
 def test_bias_is_refused_where_no_pruned_layer_has_one():
     with pytest.raises(UnsupportedModel, match="has a bias"):
         pruned(spec_of(structure="neurons", recovery="bias"), tiny_model("llama"))
-
-
-def moments_of(x, times=1):
-    """The moments of tokens [tokens, in], as if each had been seen so often."""
-    return Moments(torch.tensor(float(times * len(x))), times * x.sum(0), times * x.T @ x)
-
-
-def tokens(count=200, width=12):
-    return torch.randn(count, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
-
-KEPT = torch.tensor([True] * 7 + [False] * 5)
-
-
-@pytest.mark.parametrize("centred", [True, False])
-def test_a_refit_is_exact_where_what_went_is_a_combination_of_what_stays(centred):
-    """And where tokens are many: the ridge is one by their number."""
-    x = tokens()
-    x[:, ~KEPT] = x[:, KEPT] @ tokens(7, 5) + (3.0 if centred else 0.0)
-    weight = tokens(4, 12)
-    solved = refit(weight, moments_of(x, times=10_000_000), KEPT, centred=centred)
-    off = x @ weight.T - x[:, KEPT] @ solved.T
-    if centred:
-        off = off - off.mean(0)
-    assert off.abs().max() < 1e-5 * (x @ weight.T).abs().max()
-
-
-def test_a_refit_is_ridge_regression_of_what_went_on_what_stays():
-    """Against the same from the tokens themselves, by the pseudo-inverse of the stacked system."""
-    x, weight = tokens(), tokens(4, 12)
-    kept, gone = x[:, KEPT], x[:, ~KEPT] @ weight[:, ~KEPT].T
-    ridge = RIDGE * 7 / 200 * kept.square().sum(0).mean()
-    stacked = torch.cat([kept, ridge.sqrt() * torch.eye(7, dtype=x.dtype)])
-    change = torch.linalg.lstsq(stacked, torch.cat([gone, torch.zeros(7, 4, dtype=x.dtype)])).solution
-    torch.testing.assert_close(refit(weight, moments_of(x), KEPT, centred=False), weight[:, KEPT] + change.T)
-
-
-@settings(max_examples=40)
-@given(
-    seed=st.integers(0, 1000),
-    count=st.integers(1, 40),
-    constant=st.sampled_from([0.0, 1.0, 1e-20, 1e20]),
-    odd=st.lists(st.integers(0, 11), max_size=12),
-    centred=st.booleans(),
-)
-def test_a_refit_is_finite_and_never_worse_than_leaving_the_weights(seed, count, constant, odd, centred):
-    """Whatever neurons are dead or constant, and however few the tokens."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(count, 12, dtype=torch.float64, generator=generator)
-    x[:, odd] = constant
-    weight = torch.randn(4, 12, dtype=torch.float64, generator=generator)
-    solved = refit(weight, moments_of(x), KEPT, centred=centred)
-    assert torch.isfinite(solved).all()
-
-    def error(by):
-        off = x @ weight.T - x[:, KEPT] @ by.T
-        return float((off - off.mean(0) if centred else off).norm())
-
-    assert error(solved) <= error(weight[:, KEPT]) + 1e-7 * float((x @ weight.T).norm())
 
 
 def written(model, name, examples, rows):
@@ -296,8 +236,8 @@ def test_surgery_carries_refitted_weights_and_the_base_is_as_it_was(kind, struct
         np.testing.assert_allclose(predict(module, examples), expected, atol=1e-5)
         assert linear(module, parts.feed_forwards[0].output).in_features == 12
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    for name, weight in mask.refits.items():
-        assert (weight.dtype, weight.shape) == (np.float32, (linear(model, name).out_features, 12))
+    for name, values in mask.tensors.items():
+        assert (values.dtype, values.shape) == (np.float32, tuple(before[name].shape))
 
 
 def test_on_a_trained_model_refitting_keeps_answers_closer_than_a_bias_does(trained):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import worker.kinds.help_with_job
 from app.domain.errors import StorageUnavailable
@@ -200,11 +201,12 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
         "heads+neurons",
         neurons={"block.0": Bits.pack(rng.random(13) < 0.5)},
         heads={"block.0": Bits.pack(rng.random(4) < 0.5)},
-        biases={"block.0.output": rng.random(8, dtype=np.float32)},
-        refits={"block.0.output": rng.random((8, 5), dtype=np.float32)},
+        layers={"block": Bits.pack(rng.random(6) < 0.5)},
+        tensors={"block.0.output.weight": rng.random((8, 5), dtype=np.float32)},
     )
     weights = Mask("weights", weights={"dense": Bits.pack(rng.random((6, 7)) < 0.5)})
-    shard = Shard(ConcernSamples((3, 1), (2, 9)), "boundary/x.safetensors", {0.3: mask, 0.25: weights})
+    means = {"dense": torch.from_numpy(rng.random(7))}
+    shard = Shard(ConcernSamples((3, 1), (2, 9)), "boundary/x.safetensors", {0.3: mask, 0.25: weights}, means)
     shard.save(tmp_path / "shard")
     found = Shard.load(tmp_path / "shard")
     assert (found.samples, found.boundary) == (shard.samples, shard.boundary)
@@ -212,3 +214,4 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
         0.3: mask.digest(),
         0.25: weights.digest(),
     }
+    assert torch.equal(found.means["dense"], means["dense"])

@@ -159,7 +159,7 @@ def test_biases_that_recovery_changed_are_the_shrunk_models(tmp_path):
     model = tiny_bert()
     part = anatomy(model).feed_forwards[1]
     mended = np.linspace(-1, 1, 16, dtype=np.float32)
-    mask = mask_of(model, first(9), first(7), biases={part.output: mended})
+    mask = mask_of(model, first(9), first(7), tensors={f"{part.output}.bias": mended})
     shrunk = shrink(model, mask, anatomy(model))
     np.testing.assert_array_equal(linear(shrunk, part.output).bias.detach(), mended)
     np.testing.assert_array_equal(linear(reopened(shrunk, tmp_path), part.output).bias.detach(), mended)

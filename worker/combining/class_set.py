@@ -57,13 +57,12 @@ def class_set(
     mask = union([_mask(part) for part in parts])
     concerns = sorted((part.concern for part in parts), key=lambda concern: concern.id)
     ids, labels = [concern.id for concern in concerns], [concern.label for concern in concerns]
-    if recovery != "none":
+    if recovery != "none" or mask.layers:
         assert validation is not None, "recovery needs examples"
         rows = examples_of(validation, labels)
         mask = mended_union(mask, origin, recovery, rows, checkpoint=checkpoint)
-    whole = (
-        shrink(origin.model, mask, origin.anatomy) if mask.neurons else masked_copy(origin.model, mask, origin.anatomy)
-    )
+    made = shrink if mask.neurons or mask.layers else masked_copy
+    whole = made(origin.model, mask, origin.anatomy)
     notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
     notes += [_WHOLE] if any(part.origin is not part.base for part in parts) else []
     stored = rounded(with_labels(whole, _classifier(origin), ids, labels), number_type or origin.number_type)

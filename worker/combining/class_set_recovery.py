@@ -6,13 +6,15 @@ Bias and refit are solved anew for what the union lacks, over examples of all it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from microlith.contract import Calibration
 from microlith.contract.combine import UnionRecovery
 from worker.combining.parts import LabelledRows, Origin
 from worker.compute.batches import Checkpoint, unwatched
 from worker.pruning.masks import Mask, keeping
-from worker.pruning.recovery import mended
+from worker.pruning.reconstruction import reconstruct
+from worker.pruning.recovery import folded_biases, mean_inputs, no_biases
 from worker.pruning.statistics import CalibrationPass
 from worker.sampling.concern import ConcernSamples
 
@@ -33,13 +35,17 @@ def mended_union(
 
     `checkpoint` hears the rows done. Raises UnsupportedModel where there is no bias to fold anything into.
     """
-    if recovery == "none":
-        return mask
     examples = origin.encoder(rows.inputs)
-    samples = {0: ConcernSamples(positive=tuple(range(len(rows))), negative=())}
-    layers = list(keeping(origin.model, mask, origin.anatomy))
-    moments = [part.output for part in origin.anatomy.feed_forwards if part.block in mask.neurons]
-    refitted = moments if recovery == "refit" else []
-    calibration = CalibrationPass(origin.model, layers, examples, samples, Calibration(), refitted)
-    statistics = calibration.run(checkpoint)
-    return mended(origin.model, mask, origin.anatomy, statistics, recovery, 0)
+    model, anatomy = origin.model, origin.anatomy
+    if recovery == "bias":
+        samples = {0: ConcernSamples(positive=tuple(range(len(rows))), negative=())}
+        layers = list(keeping(model, mask, anatomy))
+        statistics = CalibrationPass(model, layers, examples, samples, Calibration()).run(checkpoint)
+        biases = folded_biases(model, mask, anatomy, mean_inputs(statistics, 0))
+        if not biases:
+            raise no_biases()
+        mask = replace(mask, tensors=biases)
+    if recovery == "refit" or mask.layers:
+        solved = reconstruct(model, mask, anatomy, examples, readers=recovery == "refit", checkpoint=checkpoint)
+        mask = replace(mask, tensors={**mask.tensors, **solved})
+    return mask

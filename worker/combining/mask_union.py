@@ -13,7 +13,7 @@ from worker.pruning.masks import Bits, Mask
 def union(masks: Sequence[Mask]) -> Mask:
     """A unit is kept where any mask keeps it, kind by kind; what one of them does not name is kept whole.
 
-    What recovery put in the place of biases and weights was solved for what its own module lacks. The union lacks
+    What repair put in the place of biases and weights was solved for what its own module lacks. The union lacks
     less, so it has the base's own values there. Raises InvalidInput for masks of unlike structures, whose units do
     not compare.
     """
@@ -23,6 +23,7 @@ def union(masks: Sequence[Mask]) -> Mask:
         weights=_any([mask.weights for mask in masks]),
         neurons=_any([mask.neurons for mask in masks]),
         heads=_any([mask.heads for mask in masks]),
+        layers=_any([mask.layers for mask in masks]),
     )
 
 

@@ -28,9 +28,11 @@ def overlap(masks: Mapping[int, Mask], ratio: float) -> Overlap:
     both = np.zeros((len(concerns), len(concerns)))
     core, size = 0, 0
     shares: dict[str, float] = {}
-    for name in _parts(masks[concerns[0]]):
+    parts = [_parts(masks[concern]) for concern in concerns]
+    for name, size_of in {name: bits.size for part in parts for name, bits in part.items()}.items():
+        nothing = np.zeros(size_of, dtype=bool)  # of a block that is gone
         kept = np.stack(
-            [_parts(masks[concern])[name].unpack().reshape(-1) for concern in concerns]
+            [part[name].unpack().reshape(-1) if name in part else nothing for part in parts]
         )  # [concerns, units]
         counted = kept.astype(np.float32)
         both += counted @ counted.T  # units that each pair keeps [concerns, concerns]
@@ -42,7 +44,8 @@ def overlap(masks: Mapping[int, Mask], ratio: float) -> Overlap:
 
 def _parts(mask: Mask) -> Mapping[str, Bits]:
     """Every packed part of a mask by name; names of layers and blocks do not meet."""
-    return {**mask.weights, **mask.neurons, **{f"{block}.heads": bits for block, bits in mask.heads.items()}}
+    heads = {f"{block}.heads": bits for block, bits in mask.heads.items()}
+    return {**mask.layers, **mask.weights, **mask.neurons, **heads}
 
 
 def _jaccard(both: npt.NDArray[np.float64]) -> list[list[float]]:

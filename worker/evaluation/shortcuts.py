@@ -27,6 +27,20 @@ Outputs = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Tail:
+    """A module of the last block of a stack, however many blocks a model has there."""
+
+    stack: str
+    module: str
+
+    def of(self, model: nn.Module) -> nn.Module:
+        """The module itself."""
+        blocks: Any = model.get_submodule(self.stack)
+        module: nn.Module = blocks[-1].get_submodule(self.module)
+        return module
+
+
+@dataclass(frozen=True)
 class Shortcuts:
     """Names of the modules of a model that can be spared, in part or whole."""
 
@@ -34,8 +48,8 @@ class Shortcuts:
     """Modules that run once, before any pruned layer: their outputs are those of the base."""
     unread: frozenset[str] = frozenset()
     """Upstream modules whose outputs go nowhere but into other upstream modules: nobody reads them a second time."""
-    tail: str | None = None
-    """The module from which on only the first position is needed for the answer."""
+    tail: Tail | None = None
+    """From where on only the first position is needed for the answer."""
 
     @classmethod
     def of(cls, model: nn.Module, anatomy: Anatomy, pruned: Collection[str], batch: Batch) -> Shortcuts:
@@ -88,7 +102,7 @@ class Shortcuts:
         if self.tail is None:
             yield
             return
-        hook = model.get_submodule(self.tail).register_forward_pre_hook(_first_position)
+        hook = self.tail.of(model).register_forward_pre_hook(_first_position)
         try:
             yield
         finally:
@@ -133,12 +147,13 @@ def _upstream(model: nn.Module, pruned: Collection[str], batch: Batch) -> tuple[
     return tuple(name for name in once if not any(name.startswith(f"{other}.") for other in once))
 
 
-def _tail(model: nn.Module, anatomy: Anatomy) -> str | None:
+def _tail(model: nn.Module, anatomy: Anatomy) -> Tail | None:
     """The tail of the last block, where the family has one and each block runs once."""
-    if anatomy.family is None or anatomy.family.tail is None or not anatomy.feed_forwards:
+    if anatomy.family is None or anatomy.family.tail is None or not anatomy.blocks:
         return None
-    name = f"{anatomy.feed_forwards[-1].block}.{anatomy.family.tail}"
-    return name if any(name == other for other, _ in model.named_modules()) else None
+    name = f"{anatomy.blocks[-1]}.{anatomy.family.tail}"
+    known = any(name == other for other, _ in model.named_modules())
+    return Tail(anatomy.stack, anatomy.family.tail) if known else None
 
 
 def _answers(shortcuts: Shortcuts, model: nn.Module, batch: Batch, plain: Tensor) -> bool:

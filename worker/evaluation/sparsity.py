@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +28,16 @@ def base_size(model: nn.Module) -> BaseSize:
     return BaseSize(sum(parameter.numel() for parameter in model.parameters()), layers)
 
 
-def sparsity(model: nn.Module, base: BaseSize) -> Sparsity:
+def sparsity(model: nn.Module, base: BaseSize, named: Callable[[str], str | None] = lambda name: name) -> Sparsity:
     """The fraction of each base layer's weights and biases, and of all of them, that is zero or removed.
 
-    The same for a masked model and for the one that surgery makes of the mask.
+    The same for a masked model and for the one that surgery makes of the mask. `named` tells what the model calls a
+    layer of its base; None is one that is gone.
     """
-    left = {
-        name: sum(_nonzero(tensor) for tensor in layer.parameters()) for name, layer in linear_layers(model).items()
+    own = linear_layers(model)
+    there = {name: own[called] for name in base.layers if (called := named(name)) is not None}
+    left = dict.fromkeys(base.layers, 0) | {
+        name: sum(_nonzero(tensor) for tensor in layer.parameters()) for name, layer in there.items()
     }
     return Sparsity(
         overall=1.0 - sum(left.values()) / sum(base.layers.values()),

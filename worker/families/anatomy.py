@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -30,6 +30,15 @@ class Anatomy:
     shapes: Mapping[str, tuple[int, int]]
     """[out, in] of every linear layer."""
     query_heads: int
+    blocks: tuple[str, ...] = ()
+    """Every block by dotted name: the name of the stack that all stand in, and a number."""
+    removable: tuple[str, ...] = ()
+    """Blocks in whose place another can stand: not the first one, where it is made otherwise than the rest."""
+
+    @property
+    def stack(self) -> str:
+        """The dotted name of the list that the blocks stand in."""
+        return self.blocks[0].rpartition(".")[0]
 
     def neurons(self, part: FeedForward) -> int:
         """How many neurons a feed-forward part has."""
@@ -99,6 +108,7 @@ def anatomy(model: nn.Module) -> Anatomy:
     """The anatomy of a loaded Hugging Face classifier, or of any module: then without family and blocks."""
     family = family_of_model(model)
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(model).items()}
+    blocks = tuple(family.blocks(shapes)) if family else ()
     return Anatomy(
         family=family,
         feed_forwards=tuple(family.feed_forwards(shapes)) if family else (),
@@ -106,4 +116,13 @@ def anatomy(model: nn.Module) -> Anatomy:
         classifier=family.classifier if family and family.classifier in shapes else None,
         shapes=shapes,
         query_heads=int(getattr(model.config, "num_attention_heads", 0)) if family else 0,
+        blocks=blocks,
+        removable=_removable(model, blocks),
     )
+
+
+def _removable(model: nn.Module, blocks: Sequence[str]) -> tuple[str, ...]:
+    kinds = [{name: p.shape for name, p in model.get_submodule(block).named_parameters()} for block in blocks]
+    if any(kind != kinds[-1] for kind in kinds[1:]):
+        return ()
+    return tuple(blocks) if kinds and kinds[0] == kinds[-1] else tuple(blocks[1:])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from app.services.sweeping import BOUNDARY
 from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore
@@ -21,7 +23,7 @@ from worker.evaluation.runner import predict
 from worker.sampling.boundary import BoundarySet, check_fits, generate, samples_of
 from worker.sampling.boundary_file import MEDIA_TYPE, load, save
 from worker.sampling.boundary_plan import BoundaryPlan, identity
-from worker.sampling.concern import ConcernSamples, draw_samples, rows_of
+from worker.sampling.concern import ConcernSamples, draw_pooled, draw_samples, rows_of
 from worker.sampling.confusers import Confusion, confusion
 from worker.sources.open_sources import Sources
 
@@ -30,6 +32,15 @@ ANSWERED_ROWS = 4096
 
 MOST_TOKEN_TYPES = 256
 """Of a model whose config does not say: what a file of boundary samples can hold."""
+
+ORDERED_PER_CLASS = 32
+"""Examples of each class that whole layers are told apart by."""
+
+REPAIRED_PER_CLASS = 512
+"""Examples of each class that weights are solved anew over, at most."""
+
+REPAIRED_TOKENS = 32_768
+"""Tokens of all of them, about: what a module takes to be solved grows with them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,27 @@ def draw(spec: JobSpec, sources: Sources, attempt: Attempt, scratch: Path) -> Dr
     confusers = _find_confusion(spec, sources, attempt.check) if spec.sampling.negatives == "confusers" else None
     samples = {c: draw_samples(labels, c, classes, spec.sampling, confusion=confusers) for c in concerns}
     return Drawn(samples, sources.encode(spec.sampling.split, rows_of(samples)))
+
+
+def draw_to_order(spec: JobSpec, sources: Sources) -> Examples:
+    """What whole layers are told apart by: examples of every class of the split that is sampled."""
+    return _draw_pool(spec, sources, ORDERED_PER_CLASS)
+
+
+def draw_to_repair(spec: JobSpec, sources: Sources) -> Examples:
+    """What modules are solved anew by: the same, as many as REPAIRED_TOKENS have room for."""
+    pool = _draw_pool(spec, sources, REPAIRED_PER_CLASS)
+    tokens = int(pool.lengths(np.arange(len(pool))).sum())
+    if tokens <= REPAIRED_TOKENS:
+        return pool
+    return _draw_pool(spec, sources, max(1, REPAIRED_PER_CLASS * REPAIRED_TOKENS // tokens))
+
+
+def _draw_pool(spec: JobSpec, sources: Sources, per_class: int) -> Examples:
+    sampling = spec.sampling
+    role = sampling.boundary.split if sampling.source == "boundary" else sampling.split
+    rows = draw_pooled(sources.labels(role), len(sources.model.labels), sampling, per_class)
+    return sources.encode(role, rows).take(rows)
 
 
 def _find_confusion(spec: JobSpec, sources: Sources, checkpoint: Checkpoint) -> Confusion:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -23,13 +24,14 @@ from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
 from worker.attempt.retrying import patient
 from worker.attempt.workspace import workroom
 from worker.families.anatomy import anatomy
-from worker.kinds.draw_samples import Drawn
+from worker.kinds.draw_samples import Drawn, draw_to_repair
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
 from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.share_concerns import fetch_shard, finish_shard, take_shard
 from worker.kinds.trim_vocabulary import JobVocabulary
+from worker.pruning.repair import Repair
 from worker.sources.open_sources import Sources, open_for
 
 log = structlog.get_logger()
@@ -66,10 +68,12 @@ def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         bench, drawn = Bench.of(spec, sources, parts, measured_base), Drawn({}, sources.encode(spec.sampling.split, []))
         vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
         exporter = Exporter(spec, sources, *published, parts, drawn, vocabulary, folder)
-        maker = Maker(sources.model.model, parts, bench, exporter, verifier, attempt)
+        repair = Repair(spec, sources.model.model, parts, sources.layers, partial(draw_to_repair, spec, sources))
+        maker = Maker(sources.model.model, parts, bench, repair, exporter, verifier, attempt)
         while (concern := take_shard(attempt, settings.lease_seconds)) is not None:
             shard = fetch_shard(attempt, concern, folder)
             exporter.drawn = Drawn({concern: shard.samples}, drawn.pool, shard.boundary)
+            repair.means = {concern: shard.means}
             for ratio, mask in shard.masks.items():
                 maker.make(concerns[concern], ratio, mask)
             finish_shard(attempt, concern)

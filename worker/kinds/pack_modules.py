@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.packaging.layouts import Handout, Package, Packer
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 from worker.packaging.verify import ArchiveOpening, Verifier
-from worker.pruning.masks import Mask
+from worker.pruning.masks import Mask, name_in_module
 from worker.pruning.narrowing import narrow
 from worker.sources.open_sources import Sources
 
@@ -71,7 +72,7 @@ class Exporter:
             spec=self.spec,
             resolved=self.sources.resolved,
             ratio=Ratio(requested=ratio, achieved=mask.achieved),
-            sparsity=sparsity(module, whole),
+            sparsity=sparsity(module, whole, partial(name_in_module, mask)),
             size=size(self.vocabulary.hand_out(module), whole),
             cost=self._cost(self.vocabulary.hand_out(module), mask),
             own=own_score(measures.report, concern),
@@ -153,7 +154,7 @@ def verify(
     asked = probe.take(chosen)
     inputs = asked.collate(np.arange(len(asked)), int(lengths[chosen].max()))
     expected = predict(on_cpu(module), asked)
-    texts = [opening.texts[row] for row in chosen if row < len(opening.texts)]
+    texts = [opening.texts[row] for row in chosen.tolist() if row < len(opening.texts)]
     for archive in (package.archive for package in packages):
         verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout, texts=texts))
 

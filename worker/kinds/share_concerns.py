@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,23 @@ from worker.attempt.attempt import Attempt
 from worker.attempt.retrying import patient
 from worker.kinds.draw_samples import Drawn
 from worker.pruning.masks import Bits, Mask
+from worker.pruning.recovery import MeanInputs
+from worker.pruning.repair import Repair
 from worker.sampling.concern import ConcernSamples
 
 WAIT_SECONDS = 0.2
 """Between two looks whether others have finished theirs."""
 
 MEDIA_TYPE = "application/octet-stream"
+_MEANS = "means/"
 
 Turn = tuple[Concern, float, Mask]
 """A module to be made."""
 
 
-def share_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt, scratch: Path) -> Iterator[Turn]:
+def share_out(
+    turns: Sequence[Turn], drawn: Drawn, repair: Repair, rows: int, attempt: Attempt, scratch: Path
+) -> Iterator[Turn]:
     """Those of `turns` that fall to the worker with the lease: all of them, unless the spec wants more workers.
 
     `rows` is what a module counts in the job's progress. When the last turn is over, all modules are made.
@@ -50,7 +55,8 @@ def share_out(turns: Sequence[Turn], drawn: Drawn, rows: int, attempt: Attempt, 
         yield from turns
         return
     for concern, own in shards.items():
-        shard = Shard(drawn.samples[concern], drawn.boundary, {ratio: mask for _, ratio, mask in own})
+        masks = {ratio: mask for _, ratio, mask in own}
+        shard = Shard(drawn.samples[concern], drawn.boundary, masks, repair.means.get(concern, {}))
         _store_shard(shard, concern, attempt, scratch)
     _open_shards(list(shards), helpers, attempt)
     while left := _find_unfinished(attempt):
@@ -121,23 +127,24 @@ def _find_unfinished(attempt: Attempt) -> Sequence[int]:
 
 @dataclass(frozen=True)
 class Shard:
-    """One concern's modules to be made: its samples, where they were made, and its masks by ratio."""
+    """One concern's modules to be made: its samples, where they were made, its masks by ratio, and what mends them."""
 
     samples: ConcernSamples
     boundary: str | None
     masks: Mapping[float, Mask]
+    means: MeanInputs = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
         """The shard as one safetensors file."""
-        tensors, outlines = {}, []
+        tensors, outlines = {f"{_MEANS}{name}": mean for name, mean in self.means.items()}, []
         for number, (ratio, mask) in enumerate(self.masks.items()):
             shapes = {kind: {name: bits.shape for name, bits in packed.items()} for kind, packed in mask.parts.items()}
             outlines.append({"ratio": ratio, "structure": mask.structure, "shapes": shapes})
             for kind, packed in mask.parts.items():
                 for name, bits in packed.items():
                     tensors[f"{number}/{kind}/{name}"] = torch.frombuffer(bytearray(bits.packed), dtype=torch.uint8)
-            for kind, values in (("biases", mask.biases), ("refits", mask.refits)):
-                tensors |= {f"{number}/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
+            for name, values in mask.tensors.items():
+                tensors[f"{number}/tensors/{name}"] = torch.from_numpy(values)
         about = {"positive": self.samples.positive, "negative": self.samples.negative, "boundary": self.boundary}
         save_file(tensors, file, {"about": json.dumps(about), "masks": json.dumps(outlines)})
 
@@ -151,16 +158,20 @@ class Shard:
         samples = ConcernSamples(tuple(about["positive"]), tuple(about["negative"]))
         outlines = enumerate(json.loads(metadata["masks"]))
         masks = {outline["ratio"]: _read_mask(number, outline, tensors) for number, outline in outlines}
-        return cls(samples, about["boundary"], masks)
+        return cls(samples, about["boundary"], masks, _under(_MEANS, tensors))
+
+
+def _under(start: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin so, by what follows."""
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def _read_mask(number: int, outline: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Mask:
     def of(kind: str) -> dict[str, Any]:
-        start = f"{number}/{kind}/"
-        return {name.removeprefix(start): value.numpy() for name, value in tensors.items() if name.startswith(start)}
+        return {name: value.numpy() for name, value in _under(f"{number}/{kind}/", tensors).items()}
 
     bits = {
         kind: {name: Bits(tuple(shape), of(kind)[name].tobytes()) for name, shape in shapes.items()}
         for kind, shapes in outline["shapes"].items()
     }
-    return Mask(outline["structure"], **bits, biases=of("biases"), refits=of("refits"))
+    return Mask(outline["structure"], **bits, tensors=of("tensors"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from microlith.contract.methods import Structure
 from microlith.masks import Base, MaskFile
-from microlith.masks.document import BaseModelFacts, ConfigSettings, MaskDocument, MaskedUnits, Writer
+from microlith.masks.document import BaseModelFacts, ConfigSettings, MaskDocument, MaskedLayers, MaskedUnits, Writer
 from microlith.masks.file import BITS, DOCUMENT
 from microlith.masks.tensors import masked
 from worker.families.anatomy import Anatomy
@@ -62,12 +62,13 @@ def mask_of(file: MaskFile) -> Mask:
     shapes = {f"weights/{layer}": tuple(shape) for layer, shape in document.weights.items()}
     shapes |= {f"neurons/{part.block}": (part.count,) for part in document.neurons}
     shapes |= {f"heads/{part.block}": (part.count,) for part in document.heads}
-    kept: dict[str, dict[str, Bits]] = {"weights": {}, "neurons": {}, "heads": {}}
+    shapes |= {f"layers/{layers.stack}": (layers.count,) for layers in document.layers}
+    kept: dict[str, dict[str, Bits]] = {"weights": {}, "neurons": {}, "heads": {}, "layers": {}}
     for name, shape in shapes.items():
         kind, _, unit = name.partition("/")
         kept[kind][unit] = Bits(shape, file.stored[name].numpy().tobytes())
     structure = cast(Structure, document.structure)
-    return Mask(structure, weights=kept["weights"], neurons=kept["neurons"], heads=kept["heads"])
+    return Mask(structure, kept["weights"], kept["neurons"], kept["heads"], kept["layers"])
 
 
 def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts: Made) -> MaskDocument:
@@ -90,6 +91,7 @@ def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
         weights={layer: list(bits.shape) for layer, bits in mask.weights.items()},
         neurons=neurons,
         heads=[_heads(part, anatomy) for part in anatomy.attentions if part.block in mask.heads],
+        layers=[MaskedLayers(stack=stack, count=bits.size) for stack, bits in mask.layers.items()],
         stored=_width(module, anatomy) if neurons else None,
         settings=_settings(base.model, module),
         versions={library: version(library) for library in ("microlith", "torch", "transformers")},
@@ -120,7 +122,7 @@ def _width(module: Any, anatomy: Anatomy) -> int:
 
 def _settings(base: Any, module: Any) -> ConfigSettings:
     """Where the module's config differs from the base's."""
-    names = ("intermediate_size", "hidden_dim", "id2label")
+    names = ConfigSettings.model_fields
     pairs = {name: (getattr(base.config, name, None), getattr(module.config, name, None)) for name in names}
     return ConfigSettings(**{name: after for name, (before, after) in pairs.items() if after != before})
 

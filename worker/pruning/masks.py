@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from microlith.contract.methods import Structure
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
+from worker.pruning.depth import take_out
 
 Kept = npt.NDArray[np.bool_]
-Bias = npt.NDArray[np.float32]
-Weight = npt.NDArray[np.float32]
+ParameterValues = npt.NDArray[np.float32]
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
@@ -52,45 +54,48 @@ class Bits:
 
 @dataclass(frozen=True)
 class Mask:
-    """What is kept, by layer or block. What it does not name is kept whole.
+    """What is kept, by layer, block or stack of blocks. What it does not name is kept whole.
 
     `weights`: [out, in] of a layer. `neurons` and `heads`: one bit each, of a block's feed-forward or attention part.
-    `biases`: what recovery put in the place of a layer's bias [out], float32. `refits`: the same of the weights by
-    which a layer reads the neurons that are kept [out, kept], in their order.
+    `layers`: one bit for each block of a stack, which is the list that the blocks stand in. `tensors`: what stands in
+    the place of whole parameters, by the base's name and in its shape; zeros where something is removed.
     """
 
     structure: Structure
     weights: Mapping[str, Bits] = field(default_factory=dict)
     neurons: Mapping[str, Bits] = field(default_factory=dict)
     heads: Mapping[str, Bits] = field(default_factory=dict)
-    biases: Mapping[str, Bias] = field(default_factory=dict)
-    refits: Mapping[str, Weight] = field(default_factory=dict)
+    layers: Mapping[str, Bits] = field(default_factory=dict)
+    tensors: Mapping[str, ParameterValues] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Mapping[str, Bits]]:
         """The bits of every kind of unit, by its name."""
-        return {"weights": self.weights, "neurons": self.neurons, "heads": self.heads}
+        return {"weights": self.weights, "neurons": self.neurons, "heads": self.heads, "layers": self.layers}
 
     @property
     def achieved(self) -> float:
-        """The fraction of units removed, over all units of the mask: a head or a neuron of a chain counts as one."""
+        """The fraction of units removed, over all units of the mask: each part of a chain counts by its units."""
         units = [bits for part in self.parts.values() for bits in part.values()]
         return 1.0 - sum(bits.kept for bits in units) / sum(bits.size for bits in units)
+
+    @property
+    def blocks_gone(self) -> frozenset[str]:
+        """The removed blocks, by dotted name."""
+        return frozenset(
+            f"{stack}.{place}" for stack, bits in self.layers.items() for place in np.flatnonzero(~bits.unpack())
+        )
 
     def digest(self) -> str:
         """sha256 of the canonical bytes: equal masks have equal digests, in whatever order their layers stand."""
         shapes = {kind: {name: part[name].shape for name in sorted(part)} for kind, part in self.parts.items()}
-        header: list[object] = [self.structure, shapes, {name: len(self.biases[name]) for name in sorted(self.biases)}]
-        if self.refits:
-            header.append({name: self.refits[name].shape for name in sorted(self.refits)})
+        header = [self.structure, shapes, {name: self.tensors[name].shape for name in sorted(self.tensors)}]
         sha256 = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
         for part in self.parts.values():
             for name in sorted(part):
                 sha256.update(part[name].packed)
-        for name in sorted(self.biases):
-            sha256.update(self.biases[name].astype("<f4").tobytes())
-        for name in sorted(self.refits):
-            sha256.update(self.refits[name].astype("<f4").tobytes())
+        for name in sorted(self.tensors):
+            sha256.update(self.tensors[name].astype("<f4").tobytes())
         return sha256.hexdigest()
 
 
@@ -99,7 +104,7 @@ def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Modul
     """The live model as the mask says. On leaving, its own tensors are back, never having been written.
 
     Removed neurons and heads lose the rows and biases of the layers that write them and the columns of the one that
-    reads them.
+    reads them. Removed blocks are not there, and those after them have other names.
     """
     with ExitStack() as restore:
         for name, kept in keeping(model, mask, anatomy).items():
@@ -108,16 +113,39 @@ def applied(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Modul
         for name, rows in kept_rows(model, mask, anatomy).items():
             if (bias := linear(model, name).bias) is not None:
                 _swap(bias, bias.data.masked_fill(~rows.to(bias.device), 0.0), restore)
-        for name, mended in mask.biases.items():
-            bias = linear(model, name).bias
-            _swap(bias, torch.from_numpy(mended).to(bias.device, bias.dtype), restore)
-        columns = kept_columns(model, mask, anatomy) if mask.refits else {}
-        for name, refit in mask.refits.items():
-            weight = linear(model, name).weight
-            value = torch.zeros_like(weight.data)
-            value[:, columns[name].to(weight.device)] = torch.from_numpy(refit).to(weight.device, weight.dtype)
-            _swap(weight, value, restore)
+        for name, values in mask.tensors.items():
+            parameter = model.get_parameter(name)
+            _swap(parameter, torch.from_numpy(values).to(parameter.device, parameter.dtype), restore)
+        for stack, bits in mask.layers.items():
+            take_out(model, stack, np.flatnonzero(bits.unpack()).tolist(), restore)
         yield model
+
+
+def renumbered(mask: Mask) -> Mask:
+    """The same by the names of a module that has the kept blocks alone."""
+
+    def moved(part: Mapping[str, Named]) -> dict[str, Named]:
+        return {new_name: value for name, value in part.items() if (new_name := name_in_module(mask, name)) is not None}
+
+    parts = {kind: moved(part) for kind, part in mask.parts.items() if kind != "layers"}
+    return Mask(mask.structure, **parts, tensors=moved(mask.tensors))
+
+
+def name_in_module(mask: Mask, name: str) -> str | None:
+    """What the module calls a part or tensor of its base; None where it went with its block."""
+    for stack, bits in mask.layers.items():
+        if name.startswith(f"{stack}."):
+            number, _, rest = name.removeprefix(f"{stack}.").partition(".")
+            kept = bits.unpack()
+            if not kept[int(number)]:
+                return None
+            return ".".join(filter(None, (stack, str(int(kept[: int(number)].sum())), rest)))
+    return name
+
+
+def kept_blocks(anatomy: Anatomy, gone: Collection[str]) -> dict[str, Bits]:
+    """The bits of the stack of blocks that loses some; nothing where none is gone."""
+    return {anatomy.stack: Bits.pack(np.array([block not in gone for block in anatomy.blocks]))} if gone else {}
 
 
 def keeping(model: nn.Module, mask: Mask, anatomy: Anatomy) -> dict[str, Tensor]:

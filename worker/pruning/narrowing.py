@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from app.domain.families import Attention, FeedForward
 from worker.compute.model_edits import replace_linear, sharing_copy
 from worker.families.anatomy import Anatomy
+from worker.families.anatomy import anatomy as anatomy_of
 from worker.families.layers import linear, linear_layers
-from worker.pruning.masks import Bits, Mask
+from worker.pruning.masks import Bits, Mask, renumbered
 
 HEADS_STAY = frozenset({"mpnet"})
 """Families whose position bias has a column per head of the whole model: their removed heads stay, as zeros."""
@@ -42,6 +43,8 @@ def narrow(module: nn.Module, mask: Mask, anatomy: Anatomy) -> Narrow:
     `anatomy` is the base's. A block keeps one neuron and one head at least, and every group of heads that stays has as
     many as the largest: what fills them up are zeros. The module is only read, and shares what stays as it is.
     """
+    if mask.layers:
+        mask, anatomy = renumbered(mask), anatomy_of(module)
     model: nn.Module = sharing_copy(module)
     before = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(module).items()}
     for part in anatomy.feed_forwards:

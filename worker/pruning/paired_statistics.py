@@ -6,7 +6,7 @@ A row runs once for all its pairs as long as there is room to keep what it showe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,6 @@ class PairSums:
     total: Tensor  # [2, in]
     square: Tensor  # [2, in]
     product: Tensor  # [in]
-    tokens: Tensor | None  # [tokens, in], float64; of layers whose moments are taken
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,12 @@ class Window:
 
 def run_paired(
     watch: InputWatch[Any],
-    pooled: Collection[str],
     examples: Examples,
     samples: Mapping[int, ConcernSamples],
     calibration: Calibration,
     on: Device,
 ) -> Iterator[tuple[Window, list[PairSums]]]:
-    """Concern by concern, as many pairs at a time as the token budget takes, with what every call of a layer adds.
-
-    Layers `pooled` hand out their tokens too.
-    """
+    """Concern by concern, as many pairs at a time as the token budget takes, with what every call of a layer adds."""
     drawn = list(samples.values())
     ends = np.cumsum([len(of.positive) for of in drawn])  # of the pairs of each concern
     lengths = [_padded_length(examples, [*of.positive, *of.negative], calibration) for of in drawn]
@@ -97,7 +92,7 @@ def run_paired(
         place = place_of(start)
         before = ends[place] - len(drawn[place].positive)
         pairs = slice(start - before, stop - before)
-        step = _WindowStep(Window(place, drawn[place].positive[pairs], drawn[place].negative[pairs]), kept, pooled)
+        step = _WindowStep(Window(place, drawn[place].positive[pairs], drawn[place].negative[pairs]), kept)
         try:
             step.run(watch, examples, _padded_length(examples, step.window.rows, calibration), on)
         except Exception as error:
@@ -139,9 +134,9 @@ class _KeptRows:
 class _WindowStep:
     """One window on its way through the model; whatever it finds is its own until the caller takes it."""
 
-    def __init__(self, window: Window, kept: _KeptRows, pooled: Collection[str]) -> None:
+    def __init__(self, window: Window, kept: _KeptRows) -> None:
         self.window, self.sums = window, list[PairSums]()
-        self._pooled, self._known, self._room = pooled, kept.rows, kept.room
+        self._known, self._room = kept.rows, kept.room
         self._new = [row for row in dict.fromkeys(window.rows) if row not in kept.rows]
         again = Counter(window.rows)
         self.fresh: dict[int, list[Read]] = {row: [] for row in self._new if kept.left[row] > again[row]}
@@ -168,7 +163,7 @@ class _WindowStep:
             [reads[row] if row in reads else self._known[row][call] for row in rows]
             for rows in (self.window.positive, self.window.negative)
         ]
-        self.sums.append(_sums(layer, sides, pooled=layer in self._pooled))
+        self.sums.append(_sums(layer, sides))
 
     def _keep(self, reads: Mapping[int, Read]) -> None:
         """Rows apart from their batch, as long as there is room for all that they show."""
@@ -181,7 +176,7 @@ class _WindowStep:
             self._room -= read.tokens.nbytes
 
 
-def _sums(layer: str, sides: Sequence[Sequence[Read]], *, pooled: bool) -> PairSums:
+def _sums(layer: str, sides: Sequence[Sequence[Read]]) -> PairSums:
     """Sums over paired tokens, from norms and cosine in float32 so that near-ties fall as in the seed."""
     width = sides[0][0].tokens.shape[-1]
     parts = [_over_features(sides, slice(start, start + FEATURES)) for start in range(0, width, FEATURES)]
@@ -192,7 +187,6 @@ def _sums(layer: str, sides: Sequence[Sequence[Read]], *, pooled: bool) -> PairS
         total=total,
         square=norms.square(),
         product=cosine * norms[0] * norms[1],
-        tokens=torch.cat([read.tokens for side in sides for read in side]).double() if pooled else None,
     )
 
 

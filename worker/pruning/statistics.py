@@ -5,7 +5,7 @@ Every concern, ratio and activation score is served by the same sums, so memory 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -26,15 +26,6 @@ from worker.sampling.concern import ConcernSamples, rows_of
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Sums over the tokens of every row that ran, whatever concern it serves; float64, CPU."""
-
-    count: Tensor  # [], tokens
-    total: Tensor  # [in], Σ x
-    second: Tensor  # [in, in], Σ x xᵀ
-
-
-@dataclass(frozen=True)
 class LayerStatistics:
     """Sums over tokens of a layer's inputs, per concern, on its positive and its negative samples; float64, CPU."""
 
@@ -42,7 +33,6 @@ class LayerStatistics:
     total: Tensor  # [concerns, 2, in], Σ x
     square: Tensor  # [concerns, 2, in], Σ x²
     product: Tensor | None  # [concerns, in], Σ x⁺ x⁻ over paired tokens, with pairing `position` only
-    moments: Moments | None = None  # of layers that are refitted
 
 
 @dataclass(frozen=True)
@@ -58,8 +48,7 @@ class CalibrationPass:
     """One pass of the unpruned model over the samples of all concerns, which leaves it in eval mode.
 
     Pairing `free` runs the union of the samples once, whatever the order they are named in. Pairing `position` goes
-    concern by concern, the k-th positive beside the k-th negative. Layers of `moments` have their second moments taken
-    too, which are as large as the layer's inputs squared.
+    concern by concern, the k-th positive beside the k-th negative.
     """
 
     model: nn.Module
@@ -67,7 +56,6 @@ class CalibrationPass:
     examples: Examples
     samples: Mapping[int, ConcernSamples]
     calibration: Calibration
-    moments: Collection[str] = ()
 
     @property
     def rows(self) -> int:
@@ -87,9 +75,7 @@ class CalibrationPass:
         """
         model, device, concerns = self.model.eval(), device_of(self.model), len(self.samples)
         sums = {
-            name: _Sums.zero(
-                concerns, linear(model, name).in_features, device, paired=self._paired, pooled=name in self.moments
-            )
+            name: _Sums.zero(concerns, linear(model, name).in_features, device, paired=self._paired)
             for name in self.layers
         }
         over, done = (_over_pairs if self._paired else _over_union), 0
@@ -103,8 +89,7 @@ class CalibrationPass:
 
 def _over_pairs(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) -> Iterator[int]:
     """Adds every pair, and says how many rows that were."""
-    pooled = {name for name, summed in sums.items() if summed.moments is not None}
-    for window, seen in run_paired(watch, pooled, *asked):
+    for window, seen in run_paired(watch, *asked):
         for added in seen:
             sums[added.layer].add_pairs(window.place, added)
         yield len(window.rows)
@@ -114,9 +99,7 @@ def _over_union(watch: InputWatch[Any], sums: Mapping[str, _Sums], *asked: Any) 
     """Adds every batch, and says how many rows that were."""
 
     def look(step: CalibrationStep) -> list[tuple[str, _Seen]]:
-        return watch.run(
-            step.batch, lambda name, *given: _seen(step.membership, sums[name].moments is not None, *given)
-        )
+        return watch.run(step.batch, lambda _, *given: _seen(step.membership, *given))
 
     for batch, seen in run_union(look, *asked):
         for name, added in seen:
@@ -131,18 +114,14 @@ class _Seen:
     count: Tensor  # [groups]
     total: Tensor  # [groups, in]
     square: Tensor  # [groups, in]
-    tokens: Tensor | None  # [tokens, in], zero where they do not count; of layers whose moments are taken
-    counted: Tensor  # [], how many of them count
 
 
-def _seen(membership: Tensor, pooled: bool, x: Tensor, counted: Tensor) -> _Seen:
+def _seen(membership: Tensor, x: Tensor, counted: Tensor) -> _Seen:
     x = x.double()
     return _Seen(
         count=membership @ counted.sum(1),
         total=membership @ _sums(counted, x),
         square=membership @ _sums(counted, x.square()),
-        tokens=(x * counted.unsqueeze(-1)).flatten(0, 1) if pooled else None,
-        counted=counted.sum(),
     )
 
 
@@ -162,10 +141,9 @@ class _Sums:
     total: Tensor  # [groups, in]
     square: Tensor  # [groups, in]
     product: Tensor | None  # [concerns, in]
-    moments: Moments | None
 
     @classmethod
-    def zero(cls, concerns: int, width: int, device: torch.device, *, paired: bool, pooled: bool) -> _Sums:
+    def zero(cls, concerns: int, width: int, device: torch.device, *, paired: bool) -> _Sums:
         """Sums over nothing yet."""
         zeros = partial(torch.zeros, dtype=torch.float64, device=device)
         return cls(
@@ -173,7 +151,6 @@ class _Sums:
             total=zeros(2 * concerns, width),
             square=zeros(2 * concerns, width),
             product=zeros(concerns, width) if paired else None,
-            moments=Moments(zeros(()), zeros(width), zeros(width, width)) if pooled else None,
         )
 
     def add(self, seen: _Seen) -> None:
@@ -181,8 +158,6 @@ class _Sums:
         self.count.add_(seen.count)
         self.total.add_(seen.total)
         self.square.add_(seen.square)
-        if seen.tokens is not None:
-            self._add_moments(seen.tokens, seen.counted)
 
     def add_pairs(self, place: int, seen: PairSums) -> None:
         """Adds what a call of the layer saw of pairs of the concern at `place`."""
@@ -192,14 +167,6 @@ class _Sums:
         self.square[own] += seen.square
         if self.product is not None:
             self.product[place] += seen.product
-        if seen.tokens is not None:
-            self._add_moments(seen.tokens, seen.count.sum())
-
-    def _add_moments(self, tokens: Tensor, count: Tensor) -> None:
-        if self.moments is not None:
-            self.moments.count.add_(count)
-            self.moments.total.add_(tokens.sum(0))
-            self.moments.second.addmm_(tokens.T, tokens)
 
     def statistics(self, name: str) -> LayerStatistics:
         """The sums by concern and side, on the CPU. Raises UnsupportedModel when they are not finite."""
@@ -208,5 +175,4 @@ class _Sums:
         count, total, square = (
             sums.reshape(-1, 2, *sums.shape[1:]).cpu() for sums in (self.count, self.total, self.square)
         )
-        moments = self.moments and Moments(*(sums.cpu() for sums in vars(self.moments).values()))
-        return LayerStatistics(count, total, square, None if self.product is None else self.product.cpu(), moments)
+        return LayerStatistics(count, total, square, None if self.product is None else self.product.cpu())

@@ -1,10 +1,12 @@
-"""Surgery: a model whose removed neurons are really gone, opened by plain `from_pretrained`."""
+"""Surgery: a model whose removed neurons and blocks are really gone, opened by plain `from_pretrained`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ from app.domain.families import FeedForward
 from worker.compute.model_edits import fixed, replace_linear, sharing_copy
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
+from worker.pruning.depth import take_out
 from worker.pruning.masks import Mask, applied
 
 
@@ -19,9 +22,9 @@ from worker.pruning.masks import Mask, applied
 def realised(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
     """The module a mask stands for, as an ordinary model: the base itself with weights and heads at zero, unchanged
 
-    again on leaving, or a smaller model of its own where neurons are gone.
+    again on leaving, or a smaller model of its own where neurons or blocks are gone.
     """
-    if mask.neurons:
+    if mask.neurons or mask.layers:
         yield shrink(model, mask, anatomy)
     else:
         with applied(model, mask, anatomy) as module:
@@ -29,7 +32,7 @@ def realised(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Modu
 
 
 def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
-    """A new model of the same class without the mask's neurons, with the logits of the masked one.
+    """A new model of the same class without the mask's neurons and blocks, with the logits of the masked one.
 
     Hugging Face models have one feed-forward width, so it becomes the widest that any block keeps; blocks that keep
     fewer are filled up with neurons of zeros. What is kept goes by index: a neuron that happens to be zero stays.
@@ -38,13 +41,17 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
     layers only; train a deep copy of it.
     """
     if anatomy.family is None:
-        raise ValueError("neurons were removed from a model of no known family")
-    shrunk = masked_copy(model, mask, anatomy)
-    kept = {part.block: _kept_indices(mask, part, anatomy) for part in anatomy.feed_forwards}
-    width = max(len(indices) for indices in kept.values())
-    for part in anatomy.feed_forwards:
-        _shrink_block(shrunk, part, anatomy, kept[part.block], width)
-    setattr(shrunk.config, anatomy.family.width, width)
+        raise ValueError("units were removed from a model of no known family")
+    shrunk = masked_copy(model, replace(mask, layers={}), anatomy)
+    if mask.neurons:
+        parts = [part for part in anatomy.feed_forwards if part.block not in mask.blocks_gone]
+        kept = {part.block: _kept_indices(mask, part, anatomy) for part in parts}
+        width = max(len(indices) for indices in kept.values())
+        for part in parts:
+            _shrink_block(shrunk, part, anatomy, kept[part.block], width)
+        setattr(shrunk.config, anatomy.family.width, width)
+    for stack, bits in mask.layers.items():
+        take_out(shrunk, stack, np.flatnonzero(bits.unpack()).tolist(), ExitStack())
     return shrunk
 
 

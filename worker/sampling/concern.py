@@ -77,15 +77,24 @@ def draw_available(
         quotas = spread(sampling.per_concern, rest)
     if concern is not None:
         quotas[concern] = sampling.per_concern
-    order = np.arange(len(labels))
-    if sampling.order == "random":
-        order = np.random.default_rng(sampling.seed).permutation(len(labels))
-    return _take(labels, concern, quotas, order, scan)
+    return _take(labels, concern, quotas, _order(labels, sampling), scan)
+
+
+def draw_pooled(labels: Labels, classes: int, sampling: Sampling, per_class: int) -> tuple[int, ...]:
+    """The first `per_class` rows of every class in the order of the sampling, or what there is; whatever concern."""
+    quotas = dict.fromkeys(range(classes), per_class)
+    return _take(labels, None, quotas, _order(labels, sampling), SCAN).negative
 
 
 def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
     """Every row that some concern's samples name."""
     return {row for drawn in samples.values() for row in (*drawn.positive, *drawn.negative)}
+
+
+def _order(labels: Labels, sampling: Sampling) -> Rows:
+    if sampling.order == "random":
+        return np.random.default_rng(sampling.seed).permutation(len(labels))
+    return np.arange(len(labels))
 
 
 def _take(labels: Labels, concern: int | None, quotas: Mapping[int, int], order: Rows, scan: int) -> ConcernSamples:

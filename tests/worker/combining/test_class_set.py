@@ -49,7 +49,9 @@ def test_masks_of_unlike_structures_are_refused():
 
 def test_what_recovery_changed_for_one_module_is_not_in_the_union():
     whole, less = Bits.pack(np.array([True, True])), Bits.pack(np.array([True, False]))
-    masks = [Mask("neurons", neurons={"a": bits}, biases={"layer": np.ones(2, np.float32)}) for bits in (whole, less)]
+    masks = [
+        Mask("neurons", neurons={"a": bits}, tensors={"layer.bias": np.ones(2, np.float32)}) for bits in (whole, less)
+    ]
     assert union(masks) == Mask("neurons", neurons={"a": whole})
 
 
@@ -62,7 +64,7 @@ def test_a_mended_union_answers_more_like_its_base(masked, recovery):
     made = {way: class_set(parts, way, validation) for way in ("none", recovery)}
     apart = {way: np.square(predict(one.model, examples) - wanted).mean() for way, one in made.items()}
     assert apart[recovery] < apart["none"]
-    assert replace(made[recovery].mask, biases={}, refits={}) == made["none"].mask
+    assert replace(made[recovery].mask, tensors={}) == made["none"].mask
 
 
 def test_recovery_is_counted_in_the_rows_and_told(tmp_path):

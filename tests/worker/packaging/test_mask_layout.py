@@ -44,7 +44,7 @@ def with_biases(mask, parts, model):
     """The mask with a bias that recovery would have changed, where there is one."""
     name = parts.feed_forwards[0].output
     has_bias = model.get_submodule(name).bias is not None
-    return replace(mask, biases={name: np.linspace(-1, 1, 16, dtype=np.float32)}) if has_bias else mask
+    return replace(mask, tensors={f"{name}.bias": np.linspace(-1, 1, 16, dtype=np.float32)}) if has_bias else mask
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

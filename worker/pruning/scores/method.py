@@ -35,6 +35,8 @@ class Needs:
     """Gradients of the concern's loss: of weights, or the effects of neurons."""
     head_effects: bool = True
     """Effects of heads, where heads are removed."""
+    layer_costs: bool = True
+    """What the removal of whole layers costs, where they are removed."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class ConcernEvidence:
     """[neurons] by the layer that reads them."""
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
     """[out, in] by layer."""
+    order: Sequence[str] = ()
+    """The blocks that may go whole, the one that is missed least first."""
 
     def weight(self, layer: str) -> Tensor:
         """The weights of a layer [out, in], on the CPU."""
@@ -92,6 +96,10 @@ class Scoring:
         """Scores of a block's heads [heads]: their effects."""
         assert evidence.heads is not None
         return evidence.heads[evidence.anatomy.attentions.index(part)]
+
+    def layers(self, evidence: ConcernEvidence) -> Sequence[str]:
+        """The blocks that may go whole, in the order they go: by what their removal costs."""
+        return evidence.order
 
 
 def norms(scores: Tensor, dim: int) -> Tensor:

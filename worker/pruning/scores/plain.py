@@ -52,7 +52,7 @@ class Zscore(Scoring):
 class Lots(Scoring):
     """Method `random`, drawn by the sampling seed, the concern and the layer."""
 
-    needs = Needs(head_effects=False)
+    needs = Needs(head_effects=False, layer_costs=False)
 
     def weights(self, evidence: ConcernEvidence, layer: str) -> Tensor:
         """A lot for each weight [out, in]."""
@@ -65,6 +65,11 @@ class Lots(Scoring):
     def heads(self, evidence: ConcernEvidence, part: Attention) -> Tensor:
         """A lot for each head [heads]."""
         return self._drawn(evidence, (evidence.anatomy.heads(part),), f"heads of {part.block}")
+
+    def layers(self, evidence: ConcernEvidence) -> Sequence[str]:
+        """By lot."""
+        drawn = self._drawn(evidence, (len(evidence.order),), "layers").tolist()
+        return [block for _, block in sorted(zip(drawn, evidence.order, strict=True))]
 
     def _drawn(self, evidence: ConcernEvidence, shape: Sequence[int], units: str) -> Tensor:
         return lots(shape, evidence.spec.sampling.seed, evidence.concern, units)
