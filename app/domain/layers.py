@@ -34,6 +34,7 @@ class FoundParts:
 Whereabouts = Family | FoundParts
 """What tells where a model's blocks keep their units."""
 
+NOT_KNOWN = "It is not known where this architecture keeps them."
 NO_LAYERS = "Whole layers can go in families that are known by name."
 
 
@@ -153,7 +154,7 @@ def check_units(structure: str, lacking: Mapping[str, str]) -> None:
 
 def _known(whereabouts: Whereabouts | None, units: UnitKind) -> Whereabouts:
     if whereabouts is None:
-        raise _without(units, "It is not known where this architecture keeps them.")
+        raise _without(units, NOT_KNOWN)
     if isinstance(whereabouts, FoundParts):
         check_units(units, whereabouts.lacking)
     return whereabouts

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from transformers import AutoModelForSequenceClassification
 
 from tests.archives import files_of, register, zipped
@@ -46,13 +47,22 @@ def test_its_neurons_and_heads_are_removed_and_every_layout_opens(product: Produ
     assert sum(tensor.numel() for tensor in opened.parameters()) == module.size.parameters
 
 
-def test_an_encoder_and_a_decoder_lose_heads_and_neurons_alike(product: Product, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "layer", "recovery", "widths"),
+    [
+        ("bart", "model.decoder.layers.1.encoder_attn.q_proj", "bias", ("encoder_ffn_dim", "decoder_ffn_dim")),
+        ("t5", "transformer.decoder.block.1.layer.1.EncDecAttention.q", "none", ("d_ff",)),
+    ],
+)
+def test_an_encoder_and_a_decoder_lose_heads_and_neurons_alike(
+    product: Product, tmp_path: Path, kind: str, layer: str, recovery: str, widths: tuple[str, ...]
+) -> None:
     data = texts_in(tmp_path / "data.csv")
-    spec = ASKED | {"model": f"path:{folder_of('bart', tmp_path / 'bart')}", "dataset": f"path:{data}"}
-    job, (module,) = product.decompose(spec | {"structure": "heads+neurons", "recovery": "bias"})
-    assert {"model.encoder.layers.0.fc1", "model.decoder.layers.1.encoder_attn.q_proj"} <= set(job.resolved.layers)
+    spec = ASKED | {"model": f"path:{folder_of(kind, tmp_path / kind)}", "dataset": f"path:{data}"}
+    job, (module,) = product.decompose(spec | {"structure": "heads+neurons", "recovery": recovery})
+    assert layer in job.resolved.layers
     opened = AutoModelForSequenceClassification.from_pretrained(product.unpack(module))
-    assert (opened.config.encoder_ffn_dim, opened.config.decoder_ffn_dim) == (16, 16)
+    assert {getattr(opened.config, width) for width in widths} == {16}
 
 
 def test_images_in_windows_of_unlike_widths_are_decomposed(product: Product, tmp_path: Path) -> None:

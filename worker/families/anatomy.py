@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from app.domain.families import Attention, Family, FeedForward
-from app.domain.layers import FoundParts, Whereabouts
+from app.domain.layers import NOT_KNOWN, FoundParts, Whereabouts
 from worker.families.layers import family_of_model, linear_layers
 
 LayerRows = list[tuple[str, slice]]
@@ -143,7 +143,8 @@ def anatomy(model: Any) -> Anatomy:
     family = family_of_model(model)
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(model).items()}
     if family is None:
-        return Anatomy(family=None, feed_forwards=(), attentions=(), classifier=None, shapes=shapes)
+        lacking = dict.fromkeys(("neurons", "heads"), NOT_KNOWN)
+        return Anatomy(None, feed_forwards=(), attentions=(), classifier=None, shapes=shapes, lacking=lacking)
     attentions, blocks = tuple(family.attentions(shapes)), tuple(family.blocks(shapes))
     return Anatomy(
         family=family,
