@@ -28,7 +28,7 @@ MULTI_LABEL = "multi_label_classification"
 """The problem type of a classifier whose inputs may have several labels, or none."""
 
 _TASK = "ForSequenceClassification"
-_IMAGES = frozenset({"ViTForImageClassification"})
+_IMAGES = frozenset(f"{name}ForImageClassification" for name in ("Beit", "DeiT", "Swin", "ViT"))
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
