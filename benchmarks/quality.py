@@ -1,7 +1,7 @@
 """How good modules are for what they cost, beside what must be beaten:
 
     python -m benchmarks.quality                                    # make bench-quality
-    python -m benchmarks.quality --only neurons --seeds 1 --limit 500
+    python -m benchmarks.quality --only "neurons ci" heads --seeds 1 --limit 500
     python -m benchmarks.quality --model demo:bert-tiny-wordnet --data demo:wordnet-supersense
 
 Every cell (what is removed, chosen and mended how, how much, with the samples of which seed) is measured once and kept
@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=f"path:{SHARED / 'assets' / MODEL}", help="a reference to a classifier")
     parser.add_argument("--data", default=f"path:{SHARED / 'assets' / DATA}", help="a reference to its data")
-    parser.add_argument("--only", default="", help="structure, method or recovery that a cell's name must have in it")
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of names, of which a cell's must have one in it")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--modules", type=int, default=3, help="modules of a cell, spread over the concerns")
     parser.add_argument("--per-concern", type=int, default=64, help="samples of each concern")

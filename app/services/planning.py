@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import microlith
+from app.domain.distilling import check_texts, few_texts
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
 from app.domain.layers import NO_LAYERS, check_units, layers_touched, select_blocks
@@ -20,6 +21,7 @@ from app.sources.data_warnings import one_split_twice
 from app.sources.labels import check, find_concerns, match
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
+from app.sources.splits import name_splits
 from microlith.contract import (
     CombineSpec,
     Concern,
@@ -73,6 +75,11 @@ class Resolution:
     def resolved(self) -> Resolved:
         """The same, as it travels."""
         model, dataset = self.model, self.dataset
+        warnings = (
+            [*dataset.warnings, *one_split_twice(self.spec), *few_texts(self.spec, _rows_of(dataset))]
+            if dataset
+            else []
+        )
         return Resolved(
             model=model
             and ModelFacts(
@@ -91,9 +98,9 @@ class Resolution:
                 name=dataset.name,
                 revision=dataset.revision,
                 sha256=dataset.sha256,
-                splits=self.spec.source.splits.model_dump(),
-                rows={role: split.rows for role, split in dataset.splits.items()},
-                warnings=[*dataset.warnings, *one_split_twice(self.spec)],
+                splits=name_splits(self.spec.source, self.spec.source.splits.model_dump()),
+                rows=_rows_of(dataset),
+                warnings=warnings,
             ),
             layers=self.layers,
             seed=self.spec.sampling.seed,
@@ -122,6 +129,7 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
+        check_texts(spec, _rows_of(dataset))
     boundary = boundary_file(spec, allow_paths=allow_paths, shelf=shelf)
     return Resolution(spec, model, dataset, concerns, layers, boundary)
 
@@ -193,7 +201,12 @@ def plan(resolution: Resolution) -> Plan:
 def roles_of(spec: JobSpec) -> list[str]:
     """The splits a job reads."""
     sampled = spec.sampling.boundary.split if spec.sampling.source == "boundary" else spec.sampling.split
-    return sorted({sampled, spec.evaluation.split, spec.evaluation.validation_split})
+    learned = {spec.distil.texts} if spec.recovery == "distil" else set()
+    return sorted({sampled, spec.evaluation.split, spec.evaluation.validation_split} | learned)
+
+
+def _rows_of(dataset: DatasetInfo) -> dict[str, int]:
+    return {role: split.rows for role, split in dataset.splits.items()}
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:

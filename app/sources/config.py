@@ -125,6 +125,12 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
             hint="Set pad_token_id to the id that the model was fine-tuned with, and save the config.",
             pointer=pointer,
         )
+    if kind in OFFSET_POSITIONS and not is_count(config.get("pad_token_id", 1)):
+        raise UnsupportedModel(
+            f"pad_token_id in config.json is not an id, and {architecture} counts positions from it.",
+            hint="Set it to the id of the tokenizer's pad token, most often 1, and save the config.",
+            pointer=pointer,
+        )
     task = config.get("problem_type")
     if task not in (None, "single_label_classification"):
         raise UnsupportedModel(

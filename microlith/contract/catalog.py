@@ -134,4 +134,10 @@ class DatasetInfo(Answer):
     splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None
     licence: str | None = None
+    first_rows: list[dict[str, str | None]] = Field(
+        [], description="The first rows of a split as they are read, texts cut short. Empty in lists."
+    )
+    form: dict[str, Any] = Field(
+        {}, description="For a registered dataset: what was said of how to read it. Left out of lists."
+    )
     warnings: list[str] = Field([], description="What was guessed about the files, and what to mind.")

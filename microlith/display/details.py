@@ -257,6 +257,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "text pair": shown.text_pair_column,
             "image": shown.image_column,
             "label": shown.label_column,
+            "read with": ", ".join(f"{name} {value}" for name, value in shown.form.items()) or None,
             "sha256": shown.sha256,
             "mind": "\n".join(shown.warnings) or None,
             "size": numbers.size(shown.size_bytes),
@@ -268,7 +269,15 @@ def dataset(shown: DatasetInfo) -> RenderableType:
         tables.row(splits, label, *(str(split.labels.get(label, 0)) for split in shown.splits.values()))
     splits.add_section()
     tables.row(splits, "rows", *(str(split.rows) for split in shown.splits.values()), style="bold")
-    return Group(facts, splits)
+    return Group(facts, splits, *([_first_rows(shown)] if shown.first_rows else []))
+
+
+def _first_rows(shown: DatasetInfo) -> RenderableType:
+    """How the first rows are read."""
+    rows = tables.plain(*shown.first_rows[0])
+    for row in shown.first_rows:
+        tables.row(rows, *(numbers.NOTHING if value is None else value for value in row.values()))
+    return rows
 
 
 def _count(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,11 +51,13 @@ class ModelPage:
 
 @dataclass(frozen=True)
 class DatasetPage:
-    """A dataset with the first of its labels, and how many more there are."""
+    """A dataset with the first of its labels, and how many more labels, and columns than the first rows have."""
 
     dataset: DatasetInfo
     labels: list[str]
     more_labels: int
+    more_columns: int
+    read_with: str
 
 
 def model_page(model: ModelInfo) -> ModelPage:
@@ -71,7 +74,9 @@ def model_page(model: ModelInfo) -> ModelPage:
 
 def dataset_page(dataset: DatasetInfo) -> DatasetPage:
     labels = sorted({label for split in dataset.splits.values() for label in split.labels})
-    return DatasetPage(dataset, labels[:LABELS], max(len(labels) - LABELS, 0))
+    more_columns = len(dataset.columns) - len(dataset.first_rows[0]) if dataset.first_rows else 0
+    read_with = json.dumps(dataset.form, ensure_ascii=False) if dataset.form else ""
+    return DatasetPage(dataset, labels[:LABELS], max(len(labels) - LABELS, 0), more_columns, read_with)
 
 
 def models_page(models: Sequence[ModelInfo]) -> SourcesPage:
