@@ -36,14 +36,13 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
 
     Hugging Face models have one feed-forward width, so it becomes the widest that any block keeps; blocks that keep
     fewer are filled up with neurons of zeros. What is kept goes by index: a neuron that happens to be zero stays.
-    Heads and weights that the mask removes are zeros, and what recovery changed is new.
+    Heads and weights that the mask removes are zeros, and what recovery changed is new; so are neurons where no setting
+    of the config says how many there are.
     The base is only read. The new model shares every tensor that the mask leaves alone, so it costs its feed-forward
     layers only; train a deep copy of it.
     """
-    if mask.neurons and not anatomy.widths:
-        raise ValueError("no setting of the config says how many neurons a block has")
     shrunk = masked_copy(model, replace(mask, layers={}), anatomy)
-    if mask.neurons:
+    if mask.neurons and anatomy.widths:
         parts = [part for part in anatomy.feed_forwards if part.block not in mask.blocks_gone]
         kept = {part.block: _kept_indices(mask, part, anatomy) for part in parts}
         width = max(len(indices) for indices in kept.values())
