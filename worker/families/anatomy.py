@@ -117,7 +117,7 @@ def anatomy(model: nn.Module) -> Anatomy:
         shapes=shapes,
         query_heads=int(getattr(model.config, "num_attention_heads", 0)) if family else 0,
         blocks=blocks,
-        removable=_removable(model, blocks),
+        removable=() if family is None or family.shared else _removable(model, blocks),
     )
 
 
