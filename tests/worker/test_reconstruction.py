@@ -78,6 +78,24 @@ def test_a_layer_makes_up_for_what_those_before_it_have_lost():
     assert in_turn < at_once
 
 
+def test_batches_that_are_too_large_for_the_memory_are_run_in_parts():
+    model, examples = tiny_model("bert"), tiny_examples(60)
+    parts, refused = anatomy(model), []
+    whole = reconstruct(model, half(parts, "neurons"), parts, examples)
+
+    def refuse(_module, inputs):
+        if len(inputs[0]) > 7:
+            refused.append(len(inputs[0]))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    hook = model.get_submodule(parts.feed_forwards[1].intermediate).register_forward_pre_hook(refuse)
+    in_parts = reconstruct(model, half(parts, "neurons"), parts, examples)
+    hook.remove()
+    assert refused
+    for name, values in whole.items():
+        np.testing.assert_allclose(in_parts[name], values, rtol=1e-3, atol=1e-4)
+
+
 def test_the_same_examples_give_the_same_bytes():
     model, examples = tiny_model("bert"), tiny_examples(100)
     parts = anatomy(model)

@@ -17,8 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from worker.compute.batches import Batch, Checkpoint, device_of, forward, run_batches, unwatched
+from worker.compute.batches import Batch, Checkpoint, budget_on, device_of, forward, run_batches, unwatched
 from worker.compute.examples import Examples
+from worker.compute.memory import out_of_memory
 from worker.compute.model_edits import fixed
 from worker.compute.passage import Call, Passage
 from worker.families.anatomy import Anatomy
@@ -41,10 +42,32 @@ def reconstruct(
     """The weights and biases that are solved over `examples`, by the base's name and in its shape.
 
     `readers` says whether the layers that have lost weights or inputs are solved, or only what follows blocks that are
-    gone. The base is only read. `checkpoint` hears again and again that no row is done, and may raise.
+    gone. The base is only read. `checkpoint` hears again and again that no row is done, and may raise. Batches that are
+    too large for the memory are halved, and all of them run again.
     """
     model.eval()
-    batches = [batch for batch, _ in run_batches(len, examples, device=device_of(model))]
+    budget = budget_on(device_of(model))
+    while True:
+        try:
+            return _reconstruct(model, mask, anatomy, examples, budget, readers=readers, checkpoint=checkpoint)
+        except Exception as error:
+            if budget == 1 or not out_of_memory(error):
+                raise
+        budget //= 2
+
+
+def _reconstruct(
+    model: nn.Module,
+    mask: Mask,
+    anatomy: Anatomy,
+    examples: Examples,
+    budget: int,
+    *,
+    readers: bool,
+    checkpoint: Checkpoint,
+) -> dict[str, ParameterValues]:
+    device = device_of(model)
+    batches = [batch for batch, _ in run_batches(len, examples, token_budget=budget, device=device)]
     module = _PrunedModel(model, masked_copy(model, mask, anatomy).eval(), mask, anatomy)
     with torch.inference_mode():
         groups = groups_of(model, anatomy, batches[0])
