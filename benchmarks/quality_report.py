@@ -38,8 +38,8 @@ def write_report(rows: Mapping[str, Record], name: str, file: Path) -> None:
         "arithmetic of the encoder for a token against the base’s, embeddings apart; a weight at zero costs as much as "
         "any other. Macro-F1 is the mean over modules and seeds, and `to the base` its change with the 95 % interval "
         "of paired resamples of the examples. Binary F1 is the mean over all classes, each against the rest at a "
-        "threshold chosen on the validation split. Seconds are of one module, evaluation included, after the part "
-        "that all modules share."
+        "threshold chosen on the validation split. Seconds are those that one module takes to make, "
+        "after what all modules share and without evaluation."
     )
     parts = [
         f"# Quality for its cost: {name}",

@@ -27,9 +27,9 @@ def pair_rows(count: int, seed: int) -> list[Row]:
 
 
 def write_pairs(file: Path, rows: list[Row]) -> Path:
-    """The rows as CSV."""
+    """The rows as CSV, in quotes, so that an empty text is one."""
     with file.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([COLUMNS, *rows])
+        csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([COLUMNS, *rows])
     return file
 
 

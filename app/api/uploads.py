@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=Visit)
 ANY_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
-@router.post("", status_code=201, response_model=Upload, responses=document(PayloadTooLarge))
+@router.post("", status_code=201, response_model=Upload, responses=document(DatasetInvalid, PayloadTooLarge))
 def begin_upload(announced: BeginUpload, uploads: CallersUploads) -> Response:
     """Announce a file. The answer says where to PUT it, in one piece. If you sent the file before, the answer is the
     complete upload.

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import ColumnElement, Text, case, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session
 
 from app.db.tables import SourceRow
 
-HEAVY = ("labels", "layers", "columns", "class_names")
+HEAVY = ("labels", "layers", "columns", "class_names", "first_rows")
 """Facts that a list does without."""
 
 ROLES = ("train", "validation", "test")
@@ -68,6 +68,13 @@ class SourceStore:
         query = select(SourceRow).where(SourceRow.id.in_(list(source_ids)), SourceRow.owner == owner)
         return self.session.scalars(query).all()
 
+    def refusals(self, source_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """By id of a model, why units of it cannot be removed, where a worker has looked for them."""
+        known = SourceRow.facts["structures_refused"]
+        query = select(SourceRow.id, known).where(SourceRow.id.in_(list(source_ids)))
+        found = self.session.execute(query.where(func.jsonb_typeof(known) == "object"))
+        return {source_id: {units: str(why) for units, why in told.items()} for source_id, told in found}
+
     def of_upload(self, upload_id: str) -> Sequence[SourceRow]:
         return self.session.scalars(select(SourceRow).where(SourceRow.upload_id == upload_id)).all()
 
@@ -84,7 +91,7 @@ class SourceStore:
 
     def page(self, owner: str, kind: str, before: str | None, limit: int) -> Sequence[ListedSource]:
         """Newest first, from just below the id `before`, with counts in the place of long facts."""
-        query = select(*_IDENTITY, cast(_light(), Text), _count("labels"), _count("layers"))
+        query = select(*_LIGHT_IDENTITY, cast(_light(), Text), _count("labels"), _count("layers"))
         query = query.where(SourceRow.owner == owner, SourceRow.kind == kind)
         if before is not None:
             query = query.where(SourceRow.id < before)
@@ -93,6 +100,8 @@ class SourceStore:
 
 
 _IDENTITY = (SourceRow.id, SourceRow.upload_id, SourceRow.hub, SourceRow.columns, SourceRow.created_at)
+_WITHOUT_LABELS = SourceRow.columns.op("-", return_type=JSONB())(cast("labels", Text))
+_LIGHT_IDENTITY = (*_IDENTITY[:3], _WITHOUT_LABELS, SourceRow.created_at)
 
 
 def _listed(row: Sequence[Any]) -> ListedSource:

@@ -17,12 +17,16 @@ POINTER = "/modules"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides whether a module goes with others: its concern's label, what was removed, and what it reads."""
+    """What decides whether a module goes with others: its concern's label, what was removed, what it reads, and how it
+
+    was repaired.
+    """
 
     label: str
     structure: str
     task: Task
     pairs: bool = False
+    recovery: str = "none"
 
 
 def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
@@ -34,10 +38,21 @@ def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
         _check_recomposition(spec)
         return
     check_structures([module.structure for module in modules])
+    _check_learned(modules)
     check_recovery(spec, modules[0].structure)
     if spec.export:
         check_export(spec.export)
         _check_vocabulary(spec.export)
+
+
+def _check_learned(modules: Sequence[Candidate]) -> None:
+    if learned := [module.label for module in modules if module.recovery == "distil"]:
+        raise InvalidInput(
+            f"The modules of {', '.join(map(repr, learned))} have learned weights of their own. A class set has the "
+            "base's weights, which do not fit what is left of it.",
+            hint="Every module of recovery `distil` answers all classes: use one of them. Or use mode `recompose`.",
+            pointer=POINTER,
+        )
 
 
 def _check_vocabulary(export: Export) -> None:

@@ -6,6 +6,7 @@
     │   ├── DatasetInvalid             DATASET_INVALID        422
     │   ├── NoMatchingLayers           NO_MATCHING_LAYERS     422
     │   ├── NotEnoughSamples           NOT_ENOUGH_SAMPLES     422
+    │   ├── NotEnoughTexts             NOT_ENOUGH_TEXTS       422
     │   ├── UnsupportedModel           UNSUPPORTED_MODEL      422
     │   ├── UnsafeModel                UNSAFE_MODEL           422
     │   ├── ResourceLimit              RESOURCE_LIMIT         422
@@ -102,6 +103,15 @@ class NotEnoughSamples(InvalidInput):
     """
 
     code, title = "NOT_ENOUGH_SAMPLES", "A class has too few examples"
+
+
+class NotEnoughTexts(InvalidInput):
+    """Recovery `distil` has too few examples to learn from.
+
+    Name a larger split in `distil.texts`, add data, or use another recovery.
+    """
+
+    code, title = "NOT_ENOUGH_TEXTS", "There are too few examples to learn from"
 
 
 class UnsupportedModel(InvalidInput):

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from app.domain.errors import InvalidInput
-from microlith.contract import JobSpec
+from microlith.contract import Distillation, JobSpec
 
 UnitKind = Literal["weights", "neurons", "heads", "layers"]
 """What one step of a structure removes; a chain has several, `layers` first and `heads` next."""
@@ -108,17 +108,33 @@ def check_depth(spec: JobSpec, blocks: int) -> None:
 
 def _check_recovery(spec: JobSpec) -> None:
     parts = parts_of(spec.structure)
-    if parts == ("layers",) and spec.recovery != "none":
+    if parts == ("layers",) and spec.recovery not in ("none", "distil"):
         raise InvalidInput(
             f"Recovery `{spec.recovery}` mends layers that have lost some of their units. Structure `layers` removes "
             "whole ones, and always solves what follows them anew.",
-            hint="Use recovery `none`, or a structure like `layers+neurons`.",
+            hint="Use recovery `none` or `distil`, or a structure like `layers+neurons`.",
             pointer="/recovery",
         )
+    _check_distil(spec)
     if spec.recovery == "ti" and (not {"weights", "neurons"}.intersection(parts) or pattern_of(spec.scope)):
         raise InvalidInput(
             "Recovery `ti` restores single weights or neurons, outside any fixed pattern.",
             hint="Use structure `weights` or `neurons` without a scope N:M, or recovery `none` or `bias`.",
+            pointer="/recovery",
+        )
+
+
+def _check_distil(spec: JobSpec) -> None:
+    if spec.recovery != "distil" and spec.distil != Distillation():
+        raise InvalidInput(
+            f"`distil` says how recovery `distil` learns, and the recovery is `{spec.recovery}`.",
+            hint='Use `"recovery": "distil"`, or leave `distil` out.',
+            pointer="/distil",
+        )
+    if spec.recovery == "distil" and "weights" in parts_of(spec.structure):
+        raise InvalidInput(
+            f"Recovery `distil` makes a smaller model, and structure `{spec.structure}` leaves zeros in a large one.",
+            hint="Use a structure of neurons, heads or layers, such as `heads+neurons`; or recovery `refit`.",
             pointer="/recovery",
         )
 

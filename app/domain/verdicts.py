@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Protocol
 
-from microlith.contract import Baselines, BinaryScore, Concern, Cost, Interval, Latency, Module, OwnScore
+from microlith.contract import (
+    Baselines,
+    BinaryScore,
+    Concern,
+    Cost,
+    DeliveredScore,
+    Interval,
+    Latency,
+    Module,
+    OwnScore,
+)
 
 FASTER, SMALLER = 1.1, 1.05
 """What is worth a word: less is within the noise of a clock, or of a head."""
@@ -33,6 +43,10 @@ class Judged(Protocol):
     @property
     def macro_change(self) -> Interval | None:
         """Of macro F1 against the base."""
+
+    @property
+    def delivered(self) -> DeliveredScore | None:
+        """The scores of its files, where they are others."""
 
     @property
     def binary(self) -> BinaryScore | None:
@@ -93,10 +107,10 @@ def verdict(modules: Sequence[Judged], latencies: Iterable[Latency], baselines: 
 
 
 def fastest(latencies: Iterable[Latency]) -> Latency | None:
-    """The mean pace for one input in the layout that gains most by it; None where nothing was timed."""
+    """The mean pace for one input in the layout that gains most by it; None where no times hold."""
     by_layout: dict[str, list[Latency]] = {}
     for pace in latencies:
-        if pace.batch == 1:
+        if pace.batch == 1 and pace.stable:
             by_layout.setdefault(pace.layout, []).append(pace)
     means = [
         same[0].model_copy(
@@ -130,7 +144,7 @@ def _less_arithmetic(flops: float) -> str | None:
 
 
 def _quality(modules: Sequence[Judged]) -> str:
-    binary = [module.binary.f1 for module in modules if module.binary is not None]
+    binary = [(module.delivered or module.binary).f1 for module in modules if module.binary is not None]
     base = fmean(module.base_own.f1 for module in modules)
     if len(binary) == len(modules):
         return f"at an F1 of {fmean(binary):.3f} against the rest (base {base:.3f})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.domain.budgets import KEPT_BYTES, SOLVED_TOKENS, TOKEN_BUDGET
+from app.domain.distilling import epochs_for
 from app.domain.families import family_named
 from app.domain.layouts import share_of_base
 from app.domain.methods import parts_of
@@ -21,6 +22,9 @@ PROCESS = 700 * MB
 
 WEIGHT_COPIES = 4
 """The base, a module's own tensors, the file that is written of it, and that file on its way into an archive."""
+
+STUDENT_COPIES = 8
+"""Of what learns: values, gradients, two momenta, the last and the best state, and both on their way into the store."""
 
 ROW, STORED = 400, 30
 """Bytes of an example besides its text; and of a text and its tokens in Python's lists, for each byte of its file."""
@@ -55,11 +59,27 @@ class PlannedWork:
     def seconds(self) -> float:
         """Two operations per linear weight and token, for every evaluated text, by the base and every module.
 
-        Where layers are solved anew, every module and the base take SOLVED_TOKENS more, and as much for the sums.
+        Where layers are solved anew, every module and the base take SOLVED_TOKENS more, and as much for the sums. Where
+        modules learn: once more by the base for every text that is learned from, and in every epoch three times as many
+        for each weight that is left, unless the minutes for it are over before.
         """
         weights = sum(layer.shape[0] * layer.shape[1] for layer in self.model.layers)
-        tokens = self.evaluated * (self.modules + 1) * TOKENS_PER_TEXT + 4 * SOLVED_TOKENS * self.modules * self.solved
-        return 2 * weights * tokens / FLOPS_PER_SECOND
+        a_text = 2 * weights * TOKENS_PER_TEXT / FLOPS_PER_SECOND
+        solved = 4 * SOLVED_TOKENS / TOKENS_PER_TEXT * self.modules * self.solved
+        return a_text * (self.evaluated * (self.modules + 1) + self.learned + solved) + self._learning(a_text)
+
+    def _learning(self, a_text: float) -> float:
+        """Seconds of all students, where the base takes so many for a text."""
+        if not self.learned:
+            return 0.0
+        epochs, limit = epochs_for(self.spec, self.learned), self.spec.distil.minutes
+        each = (3 * a_text * epochs * self.learned * (1 - ratio) for ratio in self.spec.ratios)
+        return sum(min(seconds, 60 * limit) if limit else seconds for seconds in each)
+
+    @property
+    def learned(self) -> int:
+        """Examples that students learn from."""
+        return self.dataset.splits[self.spec.distil.texts].rows if self.spec.recovery == "distil" else 0
 
     @property
     def stored(self) -> float:
@@ -81,6 +101,8 @@ class PlannedWork:
           + 4 · weights of the chosen layers                        and the new ones of one module
           + 16 · evaluated examples · classes                       answers
           + KEPT_BYTES                                              where pads are included: what concerns share
+          + 4 · 8 · parameters + 4 · learned examples · classes     a student: its values, their gradients and momenta,
+                                                                    the best so far and a copy; what the base answers
 
         One that has served other jobs may still hold up to 300 MB of theirs: at 1 GB it is replaced. The clean process
         that opens modules again takes the first two lines once more, beside it. What one concern needs for a moment
@@ -104,6 +126,8 @@ class PlannedWork:
             + self.solved * 4 * (SOLVED_TOKENS * read + weights)
             + ANSWER * self.evaluated * len(self.model.labels)
             + (KEPT_BYTES if self.spec.calibration.pads == "include" else 0)
+            + (STUDENT_COPIES * 4 * (self.model.parameters or 0) if self.learned else 0)
+            + 4 * self.learned * len(self.model.labels)
         )
 
     @property

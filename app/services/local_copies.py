@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -19,8 +19,14 @@ from app.sources.cache import Cache
 from app.sources.references import NOTHING, Reference, Shelf, hub_reference, is_registered
 from app.sources.uploaded import entry_name, lay_out, place_in
 from app.storage import ObjectStore
-from microlith.contract import JobSpec
+from microlith.contract import DatasetSpec, JobSpec
 from microlith.contract.uploads import UploadKind
+
+_TOGETHER = (
+    ({"text_column", "image_column"}, {"text_column", "text_pair_column", "image_column"}),
+    ({"splits", "carve"}, {"splits", "carve"}),
+)
+"""Where one of the first is said, all of the second are."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,12 @@ class Shelves:
             return
         with self.database.unit() as unit:
             sources = unit.sources.of_ids(ids, self.owner)
+            refusals = unit.sources.refusals(source.id for source in sources)
             upload_ids = {source.upload_id for source in sources if source.upload_id} | ids
             uploads = {key: row for key, row in unit.uploads.of_ids(upload_ids).items() if row.owner == self.owner}
         with ExitStack() as held:
-            references = {source.id: self._reference(source, uploads, held) for source in sources}
+            found = {source.id: self._reference(source, uploads, held) for source in sources}
+            references = {key: replace(found[key], refused=refusals.get(key)) for key in found}
             for key in ids & uploads.keys():
                 upload = uploads[key]
                 if upload.kind == "boundary" and upload.key is not None:
@@ -68,17 +76,19 @@ class Shelves:
             yield place_in(entry, kind, upload.filename)
 
     def completed(self, spec: JobSpec) -> JobSpec:
-        """The spec with the columns that its dataset was registered with, where it names none itself."""
+        """The spec with what its dataset was registered with, where it says nothing else itself.
+
+        Columns of inputs go together, and so do splits and what is carved: who names one of them names all.
+        """
         source = spec.source
         if not is_registered(source.ref):
             return spec
         with self.database.unit() as unit:
             row = unit.sources.find(source.ref, self.owner, "dataset")
-        given = dict(row.columns) if row else {}
-        if source.text_column or source.image_column:
-            given = {name: value for name, value in given.items() if name == "label_column"}
-        missing = {name: value for name, value in given.items() if getattr(source, name) is None}
-        return spec.model_copy(update={"dataset": source.model_copy(update=missing)}) if missing else spec
+        said = source.model_dump(mode="json", exclude_defaults=True)
+        taken = said.keys() | {name for one, all_ in _TOGETHER if one & said.keys() for name in all_}
+        missing = {name: value for name, value in (row.columns if row else {}).items() if name not in taken}
+        return spec.model_copy(update={"dataset": DatasetSpec.model_validate(missing | said)}) if missing else spec
 
     def _reference(self, source: SourceRow, uploads: dict[str, UploadRow], held: ExitStack) -> Reference:
         if source.upload_id is None:

@@ -196,8 +196,9 @@ def _check_inputs(request: PredictionRequest, read: DatasetSpec) -> None:
 def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     model = _resolved(origin).model
     task = task_of(model.architecture if model else None)
-    pairs = JobSpec.model_validate(origin.spec).source.text_pair_column is not None
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs)
+    spec = JobSpec.model_validate(origin.spec)
+    pairs = spec.source.text_pair_column is not None
+    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs, spec.recovery)
 
 
 def _resolved(origin: JobRow) -> Resolved:

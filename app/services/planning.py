@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import microlith
+from app.domain.distilling import check_texts, few_texts
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched, select_blocks
+from app.domain.layers import NO_LAYERS, check_units, layers_touched, select_blocks
 from app.domain.layouts import check_export, check_number_type
 from app.domain.methods import check_depth, check_method, check_widths, parts_of
 from app.services.estimating import UNKNOWN, PlannedWork
@@ -20,6 +21,7 @@ from app.sources.data_warnings import one_split_twice
 from app.sources.labels import check, find_concerns, match
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
+from app.sources.splits import name_splits
 from microlith.contract import (
     CombineSpec,
     Concern,
@@ -73,6 +75,11 @@ class Resolution:
     def resolved(self) -> Resolved:
         """The same, as it travels."""
         model, dataset = self.model, self.dataset
+        warnings = (
+            [*dataset.warnings, *one_split_twice(self.spec), *few_texts(self.spec, _rows_of(dataset))]
+            if dataset
+            else []
+        )
         return Resolved(
             model=model
             and ModelFacts(
@@ -91,9 +98,9 @@ class Resolution:
                 name=dataset.name,
                 revision=dataset.revision,
                 sha256=dataset.sha256,
-                splits=self.spec.source.splits.model_dump(),
-                rows={role: split.rows for role, split in dataset.splits.items()},
-                warnings=[*dataset.warnings, *one_split_twice(self.spec)],
+                splits=name_splits(self.spec.source, self.spec.source.splits.model_dump()),
+                rows=_rows_of(dataset),
+                warnings=warnings,
             ),
             layers=self.layers,
             seed=self.spec.sampling.seed,
@@ -122,6 +129,7 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
         check(spec, model, dataset, concerns)
+        check_texts(spec, _rows_of(dataset))
     boundary = boundary_file(spec, allow_paths=allow_paths, shelf=shelf)
     return Resolution(spec, model, dataset, concerns, layers, boundary)
 
@@ -185,20 +193,40 @@ def plan(resolution: Resolution) -> Plan:
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
     resolved, estimate = resolution.resolved, resolution.estimate
     warnings = resolved.dataset.warnings if resolved.dataset else one_split_twice(spec)
+    if resolution.model:
+        warnings = [*warnings, *_not_looked_for(spec, resolution.model)]
     return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
 def roles_of(spec: JobSpec) -> list[str]:
     """The splits a job reads."""
     sampled = spec.sampling.boundary.split if spec.sampling.source == "boundary" else spec.sampling.split
-    return sorted({sampled, spec.evaluation.split, spec.evaluation.validation_split})
+    learned = {spec.distil.texts} if spec.recovery == "distil" else set()
+    return sorted({sampled, spec.evaluation.split, spec.evaluation.validation_split} | learned)
+
+
+def _rows_of(dataset: DatasetInfo) -> dict[str, int]:
+    return {role: split.rows for role, split in dataset.splits.items()}
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
-    names = [layer.name for layer in model.layers]
-    family = family_named(model.family)
-    touched = layers_touched(names, spec.layers, family, spec.structure)
+    """The layers that may lose something; of no known family all that are chosen, whichever of them have units."""
+    names, family = [layer.name for layer in model.layers], family_named(model.family)
+    if family is None:
+        check_units(spec.structure, {**(model.structures_refused or {}), "layers": NO_LAYERS})
+    touched = layers_touched(names, spec.layers, family, spec.structure if family else "weights")
     if "layers" in parts_of(spec.structure):
         check_depth(spec, len(select_blocks(names, spec.layers, family)))
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched
+
+
+def _not_looked_for(spec: JobSpec, model: ModelInfo) -> list[str]:
+    """A warning where nobody knows yet whether the model has the units that are to go."""
+    units = [part for part in parts_of(spec.structure) if part != "weights"]
+    if model.family or model.structures_refused is not None or not units:
+        return []
+    return [
+        f"{model.architecture} is not known by name. A worker looks for its {' and '.join(units)} when it opens the "
+        "model, and proves that they can be removed. Where that fails the job ends at once with UNSUPPORTED_MODEL."
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from app.services import catalog
 from app.services.backend import Backend
 from app.services.local_copies import Shelves
 from app.services.source_views import (
-    COLUMNS,
     counted_dataset,
     counted_model,
     dataset_of,
@@ -31,8 +30,9 @@ from app.services.uploads import forget
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_place
 from app.sources.references import Reference, hub_reference, is_registered
+from app.sources.size_limits import POINTER
 from app.sources.uploaded import roles_there
-from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo, RegisterDataset, RegisterModel
+from microlith.contract import DataForm, DatasetInfo, DatasetSpec, ModelInfo, RegisterDataset, RegisterModel
 
 SourceKind = Literal["model", "dataset"]
 PREFIXES: dict[SourceKind, str] = {"model": "mdl", "dataset": "dst"}
@@ -101,7 +101,7 @@ class Library:
         row = _draft("model", registration)
         if registration.upload is not None:
             upload = self._upload(registration.upload, "model")
-            with _pointing_to_the_upload(), self._shelves.place(upload) as folder:
+            with _pointing_to_the_upload({}), self._shelves.place(upload) as folder:
                 info = describe_place(Reference("upload", row.id, place=folder, called=upload.filename), folder)
             row.facts = _facts(counted_model(info))
         return self._add(row)
@@ -110,7 +110,7 @@ class Library:
         row = _draft("dataset", registration)
         if registration.upload is not None:
             upload = self._upload(registration.upload, "dataset")
-            with _pointing_to_the_upload(), self._shelves.place(upload) as files:
+            with _pointing_to_the_upload(row.columns), self._shelves.place(upload) as files:
                 info = _described(DatasetSpec(ref=_stand_in(upload), **row.columns), files, upload.filename)
             row.facts = _facts(counted_dataset(info))
         return self._add(row)
@@ -157,17 +157,23 @@ class Library:
 
 
 def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
-    """Note what a worker has found behind a model that was registered by its name on the hub."""
+    """Note what a worker has found: all there is of a model that was registered by its name on the hub, and of one
+
+    of no known family what can be removed.
+    """
     row = unit.sources.undescribed(model_id, owner, "model")
     if row is not None:
         row.facts = _facts(counted_model(info))
+    elif info.family is None and (known := unit.sources.find(model_id, owner, "model")) is not None:
+        found = {"structures": info.structures, "structures_refused": info.structures_refused}
+        known.facts = {**(known.facts or {}), **found}
 
 
 def _draft(kind: SourceKind, registration: RegisterModel | RegisterDataset) -> SourceRow:
     """The row of what is wanted, as it would be added. Raises InvalidInput for what is no name on the hub."""
     hub = str(hub_reference(registration.hub, pointer="/hub")).removeprefix("hub:") if registration.hub else None
     return SourceRow(
-        id=new_id(PREFIXES[kind]), kind=kind, upload_id=registration.upload, hub=hub, columns=_columns(registration)
+        id=new_id(PREFIXES[kind]), kind=kind, upload_id=registration.upload, hub=hub, columns=_form(registration)
     )
 
 
@@ -183,7 +189,7 @@ def _same(unit: Unit, owner: str, draft: SourceRow) -> str | None:
 
 def _described(source: DatasetSpec, files: Path, called: str) -> DatasetInfo:
     shelf = {source.ref: Reference("upload", source.ref, place=files, called=called)}
-    info = describe_dataset(source, roles_there(files), allow_paths=False, shelf=shelf)
+    info = describe_dataset(source, roles_there(files, source), allow_paths=False, shelf=shelf)
     assert info is not None  # it is on this disk
     return info
 
@@ -193,9 +199,9 @@ def _stand_in(upload: UploadRow) -> str:
     return f"{PREFIXES['dataset']}_{upload.id.partition('_')[2]}"
 
 
-def _columns(registration: RegisterModel | RegisterDataset) -> dict[str, Any]:
-    """The columns that the caller has named."""
-    return {name: value for name in COLUMNS if (value := getattr(registration, name, None)) is not None}
+def _form(registration: RegisterModel | RegisterDataset) -> dict[str, Any]:
+    """What the caller says of how the data is read."""
+    return registration.model_dump(mode="json", include=set(DataForm.model_fields), exclude_defaults=True)
 
 
 def _facts(info: ModelInfo | DatasetInfo) -> dict[str, Any]:
@@ -203,13 +209,17 @@ def _facts(info: ModelInfo | DatasetInfo) -> dict[str, Any]:
 
 
 @contextmanager
-def _pointing_to_the_upload() -> Iterator[None]:
-    """Faults of what was uploaded point to where the request names it, or to the column it names."""
+def _pointing_to_the_upload(form: Mapping[str, Any]) -> Iterator[None]:
+    """Faults of what was uploaded point to where the request names it, or to what it says of how to read it.
+
+    Splits are said of an upload by its files, unless the `form` says more.
+    """
     try:
         yield
     except InvalidInput as error:
-        named = (error.pointer or "").rpartition("/")[2]
-        error.pointer = f"/{named}" if named in COLUMNS else "/upload"
+        place = (error.pointer or "").removeprefix(POINTER)
+        field = place.split("/")[1] if place else ""
+        error.pointer = place if field in form or field in DataForm.model_fields.keys() - {"splits"} else "/upload"
         raise
 
 

@@ -32,7 +32,8 @@ def model_of(row: ListedSource) -> ModelInfo:
 
 def dataset_of(row: ListedSource) -> DatasetInfo:
     """The dataset, whole. Raises DatasetInvalid where what is known of it cannot be read any more."""
-    return _validated(DatasetInfo, row, _no_dataset(row)) or _lost(DatasetInvalid, "dataset", row)
+    nothing = _no_dataset(row) | {"form": row.columns}
+    return _validated(DatasetInfo, row, nothing, form=row.columns) or _lost(DatasetInvalid, "dataset", row)
 
 
 def listed_model(row: ListedSource) -> ModelInfo:
@@ -47,7 +48,8 @@ def listed_dataset(row: ListedSource) -> DatasetInfo:
     splits = row.facts.get("splits") if row.facts else None
     roles = splits if isinstance(splits, dict) else {}
     light = {role: split | {"labels": {}} if isinstance(split, dict) else split for role, split in roles.items()}
-    return _validated(DatasetInfo, row, nothing, columns={}, splits=light) or DatasetInfo.model_validate(nothing)
+    instead: dict[str, Any] = {"columns": {}, "first_rows": [], "splits": light}
+    return _validated(DatasetInfo, row, nothing, **instead) or DatasetInfo.model_validate(nothing)
 
 
 def light_model(info: ModelInfo) -> ModelInfo:
@@ -59,7 +61,7 @@ def light_dataset(info: DatasetInfo) -> DatasetInfo:
     """A known dataset as a list tells it."""
     whole = counted_dataset(info)
     splits = {role: split.model_copy(update={"labels": {}}) for role, split in whole.splits.items()}
-    return whole.model_copy(update={"splits": splits, "columns": {}, "class_names": None})
+    return whole.model_copy(update={"splits": splits, "columns": {}, "class_names": None, "first_rows": []})
 
 
 def counted_model(info: ModelInfo) -> ModelInfo:

@@ -30,11 +30,15 @@ BASES, BASES_DAYS = "bases", 30
 SHARDS = "shards"
 """Where a worker leaves what others need to help it. It takes that away itself, unless it is lost."""
 
+STUDENTS = "students"
+"""Where a worker leaves how far the students of a job are. It takes that away itself, unless it is lost."""
+
 KEEPERS = {
     ARTIFACTS: "the artifact of a module or a job",
     uploads.UPLOADS: "the upload",
     BOUNDARY: "every job whose samples are of the set",
     SHARDS: "the worker that shares its job out",
+    STUDENTS: "the worker whose job learns, and the next attempt",
     BASES: f"nobody: {BASES_DAYS} days",
 }
 """Every folder of the store, and who keeps what is in it; what nobody keeps is swept."""

@@ -23,6 +23,7 @@ from app.domain.ids import new_id
 from app.services.backend import Backend
 from app.services.discarding import discard
 from app.sources.boundary_files import check_boundary
+from app.sources.splits import remedy
 from microlith.contract import BeginUpload, Upload, UploadTarget
 from microlith.contract.uploads import UploadKind, UploadUrls
 
@@ -44,6 +45,8 @@ class Uploads:
         limit = self.backend.settings.max_upload_bytes
         if announced.size_bytes > limit:
             raise PayloadTooLarge(f"An upload may have at most {limit:,} bytes.", pointer="/size_bytes")
+        if announced.kind == "dataset" and (hint := remedy([announced.filename])):
+            raise DatasetInvalid(f"{announced.filename} is not a data file.", hint=hint, pointer="/filename")
         with self.backend.database.unit() as unit:
             for row in unit.uploads.same(self.owner, announced.kind, announced.sha256) if announced.sha256 else ():
                 if row.size_bytes == announced.size_bytes and row.filename == announced.filename:

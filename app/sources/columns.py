@@ -13,7 +13,7 @@ from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.json_file import storable
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
-from app.sources.tables import TableSchema
+from app.sources.table_schema import TableSchema
 from microlith.contract import DatasetSpec, ModelInfo
 from microlith.contract.catalog import Task
 

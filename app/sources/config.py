@@ -25,7 +25,7 @@ VOCABULARIES = (
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
-_IMAGES = frozenset({"ViTForImageClassification"})
+_IMAGES = frozenset(f"{name}ForImageClassification" for name in ("Beit", "DeiT", "Swin", "ViT"))
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -123,6 +123,12 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
         raise UnsupportedModel(
             f"{architecture} answers at the last token before the padding, but config.json has no pad_token_id.",
             hint="Set pad_token_id to the id that the model was fine-tuned with, and save the config.",
+            pointer=pointer,
+        )
+    if kind in OFFSET_POSITIONS and not is_count(config.get("pad_token_id", 1)):
+        raise UnsupportedModel(
+            f"pad_token_id in config.json is not an id, and {architecture} counts positions from it.",
+            hint="Set it to the id of the tokenizer's pad token, most often 1, and save the config.",
             pointer=pointer,
         )
     task = config.get("problem_type")

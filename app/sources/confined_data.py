@@ -51,7 +51,7 @@ def describe_dataset(
 
         return datasets.describe_files(source, ref, role_list, model)
     place = dataset_place(ref, pointer=POINTER)
-    stamps = [stamp(file) for files in split_files(place, source.splits, role_list).values() for file in files]
+    stamps = [stamp(file) for split in split_files(place, source, role_list).values() for file in split.files]
     size = sum(seen.size for seen in set(stamps))
     reads = model and (model.task, model.image_shape, has_generic_names(model.labels))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources.reference_files import Stamp
 from app.sources.size_limits import MAX_COLUMNS, MAX_HEADER_BYTES, POINTER, within
+from microlith.contract import DataForm
 
 _DELIMITERS = ",;\t|"
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)"}
@@ -32,6 +33,11 @@ class CsvAsked:
 
     delimiter: str | None = None
     encoding: str | None = None
+
+    @classmethod
+    def of(cls, source: DataForm) -> CsvAsked:
+        """What a dataset object says of them."""
+        return cls("\t" if source.delimiter == "tab" else source.delimiter, source.encoding)
 
 
 @dataclass(frozen=True)

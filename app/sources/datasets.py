@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,8 @@ from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, blank_rows, check_pixels, check_types, choose_columns, refuse_missing
 from app.sources.csv_form import CsvAsked
-from app.sources.data_warnings import FIRST_ROWS, blank_texts, same_rows, second_text
+from app.sources.data_warnings import FIRST_ROWS, blank_texts, labels_lost, second_text, shared_rows
+from app.sources.first_rows import first_rows
 from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
@@ -25,8 +27,10 @@ from app.sources.reference_files import sha256 as file_sha256
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.short_texts import shorten
 from app.sources.size_limits import MAX_LABELS, MAX_LABELS_CHARACTERS, MAX_ROWS, MAX_WARNINGS, POINTER, within
-from app.sources.splits import split_files
-from app.sources.tables import TableSchema, read_labels, read_rows, read_schema, warnings_of
+from app.sources.split_rows import bits, choose_rows
+from app.sources.splits import SplitFiles, split_files
+from app.sources.table_schema import TableSchema
+from app.sources.tables import read_labels, read_rows, read_schema, warnings_of
 from microlith.contract import DatasetInfo, DatasetSpec, ModelInfo
 from microlith.contract.catalog import SplitInfo
 
@@ -39,7 +43,7 @@ class LocalDataset:
 
     ref: Reference
     place: Path
-    files: dict[str, list[Path]]
+    splits: dict[str, SplitFiles[Path]]
     columns: Columns
     schema: TableSchema
     class_names: list[str] | None
@@ -51,8 +55,13 @@ class LocalDataset:
     @property
     def sha256(self) -> str:
         """The sha256 of the files' digests, role by role: changed data is other data."""
-        digests = [file_sha256(stamp(file)) for role in sorted(self.files) for file in self.files[role]]
+        digests = [file_sha256(stamp(file)) for role in sorted(self.splits) for file in self.splits[role].files]
         return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    @property
+    def files(self) -> list[Path]:
+        """Each of them once."""
+        return list(dict.fromkeys(file for split in self.splits.values() for file in split.files))
 
 
 def describe_dataset(
@@ -80,12 +89,19 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
     local = _opened(source, ref, roles, model)
     columns = local.columns
     if columns.task == "image":
-        for file in {file for files in local.files.values() for file in files}:
+        for file in local.files:
             _check_first_rows(file, local, model)
     licence = licence_of(local.ref, local.place)
-    splits = {role: _split_info(local, role) for role in local.files}
-    blank = [warning for role in local.files for warning in _blank_texts(local, role)]
+    counted = {file: _count(stamp(file), columns, local.asked) for file in local.files}
+    rows = choose_rows(local.splits, source.carve, {file: count.labels for file, count in counted.items()})
+    splits = {role: _split_info(local, role, rows[role], counted) for role in local.splits}
     _check_labels({label for split in splits.values() for label in split.labels})
+    warnings = [*local.warnings, *shared_rows(rows)]
+    warnings += (
+        labels_lost(source.carve.shares, {role: split.labels for role, split in splits.items()}) if source.carve else []
+    )
+    pairs = columns.pair is not None
+    warnings += [warning for role in splits for warning in _blank_texts(role, rows[role], counted, pairs=pairs)]
     return DatasetInfo(
         id=source.ref,
         name=local.ref.title,
@@ -98,30 +114,18 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         label_column=columns.label,
         class_names=local.class_names,
         splits=splits,
-        size_bytes=sum(file.stat().st_size for file in {file for files in local.files.values() for file in files}),
+        first_rows=first_rows(local.files[0], local.schema, columns, local.asked),
+        size_bytes=sum(file.stat().st_size for file in local.files),
         licence=licence.name if licence else None,
-        warnings=[*local.warnings, *blank][:MAX_WARNINGS],
+        warnings=warnings[:MAX_WARNINGS],
     )
-
-
-def open_dataset(
-    source: DatasetSpec,
-    roles: Iterable[str],
-    *,
-    model: ModelInfo | None = None,
-    allow_paths: Allowed,
-    shelf: Shelf = NOTHING,
-) -> LocalDataset | None:
-    """The files and columns of a dataset on this disk, checked by their schemas alone; None for `hub:`."""
-    ref = parse(source.ref, pointer=POINTER, allow_paths=allow_paths, shelf=shelf)
-    return None if ref.kind == "hub" else _opened(source, ref, roles, model)
 
 
 def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: ModelInfo | None) -> LocalDataset:
     place = dataset_place(ref, pointer=POINTER)
-    files = split_files(place, source.splits, roles)
-    asked = CsvAsked(source.delimiter, source.encoding)
-    different = list(dict.fromkeys(file for shards in files.values() for file in shards))
+    splits = split_files(place, source, roles)
+    asked = CsvAsked.of(source)
+    different = list(dict.fromkeys(file for split in splits.values() for file in split.files))
     schemas = [read_schema(file, asked) for file in different]
     if not schemas:
         raise DatasetInvalid("The request names no split.", pointer=POINTER)
@@ -130,15 +134,20 @@ def _opened(source: DatasetSpec, ref: Reference, roles: Iterable[str], model: Mo
         check_types(schema, columns, model.image_shape if model else None)
     stated = [schema.class_names.get(columns.label) for schema in schemas]
     class_names = class_names_of(stated, model.labels if model else None)
-    warnings = [warning for file in different for warning in warnings_of(file, asked)] + same_rows(files)
+    warnings = [warning for file in different for warning in warnings_of(file, asked)]
     warnings += second_text(schemas[0].types, columns.input, columns.label) if columns.single_texts else []
-    return LocalDataset(ref, place, files, columns, schemas[0], class_names, asked, warnings[:MAX_WARNINGS])
+    return LocalDataset(ref, place, splits, columns, schemas[0], class_names, asked, warnings)
 
 
-def _split_info(local: LocalDataset, role: str) -> SplitInfo:
+def _split_info(
+    local: LocalDataset, role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, _Counted]
+) -> SplitInfo:
     counts: Counter[str] = Counter()
-    for file in local.files[role]:
-        counts.update(_count(stamp(file), local.columns, local.asked).labels)
+    for file, mask in masks.items():
+        labels = counted[file].labels
+        names = labels.dictionary.to_pylist()
+        for entry in pc.value_counts(labels.indices.filter(bits(mask))).to_pylist():
+            counts[names[entry["values"]]] += entry["counts"]
         _check_labels(counts)
     rows = counts.total()
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Use fewer rows: a sample is enough.")
@@ -149,15 +158,15 @@ def _split_info(local: LocalDataset, role: str) -> SplitInfo:
     return SplitInfo(rows=rows, labels=labels)
 
 
-def _blank_texts(local: LocalDataset, role: str) -> list[str]:
+def _blank_texts(role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, _Counted], *, pairs: bool) -> list[str]:
     """What there is to say of a split's empty texts, its files taken together."""
     first: list[int] = []
     blank = before = 0
-    for file in local.files[role]:
-        counted = _count(stamp(file), local.columns, local.asked)
-        first += [before + row for row in counted.first_blank]
-        blank, before = blank + counted.blank, before + sum(counted.labels.values())
-    return blank_texts(role, blank, first, pairs=local.columns.pair is not None)
+    for file, mask in masks.items():
+        there = [row for row in counted[file].blank if mask[row]]
+        first += [before + row for row in there[: FIRST_ROWS - len(first)]]
+        blank, before = blank + len(there), before + len(mask)
+    return blank_texts(role, blank, first, pairs=pairs)
 
 
 def _check_labels(labels: Collection[str]) -> None:
@@ -183,11 +192,10 @@ def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) 
 
 @dataclass(frozen=True)
 class _Counted:
-    """Rows of each label, and how many texts are empty, with the places of the first."""
+    """Every row's label, and the places of empty texts."""
 
-    labels: dict[str, int]
-    blank: int
-    first_blank: list[int]
+    labels: pa.DictionaryArray
+    blank: array[int]
 
 
 @lru_cache(maxsize=64)
@@ -196,28 +204,28 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
 
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
-    counts: Counter[str] = Counter()
+    ids: dict[str, int] = {}
+    codes: list[pa.Array] = [pa.array([], pa.int32())]
     missing = dict.fromkeys([*columns.inputs, columns.label], 0)
-    first_blank: list[int] = []
-    blank = rows = 0
+    blank, rows = array("q"), 0
     for inputs, labels in _read(file.path, columns, asked):
         texts = {} if inputs is None else columns.split(inputs)
         for column, values in (texts | {columns.label: labels}).items():
             missing[column] += values.null_count
-        empty = blank_rows(texts.values())
-        blank += len(empty)
-        first_blank += [rows + row for row in empty[: FIRST_ROWS - len(first_blank)]]
+        blank.extend(rows + row for row in blank_rows(texts.values()))
         rows += len(labels)
-        for entry in pc.value_counts(labels.drop_null()).to_pylist():
-            counts[entry["values"]] += entry["counts"]
-        if len(counts) > MAX_LABELS:
+        encoded = labels.dictionary_encode()
+        known = [ids.setdefault(name, len(ids)) for name in encoded.dictionary.to_pylist()]
+        codes.append(pa.array(known, pa.int32()).take(encoded.indices))
+        if len(ids) > MAX_LABELS:
             raise DatasetInvalid(
                 f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values. "
                 "Check that it is the label column.",
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name)
-    return _Counted(dict(counts), blank, first_blank)
+    names = pa.array(list(ids), pa.large_string())
+    return _Counted(pa.DictionaryArray.from_arrays(pa.concat_arrays(codes), names), blank)
 
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 from app.domain.errors import DatasetInvalid, InvalidInput, NotEnoughSamples, UnknownLabels
 from microlith.contract import Concern, DatasetInfo, DatasetSpec, JobSpec, ModelInfo
@@ -47,9 +48,11 @@ def match_labels(
             return chosen | next(iter(fits.values()))
     known = {fold(name) for names in readings.values() for name in names for fold in _FOLDS}
     strange = [label for label in found if not any(fold(label) in known for fold in _FOLDS)] or found
+    taken = {fold(label) for label in [*found, *given.values()] if label not in strange for fold in _FOLDS}
+    free = [name for name in model_labels if not any(fold(name) in taken for fold in _FOLDS)]
     raise UnknownLabels(
         f"The dataset has labels that the model does not know: {_listed(strange)}. Known: {_listed(model_labels)}.",
-        hint=_mapping_hint(strange, model_labels),
+        hint=_mapping_hint(strange, model_labels, free or model_labels),
         pointer="/dataset",
     )
 
@@ -184,15 +187,26 @@ def _no_such_name(label: str, name: str, model_labels: Sequence[str]) -> Unknown
     )
 
 
-def _mapping_hint(strange: Sequence[str], model_labels: Sequence[str]) -> str:
-    """What labels may be, and a mapping that may be meant, to be looked over."""
+def _mapping_hint(strange: Sequence[str], model_labels: Sequence[str], free: Sequence[str]) -> str:
+    """What labels may be, and a mapping to names that are free, which may be meant and is to be looked over."""
     what = "Labels are the model's label names, or its class ids as whole numbers from 0"
     if has_generic_names(model_labels):
         what += " (its names, LABEL_n, are placeholders)"
-    proposed = dict(zip(sorted(strange)[:_PROPOSED], model_labels, strict=False))
+    proposed = _propose(sorted(strange)[:_PROPOSED], free)
     shown = json.dumps(proposed, ensure_ascii=not all(map(_looks_as_it_is, proposed)))
     more = ", …" if len(strange) > _PROPOSED else ""
     return f'{what}. Or say in the dataset object which is which, such as "labels": {shown[:-1]}{more}}}.'
+
+
+def _propose(strange: Sequence[str], free: Sequence[str]) -> dict[str, str]:
+    """Each strange label with the name that is written most like it, or else with the first that is left."""
+    left = {_plain(name): name for name in free}
+    close: dict[str, str] = {}
+    for label in strange:
+        if alike := get_close_matches(_plain(label), left, 1):
+            close[label] = left.pop(alike[0])
+    rest = dict(zip([label for label in strange if label not in close], left.values(), strict=False))
+    return {label: (close | rest)[label] for label in strange if label in close or label in rest}
 
 
 def _same(label: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from app.domain.errors import ResourceLimit
 from app.sources.size_limits import BATCH_BYTES, MAX_COLUMNS, MAX_FIELDS, MAX_FOOTER_BYTES, MAX_ROWS, POINTER, within
+from app.sources.valid_batches import validated
 
 _MAGIC = b"PAR1"
 _BUFFER_BYTES = 1_000_000
@@ -39,11 +40,9 @@ def batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatc
     texts = [name for name in columns if _is_text(whole.field(name).type)]
     small = [name for name in texts if _largest(footer, name) <= _SMALL_CHUNK_BYTES]
     with _opened(file, read_dictionary=small, metadata=footer) as parquet:
-        for batch in parquet.iter_batches(
-            min(rows, _rows_at_once(footer, columns)), columns=columns, use_threads=False
-        ):
-            batch.validate(full=True)
-            yield batch.select(columns)
+        at_once = min(rows, _rows_at_once(footer, columns))
+        read = parquet.iter_batches(at_once, columns=columns, use_threads=False)
+        yield from (batch.select(columns) for batch in validated(file, read))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Data files, read by column with pyarrow: Parquet, CSV and JSON Lines give the same strings and the same errors.
+"""Data files, read by column with pyarrow: Parquet, Arrow, CSV and JSON give the same strings and the same errors.
 
 Only the columns asked for are read, piece by piece, and what a file may hold has bounds (`bounds`). A label is a string
 here, whatever it is in the file: an id as its digits.
@@ -7,11 +7,8 @@ here, whatever it is in the file: an id as its digits.
 from __future__ import annotations
 
 import errno
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,16 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain.errors import DatasetInvalid, ResourceLimit
-from app.sources import csv_and_json, parquet
+from app.sources import arrow_stream, csv_and_json, parquet
 from app.sources.column_kinds import is_binary, is_text, widest_bytes
 from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
-from app.sources.json_file import storable
 from app.sources.reference_files import Stamp, stamp
 from app.sources.short_texts import shorten
 from app.sources.size_limits import (
     BATCH_BYTES,
-    MAX_COLUMN_CHARACTERS,
-    MAX_COLUMNS,
     MAX_LABEL_CHARACTERS,
     MAX_ROWS,
     MAX_TEXT_BYTES,
@@ -38,8 +32,11 @@ from app.sources.size_limits import (
     within,
 )
 from app.sources.splits import FORMATS
+from app.sources.table_schema import TableSchema, check_names, schema_of
+from app.sources.valid_batches import validated
 
 BATCH_ROWS = 4096
+_STORED = {"parquet": parquet, "arrow": arrow_stream}
 _BROKEN = (
     *(pa.ArrowException, OSError, ValueError, TypeError, AttributeError),
     *(LookupError, ArithmeticError, RecursionError),
@@ -48,22 +45,6 @@ _BROKEN = (
 
 _WIDEST_CHARACTER = 4
 """Bytes in UTF-8."""
-
-
-@dataclass(frozen=True)
-class TableSchema:
-    """A file's columns with their types, and the class names that a Hugging Face schema states."""
-
-    types: dict[str, pa.DataType]
-    class_names: dict[str, list[str]]
-
-
-def schema_of(columns: pa.Schema) -> TableSchema:
-    """The schema of Arrow data, with the class names that `datasets` writes beside the columns.
-
-    Raises ResourceLimit for too many columns, DatasetInvalid for names that are given twice, too long or unstorable.
-    """
-    return TableSchema(_checked([(field.name, field.type) for field in columns]), _class_names(columns.metadata or {}))
 
 
 def read_schema(file: Path, asked: CsvAsked = FOUND_OUT) -> TableSchema:
@@ -109,6 +90,13 @@ def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> I
             yield _labels(file, label_column, batch.column(0), names)
 
 
+def read_first(file: Path, columns: list[str], rows: int, asked: CsvAsked = FOUND_OUT) -> pa.RecordBatch | None:
+    """The first rows of some columns, as they are stored; None for a file without rows."""
+    with _reading(file):
+        batch = next(_batches(file, columns, rows, asked), None)
+        return None if batch is None else batch.slice(0, rows)
+
+
 def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
     """Labels as strings; an id within `names` as its name, any other (-1 for no label) as its digits."""
     if isinstance(labels.type, pa.DictionaryType):
@@ -131,16 +119,13 @@ def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iter
 
 def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
     form = FORMATS[file.suffix.lower()]
-    if form == "parquet":
-        yield from parquet.batches(file, columns, rows)
-        return
-    if form == "json" and csv_and_json.is_array(file):
+    if form in _STORED:
+        yield from _STORED[form].batches(file, columns, rows)
+    elif form == "json" and csv_and_json.is_array(file):
         yield from csv_and_json.array_batches(file, columns, rows)
-        return
-    with _opened(file, columns, asked) as reader:
-        for batch in reader:
-            batch.validate(full=True)
-            yield batch.select(columns)
+    else:
+        with _opened(file, columns, asked) as reader:
+            yield from (batch.select(columns) for batch in validated(file, reader))
 
 
 def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
@@ -238,41 +223,13 @@ def _size(texts: pa.Array) -> int:
 @lru_cache(maxsize=256)
 def _schema(file: Stamp, asked: CsvAsked) -> TableSchema:
     form = FORMATS[file.path.suffix.lower()]
-    if form == "parquet":
-        return schema_of(parquet.schema(file.path))
+    if form in _STORED:
+        return schema_of(_STORED[form].schema(file.path))
     if form == "csv":
         with csv_and_json.open_csv(file.path, None, csv_form(file, asked)) as reader:
             names = reader.schema.names
         return schema_of(pa.schema([(name, pa.string()) for name in names]))  # whatever they look like
-    return TableSchema(_checked(csv_and_json.json_types(file.path)), {})
-
-
-def _checked(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]:
-    """Columns by name, where the names can be told apart and kept."""
-    listed = list(columns)
-    hint = "Keep only the columns that the job reads: an input and a label."
-    within(len(listed), MAX_COLUMNS, f"The data has {len(listed):,} columns", hint)
-    for name, times in Counter(name for name, _ in listed).items():
-        if times > 1:
-            raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
-        if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
-            raise DatasetInvalid(
-                f"The name of column {shorten(name)} is too long or not a text.",
-                hint=f"Names have at most {MAX_COLUMN_CHARACTERS} characters, and no NUL.",
-                pointer=POINTER,
-            )
-    return dict(listed)
-
-
-def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Class names by column; columns whose names are no list have none."""
-    document = json.loads(metadata.get(b"huggingface", b"{}"))
-    for part in ("info", "features"):
-        document = document.get(part, {}) if isinstance(document, dict) else None
-    if not isinstance(document, dict):
-        raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
-    named = {name: kind.get("names") for name, kind in document.items() if isinstance(kind, dict)}
-    return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
+    return TableSchema(check_names(csv_and_json.json_types(file.path)), {})
 
 
 @contextmanager

@@ -16,13 +16,16 @@ MAX_BYTES = 128 * 1024 * 1024
 HINT = "Save the tokenizer beside the model once more, with tokenizer.save_pretrained, and see that it reads texts."
 
 _PIECES = frozenset({"spiece.model", "spm.model", "tokenizer.model"})
+PIECES = _PIECES | {"sentencepiece.bpe.model"}
+"""Of sentencepiece: what slow tokenizers read."""
+
 # What a class of tokenizers reads where there is no tokenizer.json; any one of them will do.
 _READS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("Bert", "DistilBert", "Electra", "MPNet", "MobileBert", "SqueezeBert"), frozenset({"vocab.txt"})),
     **dict.fromkeys(("ConvBert", "Funnel", "LayoutLM", "RoFormer", "Esm"), frozenset({"vocab.txt"})),
     **dict.fromkeys(("Roberta", "GPT2", "Longformer", "Bart", "Deberta"), frozenset({"vocab.json"})),
     **dict.fromkeys(("DebertaV2", "Albert", "XLNet", "T5", "BigBird"), _PIECES),
-    **dict.fromkeys(("XLMRoberta", "Camembert", "MBart"), _PIECES | {"sentencepiece.bpe.model"}),
+    **dict.fromkeys(("XLMRoberta", "Camembert", "MBart"), PIECES),
 }
 _EMBEDDINGS = ("word_embeddings.weight", "tok_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight")
 _FEWEST_ROWS = 100

@@ -12,9 +12,10 @@ from typing import Any
 from app import confined
 from app.confined import Limits, Reading
 from app.domain.errors import InvalidInput
-from app.sources.splits import FORMATS, ROLES, roles_in
+from app.sources.splits import FORMATS, ROLES, lone_files, roles_in
 from app.sources.unpacking import Bounds, is_archive, unpack
 from app.sources.weights import refuse_pickles
+from microlith.contract import DatasetSpec
 from microlith.contract.uploads import DATA_FILES, MODEL_FILES, UploadKind
 
 BOUNDARY = "boundary.safetensors"
@@ -54,9 +55,9 @@ def place_in(folder: Path, kind: UploadKind, filename: str) -> Path:
     return folder / MODEL if kind == "model" else folder / f"{DATA}{_data_suffix(filename)}"
 
 
-def roles_there(place: Path) -> list[str]:
-    """The splits that can be described: all of a single file, those with usual names of a folder."""
-    return list(ROLES) if place.is_file() else roles_in(place)
+def roles_there(place: Path, source: DatasetSpec) -> list[str]:
+    """The splits that can be described: all of a single file, those that a folder has or that are carved."""
+    return list(ROLES) if lone_files(place) else roles_in(place, source)
 
 
 def _data_suffix(filename: str) -> str:
@@ -115,7 +116,8 @@ def _root(folder: Path, expected: Sequence[str]) -> Path:
 
 
 def _is_kept(path: Path, patterns: Sequence[str]) -> bool:
-    near = len(path.parts) == 1 or path.parts[:-1] == (DATA,)
+    saved = len(path.parts) == 2 and path.suffix == ".arrow"  # in the folder of a split, by `save_to_disk`
+    near = saved or len(path.parts) == 1 or path.parts[:-1] == (DATA,)
     return near and any(
         fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in (path.name, path.name.lower())
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from microlith.cli.command import JsonOption, KeyOption, UrlOption, command, remember
+from microlith.cli.flags import DATA_FLAGS
 from microlith.cli.session import CliSession, err
+from microlith.cli.spec import spec_from
 from microlith.display import details, tables
 from microlith.display.transfer import transfer
 
@@ -18,8 +20,6 @@ RefArgument = Annotated[
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help="A folder, or a zip or tar of one. For data also a file.")
 ]
-ColumnOption = typer.Option(metavar="NAME", help="Needed only if the column has no usual name.")
-PairOption = typer.Option(metavar="NAME", help="The column of second texts, if each row is a pair of texts.")
 
 
 def list_models(session: CliSession) -> None:
@@ -68,22 +68,15 @@ def show_dataset(session: CliSession, ref: RefArgument) -> None:
     session.show(details.dataset(dataset), dataset)
 
 
-def upload_dataset(
-    session: CliSession,
-    path: PathArgument,
-    text_column: Annotated[str | None, ColumnOption] = None,
-    text_pair_column: Annotated[str | None, PairOption] = None,
-    image_column: Annotated[str | None, ColumnOption] = None,
-    label_column: Annotated[str | None, ColumnOption] = None,
-) -> None:
-    """Upload data: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test.
+def upload_dataset(session: CliSession, path: PathArgument, flags: dict[str, Any]) -> None:
+    """Upload data: CSV, Parquet or JSON Lines, one file or a folder with train, validation and test. What you say of
+    how it is read holds in every job with it.
 
-    microlith datasets upload reviews.csv --text-column review --label-column stars
+    microlith datasets upload reviews.csv --text-column review --label-column stars --carve test=0.2
     """
-    columns = {"text_column": text_column, "text_pair_column": text_pair_column}
-    columns |= {"image_column": image_column, "label_column": label_column}
+    form = spec_from(None, flags, None).get("dataset", {})
     with session.connect() as client, transfer(Path(path).name, err()) as hear:
-        dataset = client.upload_dataset(path, hear, **columns)
+        dataset = client.upload_dataset(path, hear, **form)
     session.show(details.dataset(dataset), dataset)
     session.remark(f"Use it in a job: --dataset {dataset.id}")
 
@@ -136,5 +129,5 @@ models.command("upload")(command(upload_model))
 models.command("delete")(command(delete_model))
 datasets.command("list")(datasets_listed)
 datasets.command("show")(command(show_dataset))
-datasets.command("upload")(command(upload_dataset))
+datasets.command("upload")(command(upload_dataset, DATA_FLAGS))
 datasets.command("delete")(command(delete_dataset))

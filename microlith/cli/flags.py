@@ -23,6 +23,7 @@ class Flag:
     many: bool = False
     metavar: str | None = None
     help: str | None = None
+    panel: str = "The job"
 
     @property
     def parameter(self) -> inspect.Parameter:
@@ -34,7 +35,7 @@ class Flag:
             help=self.help or fact.help_text,
             metavar=None if self.kind is bool else self.metavar or METAVARS[self.kind],
             autocompletion=_completion(fact.choices),
-            rich_help_panel="The job",
+            rich_help_panel=self.panel,
         )
         kind: Any = list[self.kind] if self.many else self.kind  # type: ignore[name-defined]
         annotation = Annotated[kind | None, option]
@@ -43,13 +44,50 @@ class Flag:
 
 
 REF = "You can also name a file or folder of this machine, which is uploaded first."
+DATA = "How the data is read"
+DATA_FLAGS = (
+    Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts.", panel=DATA),
+    Flag(
+        "text-pair-column",
+        "dataset.text_pair_column",
+        metavar="NAME",
+        help="The column of second texts, for pairs.",
+        panel=DATA,
+    ),
+    Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images.", panel=DATA),
+    Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels.", panel=DATA),
+    Flag("config", "dataset.config", panel=DATA),
+    Flag("delimiter", "dataset.delimiter", metavar="MARK", panel=DATA),
+    Flag("encoding", "dataset.encoding", panel=DATA),
+    Flag(
+        "map",
+        "dataset.labels",
+        many=True,
+        metavar="LABEL=LABEL",
+        help="A label of the data, and the model's.",
+        panel=DATA,
+    ),
+    Flag(
+        "split",
+        "dataset.splits",
+        many=True,
+        metavar="ROLE=NAME",
+        help="What serves as train, validation or test: a split, a file, or a slice such as train[:80%].",
+        panel=DATA,
+    ),
+    Flag(
+        "carve",
+        "dataset.carve",
+        many=True,
+        metavar="ROLE=FRACTION",
+        help="Cut a missing test or validation split out of train. seed=NUMBER decides which rows.",
+        panel=DATA,
+    ),
+)
 FLAGS = (
     Flag("model", "model", metavar="REF", help=f"demo:NAME, hub:ORG/NAME@REVISION, mdl_… or path:FOLDER. {REF}"),
     Flag("dataset", "dataset", metavar="REF", help=f"The same kinds of reference, dst_… for an id. {REF}"),
-    Flag("text-column", "dataset.text_column", metavar="NAME", help="The dataset's column of texts."),
-    Flag("text-pair-column", "dataset.text_pair_column", metavar="NAME", help="The column of second texts, for pairs."),
-    Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images."),
-    Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels."),
+    *DATA_FLAGS,
     Flag("concern", "concerns", many=True, metavar="LABEL", help="A class by label or id. Default: all."),
     Flag("method", "method.name", help="How importance is scored (`microlith methods`). Default: ci."),
     Flag("form", "method.form"),
@@ -57,6 +95,8 @@ FLAGS = (
     Flag("scope", "scope"),
     Flag("ratio", "ratio", float, many=True, help="The fraction REMOVED. Repeat it for a sweep. Default: 0.5."),
     Flag("recovery", "recovery"),
+    Flag("minutes", "distil.minutes", float, metavar="NUMBER"),
+    Flag("epochs", "distil.epochs", int),
     Flag("head", "head"),
     Flag("include", "layers.include", many=True, metavar="PATTERN"),
     Flag("exclude", "layers.exclude", many=True, metavar="PATTERN"),

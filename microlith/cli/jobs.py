@@ -16,14 +16,13 @@ from microlith.cli.outcome import INTERRUPTED, settle
 from microlith.cli.session import CliSession, err, out
 from microlith.cli.spec import parse_labels, spec_from
 from microlith.client import Client, JobFilters
-from microlith.contract import Job
+from microlith.contract import DataForm, Job
 from microlith.display import comparison, details, live, tables
 from microlith.display.transfer import transfer
 from microlith.errors import Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Decompositions: submit, watch, compare.", callback=remember)
 
-COLUMNS = ("text_column", "text_pair_column", "image_column", "label_column")
 """What a data set that is uploaded for a job is registered with."""
 
 REFERENCE = re.compile(r"(demo|hub|path):|(mdl|dst)_")
@@ -90,9 +89,9 @@ def _upload_local_sources(client: Client, spec: dict[str, Any]) -> None:
             spec["model"] = client.upload_model(path, hear).id
     source = spec["dataset"] if isinstance(spec["dataset"], dict) else {"ref": spec["dataset"]}
     if path := _local_path(source.get("ref")):
-        columns = {name: source.get(name) for name in COLUMNS}
+        form: Any = {name: value for name, value in source.items() if name in DataForm.model_fields}
         with transfer(path.name, err()) as hear:
-            spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **columns).id}
+            spec["dataset"] = source | {"ref": client.upload_dataset(path, hear, **form).id}
 
 
 def _local_path(ref: Any) -> Path | None:

@@ -32,6 +32,9 @@ def spec_from(source: str | None, flags: Mapping[str, Any], settings: Sequence[s
         "concerns": parse_concerns,
         "ratio": parse_ratio,
         "labels": parse_labels,
+        "dataset.labels": lambda given: dict(_pairs(given, "--map")) or None,
+        "dataset.splits": lambda given: dict(_pairs(given, "--split")) or None,
+        "dataset.carve": parse_carve,
     }
     given = {name: parsers[name](value) if name in parsers else value or None for name, value in flags.items()}
     given["reuse"] = flags.get("reuse")
@@ -72,6 +75,11 @@ def parse_ratio(given: Sequence[float] | None) -> float | list[float] | None:
 def parse_labels(given: Sequence[str] | None) -> dict[str, str] | None:
     """`key=value` marks."""
     return dict(_pairs(given, "--label")) or None
+
+
+def parse_carve(given: Sequence[str] | None) -> dict[str, Any] | None:
+    """`test=0.2` and `seed=1`."""
+    return {name: _json_or_text(value) for name, value in _pairs(given, "--carve")} or None
 
 
 def _pairs(given: Sequence[str] | None, flag: str) -> list[tuple[str, str]]:

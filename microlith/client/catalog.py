@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Unpack
 
 from microlith.client import uploads
 from microlith.client.answers import path_of
 from microlith.client.calls import Calls
 from microlith.client.download import OnBytes
+from microlith.client.options import FormOptions, form_of
 from microlith.contract import DatasetInfo, Methods, ModelInfo, Upload
 
 
@@ -44,26 +46,13 @@ class CatalogCalls(Calls):
         return await uploads.register_model(self._server, source, on_bytes)
 
     async def upload_dataset(
-        self,
-        source: str | Path,
-        on_bytes: OnBytes | None = None,
-        *,
-        text_column: str | None = None,
-        text_pair_column: str | None = None,
-        image_column: str | None = None,
-        label_column: str | None = None,
+        self, source: str | Path, on_bytes: OnBytes | None = None, **form: Unpack[FormOptions]
     ) -> DatasetInfo:
         """Upload a data file, a folder with one file per split, or an archive of one. Name columns that have no usual
-        name. Rows are pairs of texts if you name the column of second texts.
+        name. Rows are pairs of texts if you name the column of second texts. What you say of columns, labels and splits
+        holds in every job with the data.
         """
-        named = {
-            "text_column": text_column,
-            "text_pair_column": text_pair_column,
-            "image_column": image_column,
-            "label_column": label_column,
-        }
-        columns = {name: value for name, value in named.items() if value is not None}
-        return await uploads.register_dataset(self._server, source, columns, on_bytes)
+        return await uploads.register_dataset(self._server, source, form_of(form), on_bytes)
 
     async def upload_boundary(self, source: str | Path, on_bytes: OnBytes | None = None) -> Upload:
         """Upload a set of boundary samples. Use the answer's `id` as a job's `sampling.boundary.ref`."""

@@ -1,4 +1,4 @@
-"""What `decompose` can be told besides model and dataset: the fields of JobSpec, in the forms people write."""
+"""What `decompose` and `upload_dataset` can be told: fields of the contract, in the forms people write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any, TypeAlias, TypedDict
 
 from pydantic import BaseModel
 
-from microlith.contract import Calibration, DatasetSpec, Evaluation, Export, LayerPatterns, RatioRule, Sampling
+from microlith.contract import (
+    Calibration,
+    Carve,
+    DatasetSpec,
+    Distillation,
+    Evaluation,
+    Export,
+    LayerPatterns,
+    RatioRule,
+    Sampling,
+    Splits,
+)
 
 Source: TypeAlias = str | Path
 """A reference, or a file or folder of this machine to be uploaded."""
@@ -17,6 +28,20 @@ Dataset: TypeAlias = Source | DatasetSpec | Mapping[str, Any]
 """A source, or a reference with columns and splits."""
 
 SpecPart: TypeAlias = Mapping[str, Any]
+
+
+class FormOptions(TypedDict, total=False):
+    """How uploaded data is to be read: the fields of DataForm. None leaves a field out."""
+
+    text_column: str | None
+    text_pair_column: str | None
+    image_column: str | None
+    label_column: str | None
+    delimiter: str | None
+    encoding: str | None
+    labels: Mapping[str, str] | None
+    splits: Splits | SpecPart | None
+    carve: Carve | SpecPart | None
 
 
 class SpecOptions(TypedDict, total=False):
@@ -29,6 +54,7 @@ class SpecOptions(TypedDict, total=False):
     ratio: float | Sequence[float]
     ratio_rules: Sequence[RatioRule | SpecPart]
     recovery: str
+    distil: Distillation | SpecPart
     head: str
     layers: LayerPatterns | SpecPart | None
     sampling: Sampling | SpecPart
@@ -48,6 +74,11 @@ def spec_of(model: str, dataset: Any, options: SpecOptions) -> dict[str, Any]:
     if isinstance(spec.get("method"), str):
         spec["method"] = {"name": spec["method"]}
     return {name: _plain(value) for name, value in spec.items()}
+
+
+def form_of(options: FormOptions) -> dict[str, Any]:
+    """What was given of how data is to be read."""
+    return {name: _plain(value) for name, value in options.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

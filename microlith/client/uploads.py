@@ -87,11 +87,11 @@ async def register_model(server: Connection, source: str | Path, on_bytes: OnByt
 
 
 async def register_dataset(
-    server: Connection, source: str | Path, columns: dict[str, str], on_bytes: OnBytes | None
+    server: Connection, source: str | Path, form: dict[str, Any], on_bytes: OnBytes | None
 ) -> DatasetInfo:
     """Upload data and give it an id."""
     arrived = await upload(server, source, "dataset", on_bytes)
-    return read(DatasetInfo, await _ask(server, path_of("datasets"), {"upload": arrived.id} | columns))
+    return read(DatasetInfo, await _ask(server, path_of("datasets"), {"upload": arrived.id} | form))
 
 
 async def _put(server: Connection, opened: Upload, url: str, body: FileBody) -> None:
@@ -123,9 +123,11 @@ def _model_files(folder: Path) -> list[Path]:
 
 def _data_files(folder: Path) -> list[Path]:
     files = _matching(folder, DATA_FILES) + _matching(folder / "data", DATA_FILES)
+    if (folder / "dataset_dict.json").is_file():  # `save_to_disk` wrote a folder for each split
+        files += [path for split in sorted(folder.iterdir()) for path in _matching(split, ("data*.arrow",))]
     if not any(fnmatch.fnmatchcase(path.name.lower(), pattern) for path in files for pattern in _DATA):
         raise NotUploadable(f"{folder} has no data files: none ends in {', '.join(p[1:] for p in _DATA)}.")
-    return files
+    return list(dict.fromkeys(files))
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:

@@ -58,7 +58,7 @@ from microlith.contract.module import (
     Sparsity,
     TrimmedVocabulary,
 )
-from microlith.contract.options import Boundary, Calibration, Evaluation, Export, LayerPatterns, Sampling
+from microlith.contract.options import Boundary, Calibration, Distillation, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.order import LayoutOrder, LayoutRequest
 from microlith.contract.page import Page
 from microlith.contract.prediction import (
@@ -70,7 +70,7 @@ from microlith.contract.prediction import (
     TextPair,
 )
 from microlith.contract.problem import ErrorDetail, Problem
-from microlith.contract.references import DatasetSpec, Splits
+from microlith.contract.references import Carve, DataForm, DatasetSpec, Splits
 from microlith.contract.results import BagOfWords, Baselines, BaseResult, Comparison, Overlap, Results, SimpleScore
 from microlith.contract.spec import JobSpec
 from microlith.contract.uploads import BeginUpload, CompleteUpload, RegisterDataset, RegisterModel, Upload, UploadTarget
@@ -87,6 +87,7 @@ __all__ = [
     "Bootstrap",
     "Boundary",
     "Calibration",
+    "Carve",
     "CiMethod",
     "ClassProbabilities",
     "ClassScore",
@@ -101,10 +102,12 @@ __all__ = [
     "ConcernCompared",
     "ConcernCounts",
     "Cost",
+    "DataForm",
     "DatasetFacts",
     "DatasetInfo",
     "DatasetSpec",
     "DeliveredScore",
+    "Distillation",
     "EarlyScore",
     "ErrorDetail",
     "Evaluation",

@@ -91,7 +91,12 @@ class ModelInfo(Answer):
     size_bytes: int | None
     layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None
-    structures: list[str]
+    structures: list[str] = Field(description="What can be removed, as far as it is known.")
+    structures_refused: dict[str, str] | None = Field(
+        None,
+        description="Why `neurons` or `heads` cannot be removed. Null for an architecture that is not known by name "
+        "and that no job has opened: any structure can be asked for, and the job says what is there.",
+    )
     licence: str | None = None
 
 
@@ -129,4 +134,10 @@ class DatasetInfo(Answer):
     splits: Annotated[dict[str, SplitInfo], AfterValidator(by_role)]
     size_bytes: int | None
     licence: str | None = None
+    first_rows: list[dict[str, str | None]] = Field(
+        [], description="The first rows of a split as they are read, texts cut short. Empty in lists."
+    )
+    form: dict[str, Any] = Field(
+        {}, description="For a registered dataset: what was said of how to read it. Left out of lists."
+    )
     warnings: list[str] = Field([], description="What was guessed about the files, and what to mind.")

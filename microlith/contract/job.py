@@ -16,7 +16,7 @@ from microlith.contract.spec import JobSpec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 Kind = Literal["decompose", "export", "combine", "predict"]
-Phase = Literal["resolving", "sampling", "scoring", "pruning", "evaluating", "exporting", "verifying"]
+Phase = Literal["resolving", "sampling", "scoring", "pruning", "distilling", "evaluating", "exporting", "verifying"]
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
 

@@ -191,8 +191,8 @@ class Module(Answer):
     report: Report
     macro_change: Interval | None = Field(
         None,
-        description="The change of macro F1 against the base on the same examples, with the 95 % interval of a paired "
-        "bootstrap.",
+        description="The change of macro F1 against the base on the same examples, as the files answer with the base's "
+        "labels. The 95 % interval is that of a paired bootstrap.",
     )
     verdict: str | None = Field(None, description="One sentence: how much faster, how much smaller, at which loss.")
     similarity: Similarity | None = None

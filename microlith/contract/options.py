@@ -109,6 +109,41 @@ class Evaluation(Request):
     )
 
 
+class Distillation(Request):
+    """How recovery `distil` learns. What is null is chosen for you."""
+
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        le=24 * 60,
+        allow_inf_nan=False,
+        description="At most so many minutes for each ratio. Null sets no limit.",
+    )
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="How often every text is learned from. Null means 4, and more often where there are fewer than "
+        "27,000 texts.",
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=0.1,
+        allow_inf_nan=False,
+        description="The rate of the first step, from which it falls to 0. Null means 0.0004.",
+    )
+    texts: Literal["train", "validation", "test"] = Field("train", description="The split that is learned from.")
+    temperature: float = Field(
+        2.0,
+        ge=0.1,
+        le=100,
+        allow_inf_nan=False,
+        description="Divides the logits of base and module when they are compared.",
+    )
+
+
 Layout = Literal["portable", "compact", "mask", "onnx"]
 NumberType = Literal["float32", "bfloat16", "float16"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StrictInt, StringConstraints, field_validator, model_validator
 
 from microlith.contract.base import Request
+from microlith.contract.slices import cut_name
 
 Value = TypeVar("Value")
 
@@ -33,7 +34,9 @@ LabelNames = Annotated[
     dict[Annotated[str, StringConstraints(max_length=1000)], Annotated[str, StringConstraints(max_length=1000)]],
     Field(max_length=10_000),
 ]
-Delimiter = Literal[",", ";", "\t", "|"]
+Delimiter = Annotated[
+    Literal[",", ";", "tab", "|"], BeforeValidator(lambda sent: "tab" if sent in ("\t", "\\t") else sent)
+]
 # fmt: off
 Encoding = Literal[
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1250", "cp1251",
@@ -45,11 +48,43 @@ Encoding = Literal[
 
 
 class Splits(Request):
-    """Which split of the source serves as which. With `path:` a value is a file name in the folder."""
+    """Which split of the source serves as which. With `path:` a value is a file name in the folder. A value may be a
+    slice, in rows or in percent: `train[:80%]`, `train[100:]`.
+    """
 
-    train: Name = "train"
-    validation: Name = "validation"
-    test: Name = "test"
+    train: Name = Field("train", description="What serves as `train`.")
+    validation: Name = Field("validation", description="What serves as `validation`.")
+    test: Name = Field("test", description="What serves as `test`.")
+
+    @field_validator("*")
+    @classmethod
+    def _with_slices_that_can_be_read(cls, value: str) -> str:
+        cut_name(value)
+        return value
+
+
+class Carve(Request):
+    """Splits to cut out of `train` where the data has none of its own. Every label keeps its proportion, and no row is
+    in two splits.
+    """
+
+    test: Fraction | None = Field(None, description="The fraction of the rows of `train` that becomes `test`.")
+    validation: Fraction | None = Field(None, description="The fraction that becomes `validation`.")
+    seed: StrictInt = Field(44, ge=0, le=2**31 - 1, description="Decides which rows they are.")
+
+    @model_validator(mode="after")
+    def _leaving_something(self) -> Carve:
+        if not self.shares:
+            raise ValueError("give `test`, `validation` or both")
+        if sum(self.shares.values()) >= 1:
+            raise ValueError("nothing is left for `train`; the fractions together must be less than 1")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The fraction of each split that is cut out."""
+        given = {"test": self.test, "validation": self.validation}
+        return {role: share for role, share in given.items() if share is not None}
 
 
 def by_role(splits: Mapping[str, Value]) -> dict[str, Value]:
@@ -58,12 +93,11 @@ def by_role(splits: Mapping[str, Value]) -> dict[str, Value]:
     return {role: splits[role] for role in dict.fromkeys([*first, *splits])}
 
 
-class DatasetSpec(Request):
-    """A dataset reference with the columns and splits to read. For a column that is not named, the usual names are
+class DataForm(Request):
+    """How the data is to be read: its columns, labels and splits. For a column that is not named, the usual names are
     tried.
     """
 
-    ref: DatasetReference
     text_column: Name | None = None
     text_pair_column: Name | None = Field(
         None, description="The second text of each row, for classifiers of pairs: premise and hypothesis, for example."
@@ -72,9 +106,21 @@ class DatasetSpec(Request):
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )
     label_column: Name | None = None
-    delimiter: Delimiter | None = Field(None, description="Between the columns of CSV files; null finds it out.")
-    encoding: Encoding | None = Field(None, description="Of CSV files; null finds it out.")
+    config: Name | None = Field(
+        None, description="Of a dataset on the hub that has several configurations. Null takes the default one."
+    )
+    delimiter: Delimiter | None = Field(
+        None, description="Between the columns of CSV files (a tab may be written `tab`). Null finds it out."
+    )
+    encoding: Encoding | None = Field(None, description="Of CSV files. Null finds it out.")
     labels: LabelNames = Field(
         {}, description='The data\'s labels by the model\'s: `{"0": "animal"}`. What is not named is matched as ever.'
     )
     splits: Splits = Splits()
+    carve: Carve | None = Field(None, description="Cut a missing test or validation split out of `train`.")
+
+
+class DatasetSpec(DataForm):
+    """A dataset reference, and how to read what it names."""
+
+    ref: DatasetReference

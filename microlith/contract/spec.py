@@ -11,7 +11,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from microlith.contract.base import Body
 from microlith.contract.methods import CiMethod, HeadsMethod, Method, RatioRule, Scope, Structure
-from microlith.contract.options import Calibration, Evaluation, Export, LayerPatterns, Sampling
+from microlith.contract.options import Calibration, Distillation, Evaluation, Export, LayerPatterns, Sampling
 from microlith.contract.references import DatasetReference, DatasetSpec, Fraction, ModelReference, Name
 
 MAX_RATIOS = 16
@@ -61,12 +61,14 @@ class JobSpec(Body):
         max_length=64,
         description="Other ratios for some structures or layers. The first matching rule applies.",
     )
-    recovery: Literal["none", "ti", "bias", "refit"] = Field(
+    recovery: Literal["none", "ti", "bias", "refit", "distil"] = Field(
         "none",
         description="How modules are repaired after pruning. `ti` restores the weights that separate the concern "
         "from the rest. `bias` adds the mean of what was removed to the following bias. `refit` solves "
-        "what is left of each pruned layer again by least squares, so that it writes what the base's layer writes.",
+        "what is left of each pruned layer again by least squares, so that it writes what the base's layer writes. "
+        "`distil` makes one smaller model for all concerns, which learns to answer as the base does.",
     )
+    distil: Distillation = Distillation()
     head: Literal["multiclass", "binary"] = Field(
         "multiclass",
         description="What a module answers: every class, or the concern against the rest at a threshold chosen on the "

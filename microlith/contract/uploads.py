@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from microlith.contract.base import Answer, Body
-from microlith.contract.references import Name
+from microlith.contract.references import DataForm
 
 MODEL_FILES = (
     *("config.json", "*.safetensors", "model.safetensors.index.json", "preprocessor_config.json"),
@@ -21,6 +21,7 @@ MODEL_FILES = (
 
 DATA_FILES = (
     "*.parquet",
+    "*.arrow",
     "*.csv",
     "*.tsv",
     "*.jsonl",
@@ -31,7 +32,7 @@ DATA_FILES = (
     "LICENCE*",
     "NOTICE*",
 )
-"""The files of a dataset's folder, and of `data/` in it, that are kept."""
+"""The files of a dataset's folder, and of `data/` in it, that are kept; Arrow files also in a split's folder."""
 
 UploadKind = Literal["model", "dataset", "boundary"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -109,10 +110,7 @@ class RegisterModel(_Registration):
     """A model to register under an id of its own."""
 
 
-class RegisterDataset(_Registration):
-    """A dataset to register under an id of its own. Name columns without a usual name here, or in a job."""
-
-    text_column: Name | None = None
-    text_pair_column: Name | None = Field(None, description="The second text of each row, where rows are pairs.")
-    image_column: Name | None = None
-    label_column: Name | None = None
+class RegisterDataset(DataForm, _Registration):
+    """A dataset to register under an id of its own. What you say here of columns, labels and splits holds in every job
+    that does not say otherwise.
+    """

@@ -23,6 +23,7 @@ from microlith.contract import (
     Splits,
 )
 from microlith.display import numbers, tables
+from microlith.display.structure_notes import structure_notes
 
 Facts = Mapping[str, RenderableType | None]
 
@@ -226,13 +227,14 @@ def model(shown: ModelInfo) -> RenderableType:
             "sha256": shown.sha256,
             "content": shown.content_sha256,
             "architecture": shown.architecture,
-            "family": shown.family or "unknown: every linear layer can be pruned, by structure `weights`",
+            "family": shown.family or "not known by name",
             "labels": ", ".join(f"{number} {label}" for number, label in enumerate(shown.labels)) or None,
             "longest input": f"{shown.max_length} tokens" if shown.max_length else None,
             "parameters": _count(shown.parameters) if shown.parameters is not None else None,
             "number type": shown.dtype,
             "size": numbers.size(shown.size_bytes),
             "structures": ", ".join(shown.structures),
+            **structure_notes(shown),
             "licence": shown.licence,
         }
     )
@@ -255,6 +257,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "text pair": shown.text_pair_column,
             "image": shown.image_column,
             "label": shown.label_column,
+            "read with": ", ".join(f"{name} {value}" for name, value in shown.form.items()) or None,
             "sha256": shown.sha256,
             "mind": "\n".join(shown.warnings) or None,
             "size": numbers.size(shown.size_bytes),
@@ -266,7 +269,15 @@ def dataset(shown: DatasetInfo) -> RenderableType:
         tables.row(splits, label, *(str(split.labels.get(label, 0)) for split in shown.splits.values()))
     splits.add_section()
     tables.row(splits, "rows", *(str(split.rows) for split in shown.splits.values()), style="bold")
-    return Group(facts, splits)
+    return Group(facts, splits, *([_first_rows(shown)] if shown.first_rows else []))
+
+
+def _first_rows(shown: DatasetInfo) -> RenderableType:
+    """How the first rows are read."""
+    rows = tables.plain(*shown.first_rows[0])
+    for row in shown.first_rows:
+        tables.row(rows, *(numbers.NOTHING if value is None else value for value in row.values()))
+    return rows
 
 
 def _count(number: int) -> str:

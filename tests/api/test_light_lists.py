@@ -49,7 +49,7 @@ def test_a_list_has_rows_of_splits_in_the_place_of_labels_and_columns(api: TestC
     found = register(api, "dataset", "data.csv", CSV)
     listed = api.get("/v1/datasets").json()["data"][0]
     rows = {role: {"rows": 2, "labels": {}} for role in ("train", "validation", "test")}
-    assert listed == found | {"columns": {}, "splits": rows}
+    assert listed == found | {"columns": {}, "splits": rows, "first_rows": []}
     assert (listed["label_count"], listed["column_count"]) == (2, 2)
 
 

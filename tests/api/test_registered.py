@@ -15,6 +15,7 @@ from app.services.local_copies import Shelves
 from app.services.registry import Library
 from microlith.contract import JobSpec, RegisterDataset
 from tests.archives import DATA, MODEL, files_of, register, tarred, upload, zipped
+from tests.data_files import save_splits
 from tests.work import DEMO
 
 CSV = b"text,label\na dog,animal\na chair,artifact\n"
@@ -118,7 +119,7 @@ def test_only_the_splits_that_are_there_are_described(api: TestClient) -> None:
         ("data.parquet", CSV, "/upload", "cannot be read"),
         ("data.zip", zipped({"all.csv": CSV}), "/upload", "all.csv"),
         ("data.zip", zipped({}), "/upload", "none"),
-        ("data.xlsx", CSV, "/upload", ".parquet"),
+        ("data.txt", CSV, "/upload", ".parquet"),
     ],
 )
 def test_data_that_cannot_be_read_is_refused(
@@ -140,6 +141,91 @@ def test_columns_named_once_need_not_be_named_in_a_job(api: TestClient) -> None:
     assert plan.json()["spec"]["dataset"]["text_column"] == "review"
     named = spec | {"dataset": {"ref": found["id"], "text_column": "stars", "label_column": "review"}}
     assert api.post("/v1/jobs?validate_only=true", json=named).json()["code"] == "UNKNOWN_LABELS"
+
+
+SORTED = b"review;stars\n" + b"".join(b"text %d;%d\n" % (n, n >= 60) for n in range(120))
+FORM = {
+    "text_column": "review",
+    "label_column": "stars",
+    "delimiter": ";",
+    "labels": {"0": "animal", "1": "food"},
+    "carve": {"test": 0.25, "validation": 0.25},
+}
+
+
+def test_what_is_said_of_data_once_holds_in_every_job_that_says_nothing_else(api: TestClient) -> None:
+    found = register(api, "dataset", "reviews.csv", SORTED, **FORM)
+    assert {role: split["labels"] for role, split in found["splits"].items()} == {
+        "train": {"0": 30, "1": 30},
+        "validation": {"0": 15, "1": 15},
+        "test": {"0": 15, "1": 15},
+    }
+    assert (found["form"], found["first_rows"][0]) == (FORM, {"review": "text 0", "stars": "0"})
+    listed = api.get("/v1/datasets").json()["data"][0]
+    assert (listed["form"], listed["first_rows"]) == ({}, [])
+
+    def planned(dataset: Any) -> Any:
+        answer = api.post("/v1/jobs?validate_only=true", json=DEMO | {"dataset": dataset, "concerns": ["food"]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["resolved"]["dataset"]["rows"]
+
+    assert planned(found["id"]) == {"train": 60, "validation": 30, "test": 30}
+    assert planned({"ref": found["id"], "carve": {"test": 0.5}})["test"] == 60
+    cut = {"train": "train[50%:]", "test": "train[:50%]", "validation": "train[:50%]"}
+    again = api.post("/v1/jobs?validate_only=true", json=DEMO | {"dataset": {"ref": found["id"], "splits": cut}})
+    assert again.json()["code"] == "NOT_ENOUGH_SAMPLES"  # the file is sorted, and is not carved now
+    page = api.get(f"/datasets/{found['id']}").text
+    for part in ("First rows", "text 0", "&#34;carve&#34;"):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("form", "pointer"),
+    [
+        ({"splits": {"test": "other.csv"}}, "/splits/test"),
+        ({"splits": {"train": "train[:1000]"}}, "/splits/train"),
+        ({"carve": {"test": 0.001}}, "/carve/test"),
+        ({"config": "en"}, "/config"),
+    ],
+)
+def test_what_is_said_wrongly_of_data_is_refused_at_its_place(
+    api: TestClient, form: dict[str, Any], pointer: str
+) -> None:
+    columns = {"text_column": "review", "label_column": "stars"}
+    problem = refused(api, "dataset", "reviews.csv", SORTED, **columns, **form)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("DATASET_INVALID", pointer)
+
+
+def test_a_spreadsheet_is_refused_with_the_remedy_before_it_is_sent(api: TestClient) -> None:
+    announced = {"kind": "dataset", "filename": "data.xlsx", "size_bytes": 9}
+    problem = api.post("/v1/uploads", json=announced).json()
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("DATASET_INVALID", "/filename")
+    assert "save each sheet as CSV" in problem["hint"]
+
+
+def test_a_zip_of_a_saved_folder_is_read_split_by_split(api: TestClient, tmp_path: Path) -> None:
+    folder = save_splits(tmp_path / "saved")
+    files = {str(file.relative_to(tmp_path)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    found = register(api, "dataset", "saved.zip", zipped(files))
+    assert {role: split["rows"] for role, split in found["splits"].items()} == {"train": 5, "test": 1}
+
+
+def test_pairs_are_registered_with_both_columns(api: TestClient) -> None:
+    rows = b"one,two,kind\n" + b"".join(
+        b"text %d,other,%s\n" % (n, label) for n, label in enumerate([b"act", b"food"] * 30)
+    )
+    columns = {"text_column": "one", "text_pair_column": "two", "label_column": "kind"}
+    found = register(api, "dataset", "pairs.csv", rows, **columns)
+    assert (found["text_column"], found["text_pair_column"]) == ("one", "two")
+
+    def planned(dataset: Any) -> Any:
+        spec = DEMO | {"dataset": dataset, "concerns": ["act"]}
+        return api.post("/v1/jobs?validate_only=true", json=spec).json()["spec"]["dataset"]["text_pair_column"]
+
+    assert planned(found["id"]) == "two"
+    assert planned({"ref": found["id"], "text_column": "one"}) is None, "the job says itself what it reads"
+    problem = refused(api, "dataset", "other.csv", rows, **columns | {"text_pair_column": "three"})
+    assert problem["errors"][0]["pointer"] == "/text_pair_column"
 
 
 def test_the_same_content_has_one_id_so_that_a_finished_job_is_found_again(api: TestClient) -> None:

@@ -122,7 +122,7 @@ def test_the_demo_model_and_dataset_are_listed_with_counts_and_told_singly_with_
     assert sum(dataset["splits"]["test"]["labels"].values()) == 3445
     assert (dataset["label_count"], dataset["column_count"]) == (12, len(dataset["columns"]))
     rows = {role: split | {"labels": {}} for role, split in dataset["splits"].items()}
-    assert listed == dataset | {"columns": {}, "class_names": None, "splits": rows}
+    assert listed == dataset | {"columns": {}, "class_names": None, "splits": rows, "first_rows": []}
 
 
 @pytest.mark.parametrize("path", ["models/demo:nobody", "datasets/demo:nothing", "models/xyz", "datasets/xyz"])

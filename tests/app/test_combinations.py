@@ -50,6 +50,14 @@ def test_modules_that_have_lost_whole_layers_alone_have_nothing_else_to_mend(rec
     check_combination(wanted(recovery=recovery), [Candidate(m.label, "layers+neurons", "text") for m in MODULES])
 
 
+def test_modules_that_have_learned_do_not_take_their_bases_weights_back():
+    learned = [Candidate("act", "neurons", "text", recovery="distil"), MODULES[1]]
+    pointer, says = refused(wanted(), learned)
+    assert pointer == "/modules"
+    assert "'act'" in says
+    check_combination(wanted("recompose"), learned)
+
+
 def test_a_recomposed_classifier_takes_neither_layouts_nor_recovery():
     assert refused(wanted("recompose", export={"layouts": ["portable"]}), MODULES)[0] == "/export"
     assert refused(wanted("recompose", recovery="none"), MODULES)[0] == "/recovery"

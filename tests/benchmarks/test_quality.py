@@ -50,13 +50,13 @@ def test_answers_are_kept_as_text() -> None:
 
 
 def test_every_way_of_every_structure_is_a_lot_of_each_seed() -> None:
-    assert len(list(lots("", 3))) == 3 * sum(len(ways) for ways in WAYS.values())
-    assert {lot.structure for lot in lots("neurons", 1)} == {"neurons", "heads+neurons", "layers+heads+neurons"}
+    assert len(list(lots([""], 3))) == 3 * sum(len(ways) for ways in WAYS.values())
+    assert {lot.structure for lot in lots(["neurons"], 1)} == {"neurons", "heads+neurons", "layers+heads+neurons"}
     assert RATIOS.keys() == WAYS.keys()
 
 
 def test_a_lot_that_the_engine_offers_is_a_whole_spec() -> None:
-    lot = next(lots("neurons ci refit", 1))
+    lot = next(lots(["neurons ci refit"], 1))
     spec = lot.spec("demo:bert-tiny-wordnet", "demo:wordnet-supersense", 16, 100)
     assert (spec.structure, spec.recovery, spec.ratios) == ("neurons", "refit", [0.5, 0.75, 0.9])
 

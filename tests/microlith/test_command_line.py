@@ -59,7 +59,7 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
         " --pairing position --limit 50 --label team=x --label note=a=b --no-reuse --text-column t --text-pair-column p"
     )
     flags += " --scope layer --recovery refit --head binary --negatives confusers --layout mask --layout onnx"
-    flags += " --set evaluation.latency=false"
+    flags += " --minutes 2.5 --epochs 3 --set evaluation.latency=false"
     assert run("jobs", "submit", *REQUIRED, *flags.split(), "--no-watch").exit_code == 0
     assert sent_spec(service) == {
         "model": "demo:m",
@@ -70,6 +70,7 @@ def test_every_flag_has_its_place_in_the_spec(service: SmallService, run: Run) -
         "scope": "layer",
         "ratio": [0.3, 0.7],
         "recovery": "refit",
+        "distil": {"minutes": 2.5, "epochs": 3},
         "head": "binary",
         "layers": {"include": ["output"], "exclude": ["attention"]},
         "sampling": {"per_concern": 8, "order": "random", "negatives": "confusers", "seed": 1},

@@ -106,6 +106,29 @@ def test_a_file_here_is_uploaded_and_its_id_sent(service: SmallService, run: Run
     assert sent(service) == {"model": "demo:m", "dataset": {"ref": "dst_1", "text_column": "review"}}
 
 
+def test_how_data_is_read_is_said_by_flags_to_a_job_and_to_an_upload(
+    service: SmallService, run: Run, tmp_path: Path
+) -> None:
+    words = ["--delimiter", "tab", "--map", "0=animal", "--split", "train=train[:80%]", "--carve", "test=0.2"]
+    words += ["--carve", "seed=1"]
+    form = {"delimiter": "tab", "labels": {"0": "animal"}, "splits": {"train": "train[:80%]"}}
+    form |= {"carve": {"test": 0.2, "seed": 1}}
+    assert (
+        run("submit", "--model", "demo:m", "--dataset", "demo:d", "--config", "en", *words, "--no-watch").exit_code == 0
+    )
+    assert sent(service) == {"model": "demo:m", "dataset": {"ref": "demo:d", "config": "en", **form}}
+    (tmp_path / "reviews.tsv").write_text("review\tlabel\na\tb\n")
+    upload = {"id": "upl_1", "kind": "dataset", "filename": "reviews.tsv", "size_bytes": 17, "sha256": None}
+    upload |= {"state": "complete", "created_at": wire.T, "completed_at": wire.T}
+    service.on("POST /v1/uploads", answer(upload | {"urls": dict.fromkeys(("self", "content", "complete"), "/")}))
+    service.on("POST /v1/datasets", answer(wire.dataset() | {"id": "dst_1", "first_rows": [{"review": "a"}]}))
+    done = run("datasets", "upload", "reviews.tsv", *words)
+    assert (done.exit_code, "review" in done.stdout) == (0, True)
+    assert json.loads(service.calls("POST /v1/datasets")[0].body) == {"upload": "upl_1", **form}
+    assert run("submit", "--model", "demo:m", "--dataset", "reviews.tsv", *words, "--no-watch").exit_code == 0
+    assert json.loads(service.calls("POST /v1/datasets")[1].body) == {"upload": "upl_1", **form}
+
+
 def test_a_path_that_is_not_there_is_said_before_anything_is_sent(service: SmallService, run: Run) -> None:
     done = run("submit", "--model", "./nowhere", "--dataset", "demo:d")
     assert (done.exit_code, service.asked) == (2, [])

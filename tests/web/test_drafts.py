@@ -68,6 +68,12 @@ def test_fields_become_the_spec_they_say() -> None:
     pairs = [
         *DEMO,
         ("/dataset/label_column", "stars"),
+        ("/dataset/delimiter", "tab"),
+        ("/dataset/encoding", ""),
+        ("/dataset/labels", "0=animal, 1=food"),
+        ("/dataset/splits/train", "train[:80%]"),
+        ("/dataset/splits/test", "test"),
+        ("/dataset/carve/validation", "0.1"),
         ("/concerns", "animal"),
         ("/concerns", "food"),
         ("/ratio", "0.25, 0.5"),
@@ -87,7 +93,14 @@ def test_fields_become_the_spec_they_say() -> None:
     spec = spec_of(pairs, form.fields)
     assert spec == {
         "model": work.DEMO["model"],
-        "dataset": {"ref": work.DEMO["dataset"], "label_column": "stars"},
+        "dataset": {
+            "ref": work.DEMO["dataset"],
+            "label_column": "stars",
+            "delimiter": "tab",
+            "labels": {"0": "animal", "1": "food"},
+            "splits": {"train": "train[:80%]"},
+            "carve": {"validation": 0.1},
+        },
         "concerns": ["animal", "food"],
         "ratio": [0.25, 0.5],
         "method": {"form": "alpha"},
@@ -118,6 +131,8 @@ def test_the_plan_is_shown_before_anything_is_queued(api: TestClient) -> None:
         ("model", ("/model", "demo:none"), "none"),
         ("layers-include", ("/layers/include", "nowhere"), "No linear layer matches"),
         ("labels", ("/labels", "{"), "valid dictionary"),
+        ("dataset-splits-test", ("/dataset/splits/test", "test[5]"), "slice"),
+        ("dataset-carve-test", ("/dataset/carve/test", "0.2"), "there is one"),
     ],
 )
 def test_a_fault_stands_at_its_field(api: TestClient, field: str, pair: tuple[str, str], said: str) -> None:

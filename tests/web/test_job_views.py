@@ -25,6 +25,13 @@ def test_a_running_job_shows_where_it_is() -> None:
     assert page.actions == ["cancel"]
 
 
+def test_only_a_job_that_learns_has_the_phase_for_it() -> None:
+    spec = {"structure": "neurons", "recovery": "distil"}
+    learns = shown(samples.job("running", phase="distilling", spec=spec))
+    assert [step.name for step in learns.steps if step.state == "now"] == ["distilling"]
+    assert "distilling" not in [step.name for step in shown(samples.job("running", phase="pruning")).steps]
+
+
 def test_a_failed_job_shows_the_phases_it_came_through_and_can_be_retried() -> None:
     page = shown(samples.job("failed", timings={"resolving": 1.0}))
     assert [step.state for step in page.steps] == ["done", *["todo"] * 6]

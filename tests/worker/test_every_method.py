@@ -41,6 +41,12 @@ CASES: dict[str, dict[str, Any]] = {
     "ti": {"recovery": "ti"},
     "bias": {"recovery": "bias", "structure": "neurons"},
     "refit": {"recovery": "refit", "structure": "neurons"},
+    "distil": {
+        "recovery": "distil",
+        "structure": "layers+heads+neurons",
+        "distil": {"epochs": 1, "texts": "validation"},
+        "evaluation": {"limit": 120, "validation_split": "test"},
+    },
     "refit-weights": {"recovery": "refit", "ratio": 0.6},
     "layers": {"structure": "layers"},
     "layers+heads": {"structure": "layers+heads"},

@@ -164,6 +164,26 @@ def test_boundary_samples_of_pairs_keep_which_text_a_token_is_of(product: Produc
         assert set(stored.get_tensor("token_type_ids").tolist()) == {0, 1}
 
 
+def test_pairs_that_are_cut_or_empty_are_told_in_plan_job_and_card(
+    product: Product, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    long, empty = (" ".join(["a dog is old"] * 9), "a saw is old", "first"), ("", "a saw is old", "neither")
+    for role, rows in ROWS.items():
+        write_pairs(tmp_path / f"{role}.csv", [long, *rows[:60], *([empty, long] if role == "test" else [])])
+    asked = spec | {"dataset": spec["dataset"] | {"ref": f"path:{tmp_path}"}}
+    blank = "1 pair has an empty text in the test split (rows 62): answered and measured all the same."
+    plan = product.api.post("/v1/jobs?validate_only=true", json=asked).json()
+    assert plan["warnings"] == [blank]
+    job, (module,) = product.decompose(asked)
+    assert job.resolved.dataset is not None
+    told = job.resolved.dataset.warnings
+    cut = "longer than the 24 tokens that the model reads"
+    assert told[0] == blank
+    assert told[1].startswith(f"2 pairs of the test split are {cut} (rows 1, 63)")
+    assert told[2].startswith(f"1 pair of the validation split is {cut} (rows 1)")
+    assert cut in (product.unpack(module) / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_trimmed_vocabulary_and_padded_inputs_serve_pairs_too(product: Product, spec: dict[str, Any]) -> None:
     trimmed = {"export": {"vocabulary": {"trim": True, "guard": 0.0}}}
     _, (module,) = product.decompose(spec | trimmed | {"calibration": {"pads": "include", "pairing": "position"}})

@@ -29,8 +29,8 @@ from tests.worker.conftest import Product
 from tests.worker.test_other_models import write_tokenizer
 from worker.sources.open_sources import open_sources
 
-EXAMPLES = int(os.environ.get("MICROLITH_FUZZ", "16"))
-WHOLE_JOBS = 2 if EXAMPLES <= 50 else 100
+EXAMPLES = int(os.environ.get("MICROLITH_FUZZ", "6"))
+WHOLE_JOBS = 1 if EXAMPLES <= 50 else 100
 """Of those that the plan lets through."""
 
 FILES = ("config.json", "tokenizer_config.json")

@@ -153,7 +153,7 @@ def test_without_a_guard_texts_that_were_counted_are_answered_bit_for_bit(source
     rows = range(40)
     whole = predict(model, sources.encode("validation", rows).take(rows))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    small = vocabulary.narrow(model)
+    small = vocabulary.hand_out(model)
     reading = replace(sources, model=vocabulary.vocabulary.loaded)
     assert np.array_equal(predict(small, reading.encode("validation", rows).take(rows)), whole)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -177,7 +177,7 @@ def test_an_archive_whose_tokenizer_reads_otherwise_is_refused(
         (folder / "SHA256SUMS").unlink(missing_ok=True)
         write_sums(folder)
         packages = [Package(archive(folder, tmp_path / f"{name}.zip"), [])]
-        module = vocabulary.narrow(sources.model.model)
+        module = vocabulary.hand_out(sources.model.model)
         if reads:
             verify(warm_verifier, packages, module, vocabulary.probe, vocabulary.opening)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -169,10 +169,14 @@ class PixelExamples:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Texts as ids [rows] of [t], and their token types where those are asked for."""
+    """Texts as ids [rows] of [t], their token types where those are asked for, and which rows were cut.
+
+    A tokenizer that is not of the tokenizers library does not say what it cut.
+    """
 
     ids: list[list[int]]
     segments: list[list[int]] | None = None
+    cut: list[int] = field(default_factory=list)
 
 
 def encode(
@@ -208,11 +212,15 @@ def tokenise(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, seg
         given = [list(side) for side in zip(*some, strict=True)] if pairs else [some]
         with foreign("The model's tokenizer cannot read the texts"):
             read = tokenizer(*given, **options, **wanted)
+            encodings = getattr(read, "encodings", None) or []
+            longest = (place for place, one in enumerate(encodings) if len(one.ids) == max_length and one.overflowing)
+            tokens.cut.extend(len(tokens.ids) + place for place in longest)
             tokens.ids.extend(read["input_ids"])
             if tokens.segments is not None:
                 tokens.segments.extend(read[SEGMENTS])
     pad = [getattr(tokenizer, "pad_token_id", None) or 0]
-    return Tokens([ids or pad for ids in tokens.ids], tokens.segments and [types or [0] for types in tokens.segments])
+    filled = tokens.segments and [types or [0] for types in tokens.segments]
+    return Tokens([ids or pad for ids in tokens.ids], filled, tokens.cut)
 
 
 def are_pairs(texts: Sequence[GivenText]) -> bool:

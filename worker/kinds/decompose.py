@@ -1,10 +1,11 @@
 """The story of a decomposition: from two references to one verified module per concern and ratio.
 
-The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. The base
-is measured once, unless an earlier job did so; where there is much to measure on, a first idea of every module is told.
-Then, module by module, the mask is mended, laid over the one model in memory, measured, packed in every layout, opened
-again in a clean process and published; by this worker alone, or by all that the spec lets share the concerns. What an
-earlier attempt has published is not made anew.
+The sources are opened and samples drawn; one pass over them serves every concern; what it tells becomes masks. If the
+spec says so, what the masks leave learns to answer as the base does. The base is measured once, unless an earlier job
+did so; where there is much to measure on, a first idea of every module is told. Then, module by module, the mask is
+mended, laid over the one model in memory, measured, packed in every layout, opened again in a clean process and
+published; by this worker alone, or by all that the spec lets share the concerns. What an earlier attempt has published
+is not made anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from microlith.contract import JobSpec
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
-from worker.families.anatomy import anatomy
+from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw, draw_to_order, draw_to_repair
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
@@ -25,6 +26,7 @@ from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.remembered_baselines import find_baselines
 from worker.kinds.share_concerns import share_out
+from worker.kinds.study_store import StudyStore
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
@@ -39,10 +41,9 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with progress.phase("resolving"):
             shelf = held.enter_context(attempt.hold_sources(spec))
-            sources = open_for(settings, spec, shelf, attempt.check)
+            sources = open_for(settings, spec, shelf, attempt.check, partial(publisher.describe_model, spec.model))
             publisher.publish_resolved(sources.resolved, len(sources.concerns))
-            publisher.describe_model(spec.model, sources.model.info)
-            model, parts = sources.model.model, anatomy(sources.model.model)
+            model, parts = sources.model.model, sources.model.anatomy
             concerns = {concern.id: concern for concern in sources.concerns}
             published = publisher.find_published()
 
@@ -60,7 +61,8 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
                 pooled=partial(draw_to_order, spec, sources),
             )
             repair = Repair(spec, model, parts, sources.layers, partial(draw_to_repair, spec, sources))
-            progress.expect(calibration.rows + bench.rows + left * (repair.rows + bench.rows))
+            school = School(spec, sources, parts, bench.validation, StudyStore(attempt, folder), attempt.check)
+            progress.expect(calibration.rows + school.rows + bench.rows + left * (repair.rows + bench.rows))
 
         with progress.phase("scoring"):
             evidence = calibration.run(progress.follow())
@@ -71,6 +73,11 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             repair.learn(evidence.statistics)
 
         turns = [(concerns[c], ratio, mask) for c, ratio, mask in masks if (c, ratio) not in published]
+        if spec.recovery == "distil" and turns:
+            with progress.phase("distilling"):
+                learned = school.teach({ratio: mask for _, ratio, mask in turns}, progress.follow())
+                turns = [(concern, ratio, learned[ratio]) for concern, ratio, _ in turns]
+
         with progress.phase("evaluating"):
             store = attempt.objects, folder, attempt.check
             base = bench.base(model, BaseMemory.of(spec, sources, *store), progress.follow())
@@ -87,3 +94,4 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         maker = Maker(model, parts, bench, repair, exporter, verifier, attempt)
         for concern, ratio, mask in share_out(turns, drawn, repair, bench.rows + repair.rows, attempt, folder):
             maker.make(concern, ratio, mask)
+        school.close()

@@ -31,14 +31,14 @@ from worker.sources.open_sources import Sources
 ANSWERED_ROWS = 4096
 """Examples of a split that the base is asked about, at most: for its confusions, and for where to start from."""
 
+MOST_TOKEN_TYPES = 256
+"""Of a model whose config does not say: what a file of boundary samples can hold."""
+
 ORDERED_PER_CLASS = 32
 """Examples of each class that whole layers are told apart by."""
 
 SOLVED_PER_CLASS = 512
 """Examples of each class that weights are solved anew over, at most."""
-
-MOST_TOKEN_TYPES = 256
-"""Of a model whose config does not say: what a file of boundary samples can hold."""
 
 
 @dataclass(frozen=True)

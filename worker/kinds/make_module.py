@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from microlith.contract import Concern, DeliveredScore
+from microlith.contract import Concern
 from worker.attempt.attempt import Attempt
 from worker.evaluation.delivered import score_answers, score_binary_answers
 from worker.evaluation.runner import predict
@@ -42,7 +42,7 @@ class Maker:
                 measures = self.bench.measure(module, concern, base_states, progress.follow())
                 cost = exporter.vocabulary.measure_cost(module, concern, self.attempt.check)
                 headed = exporter.with_head(module, concern, measures)
-                measures = replace(measures, delivered=self._delivered(headed, concern, measures))
+                measures = self._as_delivered(headed, concern, measures)
             with progress.phase("exporting"):
                 finished = exporter.vocabulary.settle(headed)
                 facts = exporter.describe(finished, mask, concern, ratio, measures, cost)
@@ -52,14 +52,15 @@ class Maker:
         archives = [package.archive for package in packages]
         self.attempt.publisher.publish_module(concern, ratio, compose_facts(facts, packages, progress.lap()), archives)
 
-    def _delivered(self, module: nn.Module, concern: Concern, measures: Measures) -> DeliveredScore | None:
-        """What the files score; measured anew where they have other weights or tokens than the module has here."""
+    def _as_delivered(self, module: nn.Module, concern: Concern, measures: Measures) -> Measures:
+        """With what the files score; measured anew where they have other weights or tokens than the module has here."""
         reading = self.exporter.vocabulary
         small = reading.hand_out(module)
         if small is module:
-            return measures.delivered
+            return measures
         test = reading.cost.test if reading.cost else self.bench.test
         logits = predict(small, test, checkpoint=self.attempt.check)
         if measures.binary is not None:
-            return score_binary_answers(logits, test.labels, concern.id)
-        return score_answers(logits, test.labels, self.bench.labels, concern.id)
+            return replace(measures, delivered=score_binary_answers(logits, test.labels, concern.id))
+        scores = score_answers(logits, test.labels, self.bench.labels, concern.id)
+        return replace(measures, delivered=scores, macro_change=self.bench.macro_change(logits))

@@ -18,6 +18,7 @@ from microlith.contract import (
     Report,
     Similarity,
 )
+from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
 from worker.evaluation.binary import best_threshold, margins
@@ -134,12 +135,18 @@ class Bench:
             near = compare(base_states, self.similarity.of_module(module, concern.id))
         measures = Measures(
             report=self._report(answers),
-            macro_change=self._macro_change(answers),
+            macro_change=self.macro_change(answers.test),
             similarity=near,
             binary=None,
             numerics=answers.numerics,
         )
         return self._with_binary(measures, answers, concern.id) if self.spec.head == "binary" else measures
+
+    def macro_change(self, logits: Logits) -> Interval | None:
+        """Of logits [rows, classes] of the evaluation split, against the base; None where it is not measured yet."""
+        if self.measured_base is None:
+            return None
+        return macro_f1_change(logits.argmax(axis=1), self.measured_base.answers, self.test.labels, len(self.labels))
 
     @property
     def test(self) -> Examples:
@@ -149,12 +156,6 @@ class Bench:
     def _report(self, answers: SplitLogits) -> Report:
         measured = score(answers.test, self.questions.test.labels, self.labels)
         return report(measured, exp_loss(answers.validation, self.validation.labels))
-
-    def _macro_change(self, answers: SplitLogits) -> Interval | None:
-        if self.measured_base is None:
-            return None
-        given, labels = answers.test.argmax(axis=1), self.questions.test.labels
-        return macro_f1_change(given, self.measured_base.answers, labels, len(self.labels))
 
     def _with_binary(self, measures: Measures, answers: SplitLogits, concern: int) -> Measures:
         """The threshold is chosen on the validation split, the scores taken on the evaluation split."""

@@ -145,12 +145,18 @@ def pack(
 def verify(
     verifier: Verifier, packages: Sequence[Package], module: nn.Module, probe: Examples, opening: ArchiveOpening
 ) -> None:
-    """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does."""
-    rows = np.arange(len(probe))
-    inputs = probe.collate(rows, int(probe.lengths(rows).max()))
-    expected = predict(on_cpu(module), probe)
+    """Raises VerificationFailed unless each archive, opened in a clean process, answers `probe` as the module does.
+
+    Where answers depend on pads, those of the probe are asked that are as long as the first.
+    """
+    lengths = probe.lengths(np.arange(len(probe)))
+    chosen = np.arange(len(probe)) if probe.padded else np.flatnonzero(lengths == lengths[0])
+    asked = probe.take(chosen)
+    inputs = asked.collate(np.arange(len(asked)), int(lengths[chosen].max()))
+    expected = predict(on_cpu(module), asked)
+    texts = [opening.texts[row] for row in chosen.tolist() if row < len(opening.texts)]
     for archive in (package.archive for package in packages):
-        verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout))
+        verifier.check(archive.path, inputs, expected, replace(opening, layout=archive.layout, texts=texts))
 
 
 def name_of(facts: ModuleFacts, layout: str) -> str:

@@ -21,6 +21,7 @@ from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
 from worker.compute.batches import Batch, on_cpu, run_batches
 from worker.compute.examples import Examples
+from worker.evaluation.cost import encoder_products
 from worker.evaluation.latency import Stopwatch, Timed
 from worker.families.anatomy import Anatomy
 from worker.packaging import card_usage
@@ -130,18 +131,21 @@ class Packer:
         complete(folder, text.card, text.history, licences, text.name, spaced=layout != MASK)
         packed = archive(folder, self.scratch / f"{name}.zip", layout=layout, compressed=layout == MASK)
         shutil.rmtree(folder)
-        return Package(packed, self._compared(layout, written.timed))
+        return Package(packed, self._compared(layout, written, handout.anatomy))
 
-    def _compared(self, layout: str, module: Timed | None) -> list[Latency]:
-        """How fast it is beside the base, where that is asked for."""
-        if module is None or self.stopwatch is None:
+    def _compared(self, layout: str, written: _Written, anatomy: Anatomy) -> list[Latency]:
+        """How fast it is beside the base, where that is asked for, and how much it computes."""
+        if written.timed is None or self.stopwatch is None:
             return []
-        return self.stopwatch.compare(layout, Timed.of(self.base.model), module)
+        computes, of_base = (encoder_products(one, anatomy) for one in (written.model, self.base.model))
+        flops = round(computes / of_base, 4) if of_base else 1.0
+        return self.stopwatch.compare(layout, Timed.of(self.base.model), written.timed, flops)
 
 
 @dataclass(frozen=True)
 class _Written:
     usage: str
+    model: nn.Module
     timed: Timed | None = None
 
 
@@ -149,7 +153,9 @@ def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     stored_as(model, packer.number_type).save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    return _Written(_said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors"), Timed.of(model))
+    neurons_left = bool(handout.mask.neurons) and not handout.anatomy.widths
+    said = card_usage.portable_usage(handout.facts, neurons_left=neurons_left)
+    return _Written(_said(said, handout, folder, "*.safetensors"), model, Timed.of(model))
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
@@ -157,14 +163,15 @@ def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_compact(folder, replace(small, model=stored_as(small.model, packer.number_type)))
     prepare_inputs(folder, packer.loaded)
     said = card_usage.compact_usage(handout.facts, MODELLING, code_digest(small.model), small.heads_left)
-    return _Written(_said(said, handout, folder, "*.safetensors"), Timed.of(small.model))
+    return _Written(_said(said, handout, folder, "*.safetensors"), small.model, Timed.of(small.model))
 
 
 def _mask(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_mask(folder, mask_file(packer.base, handout.model, handout.mask, handout.anatomy, handout.facts))
     if handout.vocabulary is not None:
         write_json(folder / VOCABULARY, list(handout.vocabulary), spaced=False)
-    return _Written(_said(card_usage.mask_usage(handout.facts, packer.base.sha256), handout, folder, DOCUMENT, BITS))
+    said = card_usage.mask_usage(handout.facts, packer.base.sha256)
+    return _Written(_said(said, handout, folder, DOCUMENT, BITS), handout.model)
 
 
 def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
@@ -178,7 +185,8 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
         agreement = _agreement(session, GraphSession.open(folder / QUANTISED), packer.examples)
     shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
     timed = Timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
-    return _Written(_said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*"), timed)
+    said = _said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*")
+    return _Written(said, handout.narrow.model, timed)
 
 
 _WRITERS: dict[str, Callable[[Packer, Handout[Any], Path], _Written]] = {

@@ -45,8 +45,8 @@ class Repair:
 
     @property
     def at_once(self) -> bool:
-        """Whether mending takes no time to speak of: nothing passes through a model."""
-        return not (self._solves or "layers" in parts_of(self.spec.structure))
+        """Whether mending takes no time to speak of: nothing passes through a model. What has learned is mended."""
+        return self.spec.recovery == "distil" or not (self._solves or "layers" in parts_of(self.spec.structure))
 
     @property
     def rows(self) -> int:

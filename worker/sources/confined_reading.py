@@ -72,7 +72,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     source, into = DatasetSpec.model_validate(asked["source"]), Path(asked["into"])
     model = ModelInfo.model_validate(asked["model"])
     files = [_tabular(Path(name), into, number) for number, name in enumerate(asked["files"])]
-    csv = CsvAsked(source.delimiter, source.encoding)
+    csv = CsvAsked.of(source)
     schemas = [read_schema(file, csv) for file in files]
     columns = choose_columns(source, schemas[0], model)
     for schema in schemas:

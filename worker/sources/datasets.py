@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ from app import confined
 from app.domain.errors import DatasetInvalid
 from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
-from app.sources.data_warnings import blank_texts, same_rows
+from app.sources.data_warnings import blank_texts, labels_lost, shared_rows
 from app.sources.demo import Licence
 from app.sources.labels import class_names_of, match_labels, refuse_unlabelled
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.size_limits import MAX_WARNINGS
-from app.sources.splits import POINTER, split_files
+from app.sources.split_rows import choose_rows
+from app.sources.splits import POINTER, SplitFiles, name_splits, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
+from microlith.contract.slices import cut_name
 from worker.compute.examples import PairOfTexts
 from worker.sources import confined_reading
-from worker.sources.hub import fetch
+from worker.sources.hub import Listing, fetch
+from worker.sources.hub_configs import README, read_configurations
 from worker.sources.hub_file_names import role_files
 from worker.sources.images import Images, joined, stored_images
 
@@ -64,7 +68,7 @@ class _Source:
     """Files by role, and what they are known by; `ours` are trusted."""
 
     place: Path
-    files: dict[str, list[Path]]
+    splits: dict[str, SplitFiles[Path]]
     names: dict[str, str]
     revision: str | None = None
     sha256: str | None = None
@@ -111,31 +115,38 @@ def load_dataset(
 
 def _from_disk(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
     place = dataset_place(ref, pointer=POINTER)
-    files = split_files(place, source.splits, roles)
-    names = {role: ", ".join(file.name for file in shards) for role, shards in files.items()}
-    digests = [sha256(stamp(file)) for role in sorted(files) for file in files[role]]
+    splits = split_files(place, source, roles)
+    names = {role: ", ".join(file.name for file in split.files) for role, split in splits.items()}
+    digests = [sha256(stamp(file)) for role in sorted(splits) for file in splits[role].files]
     together = hashlib.sha256("".join(digests).encode()).hexdigest()
-    return _Source(place, files, names, sha256=together, ours=ref.kind == "demo")
+    return _Source(place, splits, _with_slices(source, splits, names), sha256=together, ours=ref.kind == "demo")
 
 
 def _from_hub(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
-    chosen: dict[str, list[str]] = {}
+    chosen: dict[str, SplitFiles[str]] = {}
 
-    def choose(names: Sequence[str]) -> list[str]:
-        chosen.update(role_files(names, source.splits, roles))
-        return [name for shards in chosen.values() for name in shards]
+    def choose(listing: Listing) -> list[str]:
+        configurations = read_configurations(listing.read(README)) if README in listing.names else []
+        chosen.update(role_files(ref, listing.names, configurations, source, roles))
+        return [name for split in chosen.values() for name in split.files]
 
     snapshot = fetch(ref, "dataset", choose)
-    files = {role: [snapshot.files[name] for name in shards] for role, shards in chosen.items()}
-    names = {role: str(getattr(source.splits, role)) for role in roles}
-    return _Source(snapshot.folder, files, names, revision=snapshot.commit)
+    splits = {role: SplitFiles([snapshot.files[name] for name in at.files], at.slice) for role, at in chosen.items()}
+    names = {role: cut_name(getattr(source.splits, role))[0] for role in splits}
+    return _Source(snapshot.folder, splits, _with_slices(source, splits, names), revision=snapshot.commit)
+
+
+def _with_slices(
+    source: DatasetSpec, splits: Mapping[str, SplitFiles[Path]], names: Mapping[str, str]
+) -> dict[str, str]:
+    return name_splits(source, {role: f"{names[role]}{split.slice or ''}" for role, split in splits.items()})
 
 
 def _read(
     located: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
 ) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], dict[str, Any]]:
     """Inputs and label strings by role, before the labels have met the model, and what else the files say."""
-    files = list(dict.fromkeys(file for shards in located.files.values() for file in shards))
+    files = list(dict.fromkeys(file for split in located.splits.values() for file in split.files))
     if not files:
         raise DatasetInvalid("No split was asked for.", pointer=POINTER)
     folder = located.place if located.place.is_dir() else located.place.parent
@@ -143,21 +154,57 @@ def _read(
         into = Path(scratch)
         asked = confined_reading.question(source, model, files, into)
         answer = confined_reading.answer(asked) if located.ours else _confined(asked, files, into, meanwhile)
-        columns = Columns(**answer["columns"])
-        rows = {
-            role: _collect(
-                (batch for file in shards for batch in confined_reading.batches_of(into, files.index(file))),
-                _Reading(columns, role, model, folder),
-            )
-            for role, shards in located.files.items()
+        reading = _Reading(Columns(**answer["columns"]), model, folder)
+        found = {
+            file: _collect(confined_reading.batches_of(into, number), reading) for number, file in enumerate(files)
         }
-    answer["warnings"] += same_rows(located.files)
-    if columns.task == "text":
-        pairs = columns.pair is not None
-        for role, (texts, _) in rows.items():
-            empty = [row for row, given in enumerate(texts) if not all(map(str.strip, given if pairs else [given]))]
-            answer["warnings"] += blank_texts(role, len(empty), empty, pairs=pairs)
+    for role, split in located.splits.items():
+        refuse_missing(sum((found[file].missing for file in split.files), Counter()), f"the {role} split")
+    labels = {file: pa.array(rows.labels, pa.large_string()).dictionary_encode() for file, rows in found.items()}
+    masks = choose_rows(located.splits, source.carve, labels)
+    rows = {role: _chosen(role, masks[role], found, reading) for role in located.splits}
+    answer["warnings"] += shared_rows(masks)
+    if source.carve:
+        answer["warnings"] += labels_lost(
+            source.carve.shares, {role: Counter(names) for role, (_, names) in rows.items()}
+        )
+    if reading.columns.task == "text":
+        pairs = reading.columns.pair is not None
+        answer["warnings"] += [warning for role in rows for warning in _blank(role, masks[role], found, pairs=pairs)]
     return rows, answer
+
+
+def _chosen(
+    role: str, masks: Mapping[Path, bytes], found: Mapping[Path, _FileRows], reading: _Reading
+) -> tuple[DatasetInputs, list[str]]:
+    """The inputs and labels of a split; DatasetInvalid for one without rows."""
+    labels = [label for file, mask in masks.items() for label in compress(found[file].labels, mask)]
+    if not labels:
+        raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
+    inputs: list[Any] = [batch for file, mask in masks.items() for batch in _of_batches(found[file].inputs, mask)]
+    if reading.columns.task == "text":
+        return [text for batch in inputs for text in batch], labels
+    return joined(inputs, reading.columns.input), labels
+
+
+def _of_batches(batches: Sequence[DatasetInputs], mask: bytes) -> Iterator[Any]:
+    """What a mask leaves of batches that follow one another."""
+    at = 0
+    for batch in batches:
+        part = mask[at : at + len(batch)]
+        at += len(batch)
+        if isinstance(batch, np.ndarray):
+            yield batch[np.frombuffer(part, np.bool_)]
+        else:
+            yield list(compress(batch, part))
+
+
+def _blank(role: str, masks: Mapping[Path, bytes], found: Mapping[Path, _FileRows], *, pairs: bool) -> list[str]:
+    inputs: Iterator[Any] = (given for file in masks for batch in found[file].inputs for given in batch)
+    there = (owned for mask in masks.values() for owned in mask)
+    rows = enumerate(zip(inputs, there, strict=True))
+    empty = [row for row, (given, owned) in rows if owned and not all(map(str.strip, given if pairs else [given]))]
+    return blank_texts(role, len(empty), empty, pairs=pairs)
 
 
 def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[[], None]) -> Any:
@@ -175,36 +222,34 @@ def _confined(asked: object, files: list[Path], into: Path, meanwhile: Callable[
 
 @dataclass(frozen=True)
 class _Reading:
-    """How the batches of a split become inputs."""
+    """How the batches of a file become inputs."""
 
     columns: Columns
-    role: str
     model: ModelInfo
     folder: Path
 
-    def images(self, batch: pa.Array) -> Images:
-        return stored_images(batch, self.columns.input, self.model.image_shape or [], self.folder)
+    def inputs(self, batch: pa.Array) -> DatasetInputs:
+        """What the model reads; of images, those that are there."""
+        if self.columns.task == "image":
+            return stored_images(batch.drop_null(), self.columns.input, self.model.image_shape or [], self.folder)
+        texts: list[Any] = [values.to_pylist() for values in self.columns.split(batch).values()]
+        return texts[0] if self.columns.pair is None else list(zip(*texts, strict=True))
 
 
-def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> tuple[DatasetInputs, list[str]]:
-    """All inputs and labels; DatasetInvalid for a split without rows or with gaps."""
-    columns = reading.columns
-    texts: list[Any] = []
-    images: list[Images] = []
-    labels: list[str] = []
-    missing = dict.fromkeys([*columns.inputs, columns.label], 0)
-    for inputs, label in batches:
-        read = columns.split(inputs)
-        for column, values in (read | {columns.label: label}).items():
-            missing[column] += values.null_count
-        if columns.task == "image":
-            images.append(reading.images(inputs.drop_null()))
-        elif columns.pair is None:
-            texts += inputs.to_pylist()
-        else:
-            texts += zip(*(values.to_pylist() for values in read.values()), strict=True)
-        labels += label.to_pylist()
-    refuse_missing(missing, f"the {reading.role} split")
-    if not labels:
-        raise DatasetInvalid(f"The {reading.role} split has no rows.", pointer=f"{POINTER}/splits/{reading.role}")
-    return (texts if columns.task == "text" else joined(images, columns.input)), labels
+@dataclass(frozen=True)
+class _FileRows:
+    """All rows of a file, the inputs batch by batch, and how many values each column misses."""
+
+    inputs: list[DatasetInputs]
+    labels: list[str]
+    missing: Counter[str]
+
+
+def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> _FileRows:
+    rows = _FileRows([], [], Counter())
+    for inputs, labels in batches:
+        read = reading.columns.split(inputs) | {reading.columns.label: labels}
+        rows.missing.update({column: values.null_count for column, values in read.items()})
+        rows.inputs.append(reading.inputs(inputs))
+        rows.labels.extend(labels.to_pylist())
+    return rows

@@ -41,7 +41,17 @@ _MODEL_FILES = (
 )
 
 RepositoryKind = Literal["model", "dataset"]
-FileChoice = Callable[[Sequence[str]], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a commit by name; `read` fetches one of them at once, for who must look into it to choose."""
+
+    names: list[str]
+    read: Callable[[str], Path]
+
+
+FileChoice = Callable[[Listing], Iterable[str]]
 """Which of a repository's files to fetch; what it raises is raised."""
 
 
@@ -69,16 +79,20 @@ def fetch(ref: Reference, kind: RepositoryKind, choose: FileChoice) -> Snapshot:
     check_names(ref, sizes, pointer)
     if kind == "model":
         refuse_pickles(list(sizes), pointer=pointer)
-    chosen = sorted({*choose(list(sizes)), *_matching(sizes, _NOTES)})
-    _check_size(ref, [sizes[name] for name in chosen], pointer)
-    with _explaining(ref, pointer):
-        folder = Path(_download(ref, kind, commit, chosen))
-    return Snapshot(folder, commit or folder.name, {name: _inside(ref, folder, name, pointer) for name in chosen})
+
+    def bring(names: Sequence[str]) -> Snapshot:
+        _check_size(ref, [sizes[name] for name in names], pointer)
+        with _explaining(ref, pointer):
+            folder = Path(_download(ref, kind, commit, names))
+        return Snapshot(folder, commit or folder.name, {name: _inside(ref, folder, name, pointer) for name in names})
+
+    chosen = choose(Listing(list(sizes), lambda name: bring([name]).files[name]))
+    return bring(sorted({*chosen, *_matching(sizes, _NOTES)}))
 
 
-def model_files(names: Sequence[str]) -> list[str]:
+def model_files(listing: Listing) -> list[str]:
     """The files of a model that are read: its config, weights without code, tokenizer and preprocessor."""
-    return _matching(names, _MODEL_FILES)
+    return _matching(listing.names, _MODEL_FILES)
 
 
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

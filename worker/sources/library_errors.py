@@ -10,6 +10,7 @@ from typing import Any
 from app.domain.errors import MicrolithError, UnsupportedModel
 from app.domain.foreign_errors import told
 from app.sources.json_file import storable
+from app.sources.tokenizer_files import PIECES, WHOLE
 
 POINTER = "/model"
 _PANIC = "PanicException"
@@ -39,6 +40,10 @@ def open_tokenizer(folder: Path) -> Any:
     """The tokenizer in a model's folder. Raises UnsupportedModel."""
     from transformers import AutoTokenizer  # with torch or without, as the process has it
 
-    hint = "Save it beside the model with tokenizer.save_pretrained."
-    with foreign("The model's tokenizer cannot be opened", hint):
+    what, hint = "The model's tokenizer", "Save it beside the model with tokenizer.save_pretrained."
+    pieces = sorted(name for name in PIECES if (folder / name).is_file())
+    if pieces and not (folder / WHOLE).is_file():
+        what = f"{pieces[0]} is read by slow tokenizers alone, and"
+        hint = f"Write {WHOLE} where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
+    with foreign(f"{what} cannot be opened", hint):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

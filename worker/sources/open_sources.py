@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 import torch
 
+from app.domain.distilling import check_texts, few_texts
 from app.domain.layers import layers_touched, select_layers
 from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
 from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
-from app.sources.data_warnings import one_split_twice
+from app.sources.data_warnings import cut_texts, one_split_twice
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
-from microlith.contract import Concern, JobSpec, Resolved
+from microlith.contract import Concern, Evaluation, JobSpec, ModelInfo, Resolved
 from worker.compute import device
-from worker.compute.examples import Examples, GivenText, PixelExamples, TokenExamples, Tokens, encode, tokenise
+from worker.compute.examples import (
+    Examples,
+    GivenText,
+    PixelExamples,
+    TokenExamples,
+    Tokens,
+    are_pairs,
+    encode,
+    tokenise,
+)
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
 from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
@@ -37,10 +48,23 @@ class Sources:
     data: LoadedDataset
     concerns: list[Concern]
     layers: list[str]
-    resolved: Resolved
+    known: Resolved
+    evaluation: Evaluation
     boundary: Path | None
     cache: Cache | None = None
     _tokenised: dict[str, Tokens] = field(default_factory=dict, init=False)  # whole splits, by role
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """What the references stood for, with what there is to mind of the data. The texts that are measured are read
+        for it.
+        """
+        data = self.known.dataset
+        if self.model.info.task == "image" or data is None:
+            return self.known
+        roles = dict.fromkeys([self.evaluation.split, self.evaluation.validation_split])
+        warnings = [*data.warnings, *(warning for role in roles for warning in self._cut(role))]
+        return self.known.model_copy(update={"dataset": data.model_copy(update={"warnings": warnings})})
 
     def labels(self, role: str) -> ClassIds:
         """Class ids [rows] of a split."""
@@ -52,27 +76,38 @@ class Sources:
         chosen = sorted(set(rows))
         if self.model.info.task == "image":
             return self._pixels(cast(Images, inputs), labels, chosen)
-        return self._texts(role, cast(list[GivenText], inputs), labels, chosen)
+        return self._texts(role, labels, chosen)
 
     def thinned(self, role: str, limit: int | None) -> Examples:
         """At most `limit` examples of a split (None: all), spread evenly over it."""
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, texts: list[GivenText], labels: ClassIds, chosen: list[int]) -> TokenExamples:
-        """A split that is read whole is tokenised once, and kept for other jobs; of others, the rows that are read."""
-        model = self.model
-        if len(chosen) == len(texts) and role not in self._tokenised:
+    def _texts(self, role: str, labels: ClassIds, chosen: list[int]) -> TokenExamples:
+        tokens = self._tokenised.get(role) or self._tokens(role, chosen)
+        if len(tokens.ids) < len(labels):
+            segments = tokens.segments and _placed(tokens.segments, chosen, len(labels))
+            tokens = Tokens(_placed(tokens.ids, chosen, len(labels)), segments)
+        return replace(encode_for(self.model, [], labels), token_ids=tokens.ids, segments=tokens.segments)
+
+    def _tokens(self, role: str, chosen: Sequence[int]) -> Tokens:
+        """Those of the chosen rows. A split that is read whole is tokenised once, and kept for other jobs."""
+        texts, model = cast(list[GivenText], self.data.split(role)[0]), self.model
+        if len(chosen) < len(texts):
+            some = [texts[row] for row in chosen]
+            return tokenise(some, model.tokenizer, model.max_length, segments=model.segments)
+        if role not in self._tokenised:
             how = (texts, model.tokenizer, model.max_length)
             cached = self.cache and kept_tokens(self.cache, *how, segments=model.segments)
             self._tokenised[role] = cached or tokenise(*how, segments=model.segments)
-        if role in self._tokenised:
-            tokens = self._tokenised[role]
-            return replace(encode_for(model, [], labels), token_ids=tokens.ids, segments=tokens.segments)
-        encoded = encode_for(model, [texts[row] for row in chosen], labels[chosen])
-        token_ids = _placed(encoded.token_ids, chosen, len(texts))
-        segments = encoded.segments and _placed(encoded.segments, chosen, len(texts))
-        return replace(encoded, token_ids=token_ids, segments=segments, labels=labels)
+        return self._tokenised[role]
+
+    def _cut(self, role: str) -> list[str]:
+        """What there is to say of the texts of a split that are measured and longer than the model reads."""
+        texts = self.data.split(role)[0]
+        rows = evenly(len(texts), self.evaluation.limit)
+        cut = rows[self._tokens(role, rows.tolist()).cut]
+        return cut_texts(role, cut.tolist(), self.model.max_length, pairs=are_pairs(cast(list[GivenText], texts)))
 
     def _pixels(self, images: Images, labels: ClassIds, chosen: list[int]) -> PixelExamples:
         pixels = prepare(images, chosen, self.model.processor, self.model.info.image_shape or [])
@@ -87,36 +122,49 @@ def open_sources(
     device: torch.device,
     cache: Cache | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
 ) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows.
 
-    What `meanwhile` raises ends the reading of data.
+    What `meanwhile` raises ends the reading of data. `opened` hears what the model is before the spec is held to it.
     """
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    opened(model.described)
     if spec.source.text_pair_column:
         check_pairs(model.model, model.tokenizer, model.max_length)
     data = load_dataset(
         spec.source, model.info, roles_of(spec), allow_paths=allow_paths, shelf=shelf, meanwhile=meanwhile
     )
-    told = data.facts.model_copy(update={"warnings": [*data.facts.warnings, *one_split_twice(spec)]})
-    names = list(linear_layers(model.model))
-    touched = layers_touched(names, spec.layers, model.family, spec.structure)
+    check_texts(spec, data.facts.rows)
+    warnings = [*data.facts.warnings, *one_split_twice(spec), *few_texts(spec, data.facts.rows)]
+    told = data.facts.model_copy(update={"warnings": warnings})
+    model, names = scaled_to(data, model), list(linear_layers(model.model))
+    touched = layers_touched(names, spec.layers, model.anatomy.whereabouts, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
     return Sources(
-        model=scaled_to(data, model),
+        model=model,
         data=data,
         concerns=concerns_of(spec, model.labels),
         layers=layers,
-        resolved=Resolved(model=model.facts, dataset=told, layers=touched, seed=spec.sampling.seed, device=str(device)),
+        known=Resolved(model=model.facts, dataset=told, layers=touched, seed=spec.sampling.seed, device=str(device)),
+        evaluation=spec.evaluation,
         boundary=boundary_file(spec, allow_paths=allow_paths, shelf=shelf),
         cache=cache,
     )
 
 
-def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callable[[], None] = lambda: None) -> Sources:
+def open_for(
+    settings: Settings,
+    spec: JobSpec,
+    shelf: Shelf,
+    meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
+) -> Sources:
     """The same as a worker with these settings does it: on its device, with its cache."""
     cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
-    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
+    return open_sources(
+        spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile, opened=opened
+    )
 
 
 def encode_for(model: LoadedModel, texts: Sequence[GivenText], labels: ClassIds) -> TokenExamples:
@@ -135,9 +183,9 @@ def scaled_to(data: LoadedDataset, model: LoadedModel) -> LoadedModel:
     return replace(model, processor=usual_processor(model.info.image_shape, white))
 
 
-def _placed(some: Sequence[Sequence[int]], rows: Sequence[int], count: int) -> list[Sequence[int]]:
+def _placed(some: list[list[int]], rows: Sequence[int], count: int) -> list[list[int]]:
     """Each in its row of `count`; the others are empty."""
-    placed: list[Sequence[int]] = [()] * count
+    placed: list[list[int]] = [[]] * count
     for row, made in zip(rows, some, strict=True):
         placed[row] = made
     return placed

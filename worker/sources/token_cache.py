@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import structlog
 import tokenizers
@@ -24,7 +25,10 @@ from app.sources.cache import Cache
 from worker.compute.examples import SEGMENTS, GivenText, Tokens, are_pairs, tokenise
 
 FILE = "tokens.sealed"
-COLUMN = "input_ids"
+COLUMN, CUT = "input_ids", "cut"
+RECIPE = 2
+"""Goes up whenever more is kept of a split."""
+
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 log = structlog.get_logger()
@@ -67,6 +71,9 @@ def _seal(tokens: Tokens, file: Path) -> None:
     sink = io.BytesIO()
     columns = {COLUMN: tokens.ids} | ({SEGMENTS: tokens.segments} if tokens.segments is not None else {})
     table = pa.table({name: pa.array(values, pa.list_(pa.int32())) for name, values in columns.items()})
+    cut = np.zeros(len(tokens.ids), np.bool_)
+    cut[tokens.cut] = True
+    table = table.append_column(CUT, pa.array(cut))
     feather.write_feather(table, sink, compression="zstd")
     making = file.with_name(f"{uuid4().hex}.making")
     making.write_bytes(hashlib.sha256(sink.getbuffer()).digest() + sink.getbuffer())
@@ -80,7 +87,9 @@ def _unsealed(file: Path) -> Tokens | None:
     if hashlib.sha256(arrow).digest() != content[:_DIGEST_BYTES]:
         return None
     table = feather.read_table(pa.BufferReader(arrow))
-    return Tokens(table[COLUMN].to_pylist(), table[SEGMENTS].to_pylist() if SEGMENTS in table.column_names else None)
+    segments = table[SEGMENTS].to_pylist() if SEGMENTS in table.column_names else None
+    cut: list[int] = np.flatnonzero(table[CUT].to_numpy()).tolist()
+    return Tokens(table[COLUMN].to_pylist(), segments, cut)
 
 
 def identity(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, segments: bool = False) -> str | None:
@@ -93,7 +102,7 @@ def identity(texts: Sequence[GivenText], tokenizer: Any, max_length: int, *, seg
     }
     around = [type(tokenizer).__name__, tokenizer.truncation_side, getattr(tokenizer, "split_special_tokens", False)]
     around.append(getattr(tokenizer, "pad_token_id", None))  # a text of no tokens is one pad
-    how = [reader, max_length, around, transformers.__version__, tokenizers.__version__]
+    how = [RECIPE, reader, max_length, around, transformers.__version__, tokenizers.__version__]
     how += [["pairs", segments]] if are_pairs(texts) else []
     sha256 = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
     for text in chain.from_iterable([given] if isinstance(given, str) else given for given in texts):

@@ -110,6 +110,8 @@ def _control(schema: JsonSchema, part: _SpecPart) -> Field:
     kind, offered = _kind(schema)
     label = name_of(part.pointer)
     choices = [FieldChoice(value, value) for value in offered]
+    if kind == "choice" and part.default is None:
+        choices.insert(0, FieldChoice("", "as it is found"))
     return Field(part.pointer, label, kind, part.says, default=", ".join(texts(part.default)), choices=choices)
 
 

@@ -8,25 +8,19 @@ from typing import Any
 
 from app.web.views.fields import MISSING, Field, FieldChoice, fields_of, look_up, name_of, texts
 from app.web.views.plan import PlanView
-from microlith.contract import DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
+from microlith.contract import DataForm, DatasetInfo, ErrorDetail, MethodInfo, Methods, ModelInfo
 
 FIRST = ("structure", "ratio")
 BOXES = 400
 """Labels and layers that have a box of their own at most."""
 
 _FOUND = "If you leave it empty, the usual names are tried."
-COLUMNS = {
-    "text_column": _FOUND,
-    "text_pair_column": "The second text of each row, if rows are pairs. If you leave it empty, texts are read alone.",
-    "label_column": _FOUND,
-}
-"""The columns that the form asks for, with what it says of each."""
 
 GROUPS = {
     "Samples": ("sampling", "calibration"),
     "Evaluation": ("evaluation",),
     "Files": ("export",),
-    "Pruning in detail": ("scope", "ratio_rules", "recovery", "head"),
+    "Pruning in detail": ("scope", "ratio_rules", "recovery", "distil", "head"),
     "The job itself": ("priority", "workers", "deadline_seconds", "reuse", "labels"),
 }
 """Where the options stand; what is not named here would be missing, and a test holds that none is."""
@@ -105,7 +99,7 @@ def form_page(methods: Methods, sources: SourcesOffered, spec: Mapping[str, Any]
     return FormPage(
         model=_source("/model", "Model", sources.models, spec),
         dataset=_source("/dataset/ref", "Dataset", sources.datasets, spec),
-        columns=Group("Columns", [_text(f"/dataset/{name}", says, spec) for name, says in COLUMNS.items()]),
+        columns=Group("Columns, labels and splits", _data_form(spec)),
         concerns=_concerns(sources.model, options["concerns"].description, spec),
         method=replace(method, says=chosen.description),
         method_options=list(fields_of(chosen.json_schema, "/method", "", chosen.defaults, spec)),
@@ -172,8 +166,14 @@ def _source(
     return Field(pointer, label, "text", called or "", values, choices=choices)
 
 
-def _text(pointer: str, says: str, spec: Mapping[str, Any]) -> Field:
-    return Field(pointer, name_of(pointer), "text", says, texts(look_up(spec, pointer)))
+def _data_form(spec: Mapping[str, Any]) -> list[Field]:
+    """How the data is to be read; splits and what is carved are called by their whole names."""
+    fields = fields_of(DataForm.model_json_schema(), "/dataset", "", {}, spec)
+    return [replace(field, label=_label_of(field.pointer), says=field.says or _FOUND) for field in fields]
+
+
+def _label_of(pointer: str) -> str:
+    return name_of(pointer.removeprefix("/dataset/").replace("/", "_"))
 
 
 def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Field:

@@ -27,8 +27,8 @@ def headline(modules: Sequence[Module], base: BaseResult | None) -> list[Headlin
 
 
 def _quality(modules: Sequence[Module]) -> Headline:
-    own, base = fmean(module.own.f1 for module in modules), fmean(module.base_own.f1 for module in modules)
-    binary = [module.binary.f1 for module in modules if module.binary]
+    own, base = fmean(module.handed_out.f1 for module in modules), fmean(module.base_own.f1 for module in modules)
+    binary = [(module.delivered or module.binary).f1 for module in modules if module.binary]
     if len(binary) == len(modules):
         return Headline("F1 against the rest", f"{fmean(binary):.3f}", f"base {base:.3f} on the same class")
     change, name = mean_change(modules), "F1, own class" if len(modules) == 1 else "Mean F1, own class"
@@ -41,7 +41,7 @@ def _quality(modules: Sequence[Module]) -> Headline:
 def _speed(modules: Sequence[Module]) -> Headline:
     pace = fastest(latency for module in modules for latency in module.latencies)
     if pace is None:
-        return Headline("Speed", numbers.NOTHING, "not measured")
+        return Headline("Speed", numbers.NOTHING, "not measured, or the times varied too much")
     own, base = numbers.milliseconds(pace.milliseconds), numbers.milliseconds(pace.base_milliseconds)
     return Headline(
         "Speed", f"{speedup(pace):.2f}×", f"{own} ms, base {base} ms · {pace.layout}, 1 input, {pace.device}"

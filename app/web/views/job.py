@@ -117,9 +117,10 @@ def job_page(job: Job, results: Results, events: Sequence[Event], view: View) ->
 
 def _steps(job: Job) -> list[PhaseStep]:
     """Phases that a finished job never came to stay to do."""
-    now = PHASES.index(job.phase) if job.phase and not job.finished else None
+    phases = [name for name in PHASES if name != "distilling" or job.spec.recovery == "distil"]
+    now = phases.index(job.phase) if job.phase and not job.finished else None
     steps = []
-    for number, name in enumerate(PHASES):
+    for number, name in enumerate(phases):
         done = name in job.timings if now is None else number < now
         steps.append(PhaseStep(name, "now" if number == now else "done" if done else "todo", job.timings.get(name)))
     return steps

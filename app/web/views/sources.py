@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from app.web.views import phrases
 from microlith.contract import DatasetInfo, ModelInfo
 from microlith.contract.catalog import LayerInfo
 from microlith.display import numbers
+from microlith.display.structure_notes import structure_notes
 
 LABELS, LAYERS = 100, 200
 """How many a page shows."""
@@ -43,27 +45,38 @@ class ModelPage:
     more_labels: int
     layers: list[LayerInfo]
     more_layers: int
+    structure_notes: list[tuple[str, str]]
+    """What stands before a note on structures, and the note."""
 
 
 @dataclass(frozen=True)
 class DatasetPage:
-    """A dataset with the first of its labels, and how many more there are."""
+    """A dataset with the first of its labels, and how many more labels, and columns than the first rows have."""
 
     dataset: DatasetInfo
     labels: list[str]
     more_labels: int
+    more_columns: int
+    read_with: str
 
 
 def model_page(model: ModelInfo) -> ModelPage:
-    labels, layers = model.labels, model.layers
+    labels, layers, notes = model.labels, model.layers, structure_notes(model)
     return ModelPage(
-        model, labels[:LABELS], max(len(labels) - LABELS, 0), layers[:LAYERS], max(len(layers) - LAYERS, 0)
+        model=model,
+        labels=labels[:LABELS],
+        more_labels=max(len(labels) - LABELS, 0),
+        layers=layers[:LAYERS],
+        more_layers=max(len(layers) - LAYERS, 0),
+        structure_notes=[(name.capitalize(), note) for name, note in notes.items()],
     )
 
 
 def dataset_page(dataset: DatasetInfo) -> DatasetPage:
     labels = sorted({label for split in dataset.splits.values() for label in split.labels})
-    return DatasetPage(dataset, labels[:LABELS], max(len(labels) - LABELS, 0))
+    more_columns = len(dataset.columns) - len(dataset.first_rows[0]) if dataset.first_rows else 0
+    read_with = json.dumps(dataset.form, ensure_ascii=False) if dataset.form else ""
+    return DatasetPage(dataset, labels[:LABELS], max(len(labels) - LABELS, 0), more_columns, read_with)
 
 
 def models_page(models: Sequence[ModelInfo]) -> SourcesPage:

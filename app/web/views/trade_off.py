@@ -99,7 +99,11 @@ def trade_off(modules: Sequence[Module], results: Results) -> TradeOff | None:
 
 
 def _quality(module: Module, binary: bool) -> float:
-    return module.binary.f1 if binary and module.binary else module.report.macro.f1
+    """F1 of the files; with two answers, that of the concern."""
+    if binary and module.binary:
+        return (module.delivered or module.binary).f1
+    macro = module.delivered.macro if module.delivered else None
+    return (macro or module.report.macro).f1
 
 
 def _others(results: Results, labels: Iterable[str], binary: bool) -> dict[str, float]:

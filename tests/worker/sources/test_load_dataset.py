@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from app.domain.errors import DatasetInvalid, SourceUnavailable, UnknownLabels
+from app.sources.datasets import describe_dataset
 from app.sources.demo import FOLDER
 from app.sources.models import describe_model
 from microlith.contract import DatasetSpec, Splits
@@ -81,6 +82,38 @@ def test_rows_with_gaps_are_refused(tmp_path):
     pq.write_table(pa.table({"text": ["a", None], "label": ["pos", "neg"]}), tmp_path / "train.parquet")
     with pytest.raises(DatasetInvalid, match="1 rows of the train split have no text"):
         load(f"path:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"carve": {"test": 0.2, "validation": 0.3, "seed": 7}},
+        {"splits": {"train": "train[:60%]", "validation": "train[60%:80%]", "test": "train[80%:]"}},
+        {"splits": {"train": "train[10:]", "validation": "train[10:]"}, "carve": {"test": 0.3}},
+    ],
+)
+def test_a_worker_takes_the_rows_that_the_plan_counted(tmp_path, form):
+    labels = ["pos" if number % 7 in (0, 3) else "neg" for number in range(200)]
+    rows = [
+        pa.table({"text": [f"text {n}" for n in range(start, start + 100)], "label": labels[start : start + 100]})
+        for start in (0, 100)
+    ]
+    for number, table in enumerate(rows):
+        pq.write_table(table, tmp_path / f"train-0000{number}-of-00002.parquet", row_group_size=30)
+    source = DatasetSpec(ref=f"path:{tmp_path}", **form)
+    roles = ["train", "validation", "test"]
+    planned = describe_dataset(source, roles, model=READER.model_copy(update={"labels": LABELS}), allow_paths=True)
+    loaded = load(source.ref, roles, **form)
+    taken = {}
+    for role in roles:
+        texts, ids = loaded.split(role)
+        counts = {name: int((ids == number).sum()) for number, name in enumerate(LABELS)}
+        assert counts == {name: planned.splits[role].labels.get(name, 0) for name in LABELS}
+        taken[role] = [int(text.removeprefix("text ")) for text in texts]
+        assert taken[role] == sorted(set(taken[role]))
+        assert [labels[row] for row in taken[role]] == [LABELS[number] for number in ids]
+    assert loaded.facts.warnings == planned.warnings
+    assert not set(taken["train"]) & set(taken["test"])
 
 
 @pytest.mark.timeout(30)

@@ -31,7 +31,15 @@ async function digest(file) {
   return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function bring(file, columns) {
+// What is said of how the data is read. A fraction that is no number stays a text, for the server to refuse.
+function formOf(fields) {
+  const entries = (names) => names.map((name) => [name, fields.get(name)?.trim()]).filter(([, value]) => value);
+  const said = Object.fromEntries(entries(["text_column", "text_pair_column", "label_column", "delimiter", "encoding"]));
+  const carve = entries(["carve.test", "carve.validation"]).map(([name, value]) => [name.slice(6), Number(value) || value]);
+  return carve.length ? { ...said, carve: Object.fromEntries(carve) } : said;
+}
+
+async function bring(file, said) {
   step.textContent = "Reading the file";
   const sha256 = await digest(file);
   const upload = await ask("/v1/uploads", { kind, filename: file.name, size_bytes: file.size, sha256 });
@@ -42,19 +50,18 @@ async function bring(file, columns) {
     await ask(upload.urls.complete, { sha256 });
   }
   step.textContent = "Checking";
-  const made = await ask(`/v1/${kind}s`, { upload: upload.id, ...columns });
+  const made = await ask(`/v1/${kind}s`, { upload: upload.id, ...said });
   location.assign(`/${kind}s/${made.id}`);
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new FormData(form);
-  const columns = Object.fromEntries(["text_column", "text_pair_column", "label_column"].map((name) => [name, fields.get(name)]).filter(([, value]) => value));
   const button = form.querySelector("button");
   fault.textContent = "";
   button.disabled = true;
   try {
-    await bring(fields.get("file"), columns);
+    await bring(fields.get("file"), formOf(fields));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     fault.textContent = error.message;
