@@ -128,13 +128,20 @@ class _PrunedModel:
 
     def solve(self, group: LayerGroup, now: Iterable[Tensor], then: Sequence[dict[str, Tensor]]) -> None:
         """Solves layers that read the same: `now` in the module and `then` in the base, batch by batch."""
-        kept = {name: self._kept_of(name) for name in group.layers}
-        columns = torch.stack([held.any(0) for held in kept.values()]).any(0).nonzero().flatten()
-        sums = Sums.zero(columns, next(iter(kept.values())).shape[1])
+        sums = self.sums_of(group)
         for read, seen in zip(now, then, strict=True):
             sums.add(read, seen[group.layers[0]])
-        for name, held in kept.items():
-            self._replace(name, held, sums)
+        self.replace(group, sums)
+
+    def sums_of(self, group: LayerGroup) -> Sums:
+        """Sums over nothing yet, of what the layers of a group read."""
+        kept = torch.stack([self._kept_of(name).any(0) for name in group.layers])
+        return Sums.zero(kept.any(0).nonzero().flatten(), kept.shape[1])
+
+    def replace(self, group: LayerGroup, sums: Sums) -> None:
+        """Solves the layers of a group by these sums."""
+        for name in group.layers:
+            self._replace(name, self._kept_of(name), sums)
 
     def _kept_of(self, name: str) -> Tensor:
         weight = linear(self.base, name).weight
@@ -202,15 +209,12 @@ def _solve_at_once(
     module: _PrunedModel, groups: Sequence[LayerGroup], batches: Sequence[Batch], checkpoint: Checkpoint
 ) -> None:
     """Solves layers by what they read in whole runs; one that runs more than once is solved for all its runs."""
-    names = [group.layers[0] for group in groups]
-    now: dict[str, list[Tensor]] = {name: [] for name in names}
-    then: dict[str, list[dict[str, Tensor]]] = {name: [] for name in names}
-    for batch in batches:
+    sums = {group.layers[0]: module.sums_of(group) for group in groups}
+    for batch in batches if groups else ():
         checkpoint(0)
-        if names:
-            for name, read in reads(partial(forward, module.model, batch), module.layers(names), batch)[0]:
-                now[name].append(read)
-            for name, read in reads(partial(forward, module.base, batch), named(module.base, names, str), batch)[0]:
-                then[name].append({name: read})
+        now = reads(partial(forward, module.model, batch), module.layers(list(sums)), batch)[0]
+        then = reads(partial(forward, module.base, batch), named(module.base, list(sums), str), batch)[0]
+        for (name, read), (_, meant) in zip(now, then, strict=True):
+            sums[name].add(read, meant)
     for group in groups:
-        module.solve(group, now[group.layers[0]], then[group.layers[0]])
+        module.replace(group, sums[group.layers[0]])
