@@ -153,7 +153,7 @@ def anatomy(model: Any) -> Anatomy:
         classifier=family.classifier if family.classifier in shapes else None,
         shapes=shapes,
         blocks=blocks,
-        removable=_removable(model, blocks),
+        removable=() if family.shared else _removable(model, blocks),
         head_counts={part.block: int(model.config.num_attention_heads) for part in attentions},
         widths=(family.width,),
         heads_stay=family.name in HEADS_STAY,
