@@ -35,6 +35,7 @@ from worker.compute.device import use_threads
 from worker.evaluation.cost import base_cost, cost, encoder_products
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw_to_order, draw_to_repair
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
@@ -87,12 +88,15 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts, pooled=to_order).run()
     repair = Repair(spec, model, parts, sources.layers, to_repair)
     repair.learn(evidence.statistics)
+    school, learns = School(spec, sources, parts, scored.validation), spec.recovery == "distil"
     taken = [concerns[place] for place in evenly(len(concerns), 1 if lot.pooled else modules)]
     shared = time.monotonic() - began
     found: dict[float, list[Record]] = {ratio: [] for ratio in lot.ratios}
     began = time.monotonic()
-    for concern, ratio, bare in prune(model, parts, evidence, spec, sources.layers, taken):
-        mask = repair.mend(bare, concern)
+    for concern, ratio, bare in prune(model, parts, evidence, spec, sources.layers, concerns if learns else taken):
+        if concern not in taken:
+            continue
+        mask = school.teach({ratio: bare})[ratio] if learns else repair.mend(bare, concern)
         with realised(model, mask, parts) as module:
             spent = time.monotonic() - began
             costed = cost(_smallest(module, mask, parts), base, parts)

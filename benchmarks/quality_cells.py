@@ -66,7 +66,7 @@ class Lot:
     @property
     def pooled(self) -> bool:
         """Whether one module stands for all."""
-        return self.method in POOLED
+        return self.method in POOLED or self.recovery == "distil"
 
     def spec(self, model: str, data: str, per_concern: int, limit: int | None) -> JobSpec:
         """The job of these cells. Raises ValidationError for what the engine does not offer."""
