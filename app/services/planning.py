@@ -10,7 +10,7 @@ import microlith
 from app.domain.distilling import check_texts, few_texts
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched, select_blocks
+from app.domain.layers import NO_LAYERS, check_units, layers_touched, select_blocks
 from app.domain.layouts import check_export, check_number_type
 from app.domain.methods import check_depth, check_method, check_widths, parts_of
 from app.services.estimating import UNKNOWN, PlannedWork
@@ -193,6 +193,8 @@ def plan(resolution: Resolution) -> Plan:
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
     resolved, estimate = resolution.resolved, resolution.estimate
     warnings = resolved.dataset.warnings if resolved.dataset else one_split_twice(spec)
+    if resolution.model:
+        warnings = [*warnings, *_not_looked_for(spec, resolution.model)]
     return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
@@ -208,10 +210,23 @@ def _rows_of(dataset: DatasetInfo) -> dict[str, int]:
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
-    names = [layer.name for layer in model.layers]
-    family = family_named(model.family)
-    touched = layers_touched(names, spec.layers, family, spec.structure)
+    """The layers that may lose something; of no known family all that are chosen, whichever of them have units."""
+    names, family = [layer.name for layer in model.layers], family_named(model.family)
+    if family is None:
+        check_units(spec.structure, {**(model.structures_refused or {}), "layers": NO_LAYERS})
+    touched = layers_touched(names, spec.layers, family, spec.structure if family else "weights")
     if "layers" in parts_of(spec.structure):
         check_depth(spec, len(select_blocks(names, spec.layers, family)))
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched
+
+
+def _not_looked_for(spec: JobSpec, model: ModelInfo) -> list[str]:
+    """A warning where nobody knows yet whether the model has the units that are to go."""
+    units = [part for part in parts_of(spec.structure) if part != "weights"]
+    if model.family or model.structures_refused is not None or not units:
+        return []
+    return [
+        f"{model.architecture} is not known by name. A worker looks for its {' and '.join(units)} when it opens the "
+        "model, and proves that they can be removed. Where that fails the job ends at once with UNSUPPORTED_MODEL."
+    ]

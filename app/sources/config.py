@@ -25,7 +25,7 @@ VOCABULARIES = (
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _TASK = "ForSequenceClassification"
-_IMAGES = frozenset({"ViTForImageClassification"})
+_IMAGES = frozenset(f"{name}ForImageClassification" for name in ("Beit", "DeiT", "Swin", "ViT"))
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 

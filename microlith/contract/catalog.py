@@ -91,7 +91,12 @@ class ModelInfo(Answer):
     size_bytes: int | None
     layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None
-    structures: list[str]
+    structures: list[str] = Field(description="What can be removed, as far as it is known.")
+    structures_refused: dict[str, str] | None = Field(
+        None,
+        description="Why `neurons` or `heads` cannot be removed. Null for an architecture that is not known by name "
+        "and that no job has opened: any structure can be asked for, and the job says what is there.",
+    )
     licence: str | None = None
 
 

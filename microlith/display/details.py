@@ -23,6 +23,7 @@ from microlith.contract import (
     Splits,
 )
 from microlith.display import numbers, tables
+from microlith.display.structure_notes import structure_notes
 
 Facts = Mapping[str, RenderableType | None]
 
@@ -226,13 +227,14 @@ def model(shown: ModelInfo) -> RenderableType:
             "sha256": shown.sha256,
             "content": shown.content_sha256,
             "architecture": shown.architecture,
-            "family": shown.family or "unknown: every linear layer can be pruned, by structure `weights`",
+            "family": shown.family or "not known by name",
             "labels": ", ".join(f"{number} {label}" for number, label in enumerate(shown.labels)) or None,
             "longest input": f"{shown.max_length} tokens" if shown.max_length else None,
             "parameters": _count(shown.parameters) if shown.parameters is not None else None,
             "number type": shown.dtype,
             "size": numbers.size(shown.size_bytes),
             "structures": ", ".join(shown.structures),
+            **structure_notes(shown),
             "licence": shown.licence,
         }
     )

@@ -61,8 +61,8 @@ def class_set(
         assert validation is not None, "recovery needs examples"
         rows = examples_of(validation, labels)
         mask = mended_union(mask, origin, recovery, rows, checkpoint=checkpoint)
-    made = shrink if mask.neurons or mask.layers else masked_copy
-    whole = made(origin.model, mask, origin.anatomy)
+    smaller = mask.layers or (mask.neurons and origin.anatomy.widths)
+    whole = (shrink if smaller else masked_copy)(origin.model, mask, origin.anatomy)
     notes = [_TWO_WAY] if any(part.answer is not None for part in parts) else []
     notes += [_WHOLE] if any(part.origin is not part.base for part in parts) else []
     stored = rounded(with_labels(whole, _classifier(origin), ids, labels), number_type or origin.number_type)

@@ -18,7 +18,6 @@ from microlith.contract import JobSpec
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
-from worker.families.anatomy import anatomy
 from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw, draw_to_order, draw_to_repair
 from worker.kinds.make_module import Maker
@@ -42,10 +41,9 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with progress.phase("resolving"):
             shelf = held.enter_context(attempt.hold_sources(spec))
-            sources = open_for(settings, spec, shelf, attempt.check)
+            sources = open_for(settings, spec, shelf, attempt.check, partial(publisher.describe_model, spec.model))
             publisher.publish_resolved(sources.resolved, len(sources.concerns))
-            publisher.describe_model(spec.model, sources.model.info)
-            model, parts = sources.model.model, anatomy(sources.model.model)
+            model, parts = sources.model.model, sources.model.anatomy
             concerns = {concern.id: concern for concern in sources.concerns}
             published = publisher.find_published()
 

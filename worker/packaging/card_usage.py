@@ -24,6 +24,11 @@ model = {model}.from_pretrained("this-folder"{options})
 
 {remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
 
+_NEURONS_LEFT = (
+    "Removed neurons are still there, as zeros: no setting of this architecture's config says how many each block has. "
+    "The layout `compact` is without them."
+)
+
 _MASK = """## Open it
 
 This is the module as data, to be laid over its base `{base}`: {what}. No code is run of it.
@@ -78,9 +83,9 @@ def task(facts: Made) -> Task:
     return task_of(facts.resolved.model.architecture if facts.resolved.model else None)
 
 
-def portable_usage(facts: Made) -> str:
-    """A folder for plain `from_pretrained`."""
-    return _folder_usage(facts, "", [])
+def portable_usage(facts: Made, *, neurons_left: bool = False) -> str:
+    """A folder for plain `from_pretrained`; `neurons_left` where removed neurons are still there, as zeros."""
+    return _folder_usage(facts, "", [_NEURONS_LEFT] if neurons_left else [])
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:

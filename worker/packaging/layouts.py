@@ -153,8 +153,9 @@ def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     stored_as(model, packer.number_type).save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    said = _said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors")
-    return _Written(said, model, Timed.of(model))
+    neurons_left = bool(handout.mask.neurons) and not handout.anatomy.widths
+    said = card_usage.portable_usage(handout.facts, neurons_left=neurons_left)
+    return _Written(_said(said, handout, folder, "*.safetensors"), model, Timed.of(model))
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:

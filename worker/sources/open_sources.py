@@ -19,7 +19,7 @@ from app.sources.cache import Cache
 from app.sources.data_warnings import cut_texts, one_split_twice
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
-from microlith.contract import Concern, Evaluation, JobSpec, Resolved
+from microlith.contract import Concern, Evaluation, JobSpec, ModelInfo, Resolved
 from worker.compute import device
 from worker.compute.examples import (
     Examples,
@@ -122,12 +122,14 @@ def open_sources(
     device: torch.device,
     cache: Cache | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
 ) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows.
 
-    What `meanwhile` raises ends the reading of data.
+    What `meanwhile` raises ends the reading of data. `opened` hears what the model is before the spec is held to it.
     """
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    opened(model.described)
     if spec.source.text_pair_column:
         check_pairs(model.model, model.tokenizer, model.max_length)
     data = load_dataset(
@@ -136,11 +138,11 @@ def open_sources(
     check_texts(spec, data.facts.rows)
     warnings = [*data.facts.warnings, *one_split_twice(spec), *few_texts(spec, data.facts.rows)]
     told = data.facts.model_copy(update={"warnings": warnings})
-    names = list(linear_layers(model.model))
-    touched = layers_touched(names, spec.layers, model.family, spec.structure)
+    model, names = scaled_to(data, model), list(linear_layers(model.model))
+    touched = layers_touched(names, spec.layers, model.anatomy.whereabouts, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
     return Sources(
-        model=scaled_to(data, model),
+        model=model,
         data=data,
         concerns=concerns_of(spec, model.labels),
         layers=layers,
@@ -151,10 +153,18 @@ def open_sources(
     )
 
 
-def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callable[[], None] = lambda: None) -> Sources:
+def open_for(
+    settings: Settings,
+    spec: JobSpec,
+    shelf: Shelf,
+    meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
+) -> Sources:
     """The same as a worker with these settings does it: on its device, with its cache."""
     cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
-    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
+    return open_sources(
+        spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile, opened=opened
+    )
 
 
 def encode_for(model: LoadedModel, texts: Sequence[GivenText], labels: ClassIds) -> TokenExamples:
