@@ -29,13 +29,13 @@ from app.domain.methods import check_method
 from benchmarks.quality_cells import Lot, lots
 from benchmarks.quality_floor import measure_first_layers, measure_floor
 from benchmarks.quality_report import write_report
-from benchmarks.quality_school import teach
 from benchmarks.quality_scores import Record, Scored
 from microlith.contract import JobSpec
 from worker.compute.device import use_threads
 from worker.evaluation.cost import base_cost, cost, encoder_products
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw_to_order, draw_to_repair
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
@@ -88,20 +88,17 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts, pooled=to_order).run()
     repair = Repair(spec, model, parts, sources.layers, to_repair)
     repair.learn(evidence.statistics)
+    school, learns = School(spec, sources, parts, scored.validation), spec.recovery == "distil"
     taken = [concerns[place] for place in evenly(len(concerns), 1 if lot.pooled else modules)]
     shared = time.monotonic() - began
     found: dict[float, list[Record]] = {ratio: [] for ratio in lot.ratios}
     began = time.monotonic()
-    masks, taught = prune(model, parts, evidence, spec, sources.layers, taken), 0.0
-    if spec.recovery == "distil":
-        bare = {ratio: mask for _, ratio, mask in masks}
-        learned = teach(spec, sources, parts, scored.validation, bare)
-        masks = iter([(taken[0], ratio, mask) for ratio, mask in learned.items()])
-        taught, began = (time.monotonic() - began) / len(bare), time.monotonic()
-    for concern, ratio, chosen in masks:
-        mask = repair.mend(chosen, concern)
+    for concern, ratio, bare in prune(model, parts, evidence, spec, sources.layers, concerns if learns else taken):
+        if concern not in taken:
+            continue
+        mask = school.teach({ratio: bare})[ratio] if learns else repair.mend(bare, concern)
         with realised(model, mask, parts) as module:
-            spent = taught + time.monotonic() - began
+            spent = time.monotonic() - began
             costed = cost(_smallest(module, mask, parts), base, parts)
             found[ratio].append(scored.ask(module) | costed.model_dump() | {"seconds": spent})
         began = time.monotonic()

@@ -6,7 +6,7 @@ The base answers the texts once. A student begins where least squares end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from torch import nn
@@ -41,6 +41,7 @@ class School:
     validation: Examples
     store: StudyStore | None = None
     check: Checkpoint = unwatched
+    _lessons: Lessons | None = field(default=None, init=False)
 
     @property
     def rows(self) -> int:
@@ -51,12 +52,9 @@ class School:
 
     def teach(self, masks: Mapping[float, Mask], checkpoint: Checkpoint = unwatched) -> dict[float, Mask]:
         """The masks, by ratio of the spec, with what their students have learned."""
-        model, distil = self.sources.model.model, self.spec.distil
-        answers = predict(model, self._examples, checkpoint=checkpoint)
-        lessons = Lessons(self._examples, answers, distil.temperature, self.spec.sampling.seed)
-        learned, done = {}, len(self._examples)
+        lessons, learned, done = self._prepare(checkpoint), {}, len(self._examples)
         for ratio, mask in masks.items():
-            student = Student.of(model, self._repair.mend(mask, 0, self.check), self.anatomy)
+            student = Student.of(self.sources.model.model, self._repair.mend(mask, 0, self.check), self.anatomy)
             self._train(student, lessons, ratio).run(self._keeper(ratio), partial(_count_on, checkpoint, done))
             learned[ratio] = replace(mask, tensors=student.scatter())
             done += len(self._examples) * self._recipe.epochs
@@ -66,6 +64,14 @@ class School:
         """All modules are made: nobody needs the students any more."""
         if self.store is not None and self.spec.recovery == "distil":
             self.store.forget(len(self.spec.ratios))
+
+    def _prepare(self, checkpoint: Checkpoint) -> Lessons:
+        """The texts with the base's answers, which are asked for once."""
+        if self._lessons is None:
+            answers = predict(self.sources.model.model, self._examples, checkpoint=checkpoint)
+            seed, temperature = self.spec.sampling.seed, self.spec.distil.temperature
+            self._lessons = Lessons(self._examples, answers, temperature, seed)
+        return self._lessons
 
     def _train(self, student: Student, lessons: Lessons, ratio: float) -> Training:
         study = self.store.find(self.spec.ratios.index(ratio)) if self.store else Study()
