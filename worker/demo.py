@@ -1,4 +1,4 @@
-"""The story that `make demo` tells: a classifier becomes twelve modules, and two of them are put to work.
+"""The story that `make demo` tells: a small and fast module to deploy, then what each of twelve concerns uses.
 
 Everything goes through the public HTTP API with the public client, as a stranger would do it; only the last act loads
 models, with nothing but transformers.
@@ -16,11 +16,15 @@ from rich.console import Console
 from app.sources import demo
 from microlith import Client, JobSpec
 from microlith.cli.outcome import exit_code, say
-from microlith.contract import Job
+from microlith.contract import Export, Job, RatioRule, TaylorMethod
+from microlith.contract.options import VocabularyOptions
 from microlith.display import live, numbers, tables
 from microlith.errors import JobFailed, MicrolithClientError
 
 MODEL, DATASET = "demo:bert-tiny-wordnet", "demo:wordnet-supersense"
+DEPLOYED = "animal"
+"""The concern that the small module is made for."""
+
 SENTENCES = {
     "animal": "small furry mammal with long ears that lives in a burrow",
     "food": "a sweet baked dish of fruit and flour served at the end of a meal",
@@ -35,23 +39,57 @@ def tell(url: str, folder: Path) -> None:
     with Client(url) as client:
         client.check()
         console.print(f"\n[bold]1. The service[/] answers at {url}.")
+        small = make_small(client)
+        console.print("\n[bold]3. The module beside its base:[/]\n")
+        console.print(tables.results(client.results(small.id)))
         job = decompose(client)
-        console.print("\n[bold]3. Each module beside the base,[/] on its own concern:\n")
+        console.print("\n[bold]5. Each module beside the base,[/] on its own concern:\n")
         console.print(tables.results(client.results(job.id)))
         modules = download(client, job, folder / job.id)
-    console.print("\n[bold]5. Two of them at work,[/] opened with plain from_pretrained:")
+    console.print("\n[bold]7. Two of them at work,[/] opened with plain from_pretrained:")
     for concern, sentence in SENTENCES.items():
         classify(modules[concern], concern, sentence)
     farewell(job, folder / job.id)
 
 
-def decompose(client: Client) -> Job:
-    """Ask for all concerns of the demo model at one ratio, and watch. Raises JobFailed."""
-    spec = JobSpec(model=MODEL, dataset=DATASET, concerns="all", ratio=0.5, reuse=False, labels={"from": "demo"})
-    job = client.submit(spec)
-    console.print(
-        f"\n[bold]2. A job[/] for all concerns of {MODEL}:\n   half of its feed-forward weights removed. {job.id}"
+def make_small(client: Client) -> Job:
+    """Ask for a small and fast module: narrow layers that learn to answer as the base does. Raises JobFailed."""
+    spec = JobSpec(
+        model=MODEL,
+        dataset=DATASET,
+        concerns=[DEPLOYED],
+        structure="heads+neurons",
+        method=TaylorMethod(),
+        ratio=0.75,
+        ratio_rules=[RatioRule(structure="heads", ratio=0.5)],
+        recovery="distil",
+        export=Export(layouts=["compact", "onnx"], vocabulary=VocabularyOptions(trim=True, guard=0.01)),
+        reuse=False,
+        labels={"from": "demo"},
     )
+    return follow(
+        client,
+        spec,
+        f"\n[bold]2. A module to deploy[/] for {DEPLOYED}: half of the heads and three quarters of the neurons of\n"
+        f"   {MODEL} removed, rare tokens too. What is left learns to answer as the base does.",
+    )
+
+
+def decompose(client: Client) -> Job:
+    """Ask what each concern uses: all of them at one ratio. Raises JobFailed."""
+    spec = JobSpec(model=MODEL, dataset=DATASET, concerns="all", ratio=0.5, reuse=False, labels={"from": "demo"})
+    return follow(
+        client,
+        spec,
+        f"\n[bold]4. What does each concern use?[/] A job for all concerns of {MODEL}:\n"
+        "   half of its feed-forward weights removed.",
+    )
+
+
+def follow(client: Client, spec: JobSpec, said: str) -> Job:
+    """Submit the job, say what it is, and watch it to its end. Raises JobFailed."""
+    job = client.submit(spec)
+    console.print(f"{said} {job.id}")
     job = live.follow(client.watch(job.id), console)
     if job.state != "succeeded":
         raise JobFailed(job)
@@ -63,7 +101,7 @@ def download(client: Client, job: Job, folder: Path) -> dict[str, Path]:
     modules = client.modules(job.id)
     size = sum(artifact.size_bytes for module in modules for artifact in module.artifacts)
     folders = {module.concern.label: client.download_module(module, folder) for module in modules}
-    console.print(f"\n[bold]4. Downloaded[/] {len(folders)} modules, {numbers.size(size)}, every sha256 checked.")
+    console.print(f"\n[bold]6. Downloaded[/] {len(folders)} modules, {numbers.size(size)}, every sha256 checked.")
     return folders
 
 
