@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,12 @@ from worker.compute.device import use_threads
 from worker.evaluation.cost import base_cost, cost, encoder_products
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.draw_samples import draw_to_order, draw_to_repair
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.narrowing import narrow
 from worker.pruning.prune import prune
+from worker.pruning.repair import Repair
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
 from worker.sources.open_sources import Sources, open_sources
@@ -80,12 +83,16 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     labels, concerns = sources.labels(spec.sampling.split), [concern.id for concern in sources.concerns]
     samples = {c: draw_samples(labels, c, len(sources.model.labels), spec.sampling) for c in concerns}
     pool, base = sources.encode(spec.sampling.split, rows_of(samples)), base_cost(model, parts)
-    evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts).run()
+    to_order, to_repair = partial(draw_to_order, spec, sources), partial(draw_to_repair, spec, sources)
+    evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts, pooled=to_order).run()
+    repair = Repair(spec, model, parts, sources.layers, to_repair)
+    repair.learn(evidence.statistics)
     taken = [concerns[place] for place in evenly(len(concerns), 1 if lot.pooled else modules)]
     shared = time.monotonic() - began
     found: dict[float, list[Record]] = {ratio: [] for ratio in lot.ratios}
     began = time.monotonic()
-    for _, ratio, mask in prune(model, parts, evidence, spec, sources.layers, taken):
+    for concern, ratio, bare in prune(model, parts, evidence, spec, sources.layers, taken):
+        mask = repair.mend(bare, concern)
         with realised(model, mask, parts) as module:
             spent = time.monotonic() - began
             costed = cost(_smallest(module, mask, parts), base, parts)

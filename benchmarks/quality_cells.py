@@ -35,8 +35,8 @@ WAYS = {
     "neurons": ("ci none", "wanda-all none", "taylor none", "random refit", "ci bias", "ci refit", "wanda-all refit"),
     "heads": ("heads none", "random none", "heads bias", "heads refit"),
     "heads+neurons": ("ci none", "ci bias", "ci refit", "wanda-all refit", "wanda-all distil"),
-    "layers": ("ci none", "ci refit", "ci distil"),
-    "layers+heads+neurons": ("ci refit", "ci distil"),
+    "layers": ("ci none", "ci distil"),
+    "layers+heads+neurons": ("ci none", "ci refit", "ci distil"),
 }
 """Method and recovery. What the engine does not offer is passed over, and said so."""
 

@@ -9,11 +9,19 @@ from typing import Any
 from app.domain.errors import UnsupportedModel
 from app.domain.families import Family
 from app.sources.json_file import is_count
+from app.sources.safetensors_header import Shapes
 from app.sources.short_texts import list_first, quote
 
 ADAPTER = "adapter_config.json"
 _POINTER_FILE = b"version https://git-lfs.github.com/spec/"
 _DEPTHS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer")
+_TABLES = {
+    "word_embeddings": "vocab_size",
+    "position_embeddings": "max_position_embeddings",
+    "token_type_embeddings": "type_vocab_size",
+}
+"""Of tables of embeddings: the setting that says how many rows there are."""
+
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 
@@ -91,6 +99,28 @@ def check_blocks(
                 hint="Was it pruned before? Layers of unlike widths cannot be opened; save a model of one width.",
                 pointer=pointer,
             )
+
+
+def check_tables(config: Mapping[str, Any], shapes: Shapes, family: Family | None, *, pointer: str) -> None:
+    """Raise UnsupportedModel where a known family's embeddings have other rows, or heads do not share its width."""
+    if family is None:
+        return
+    for name, shape in shapes.items():
+        setting = next((meant for ending, meant in _TABLES.items() if name.endswith(f".{ending}.weight")), "")
+        rows = _count(config.get(setting))
+        if rows is not None and shape and shape[0] != rows:
+            raise UnsupportedModel(
+                f"{name} has {shape[0]:,} rows in the file, and by {setting} in config.json it has {rows:,}.",
+                hint="Save the whole model with save_pretrained, so that both are of the same model.",
+                pointer=pointer,
+            )
+    heads, width = (_count(config.get(name)) for name in ("num_attention_heads", "hidden_size"))
+    if heads is not None and width is not None and (not heads or width % heads) and "head_dim" not in config:
+        raise UnsupportedModel(
+            f"By config.json a width of {width:,} is shared by {heads:,} heads, which does not come out even.",
+            hint="Save the whole model with save_pretrained; its config says how many heads there are.",
+            pointer=pointer,
+        )
 
 
 def _widths(

@@ -15,7 +15,7 @@ from app.sources.classes import labels_of
 from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
 from app.sources.identity import content_sha256
 from app.sources.images import image_shape, task_of
-from app.sources.intended import check_blocks, refuse_changed_numbers
+from app.sources.intended import check_blocks, check_tables, refuse_changed_numbers
 from app.sources.licences import licence_of
 from app.sources.linear_layers import linear_shapes
 from app.sources.reference_files import model_place
@@ -72,6 +72,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
     refuse_changed_numbers(config, weights.types, pointer=POINTER)
     labels = labels_of(config, linear, pointer=POINTER)
     check_blocks(config, linear, family, pointer=POINTER)
+    check_tables(config, weights.shapes, family, pointer=POINTER)
     licence = licence_of(ref, folder)
     architecture = architecture_of(config)
     task = task_of(architecture)

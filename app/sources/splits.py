@@ -76,7 +76,8 @@ def check_carve(source: DataForm, is_there: Callable[[str], bool]) -> None:
             raise DatasetInvalid(
                 f"`carve` is to make a {role} split, and there is one"
                 + (f" ({shorten(name)} in `splits`)." if name != role else "."),
-                hint=f"Leave `{role}` out of `carve`, or out of the data.",
+                hint=f"Leave `{role}` out of `carve`. Or cut both with slices: "
+                f'"splits": {{"train": "train[:80%]", "{role}": "train[80%:]"}}.',
                 pointer=f"{POINTER}/carve/{role}",
             )
 

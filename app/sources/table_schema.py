@@ -39,7 +39,11 @@ def check_names(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.Data
     within(len(listed), MAX_COLUMNS, f"The data has {len(listed):,} columns", hint)
     for name, times in Counter(name for name, _ in listed).items():
         if times > 1:
-            raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
+            raise DatasetInvalid(
+                f"There are {times} columns with the name {shorten(name)}.",
+                hint="Give each column a name of its own, or leave one out.",
+                pointer=POINTER,
+            )
         if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
             raise DatasetInvalid(
                 f"The name of column {shorten(name)} is too long or not a text.",

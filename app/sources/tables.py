@@ -125,7 +125,7 @@ def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> 
         yield from csv_and_json.array_batches(file, columns, rows)
     else:
         with _opened(file, columns, asked) as reader:
-            yield from (batch.select(columns) for batch in validated(reader))
+            yield from (batch.select(columns) for batch in validated(file, reader))
 
 
 def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:

@@ -24,10 +24,16 @@ def check_format(folder: Path, *, pointer: str) -> None:
         import tokenizers
     except ModuleNotFoundError:
         return
+    if not (folder / WHOLE).is_file():
+        return
     try:
         document = read_object(folder / WHOLE, MAX_BYTES)
-    except (FileNotFoundError, ValueError):  # told by those who count its pieces
-        return
+    except ValueError as error:
+        raise UnsupportedModel(
+            f"{WHOLE} cannot be read: {error}.",
+            hint="Save the tokenizer beside the model once more, with tokenizer.save_pretrained.",
+            pointer=pointer,
+        ) from error
     try:
         tokenizers.Tokenizer.from_str(json.dumps(_emptied(document)))
     except BaseException as error:  # a library of Rust's may panic, which is no Exception to Python

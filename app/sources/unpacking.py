@@ -116,7 +116,7 @@ def _zipped(raw: IO[bytes]) -> Iterator[_Entry]:
         for info in opened.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise ValueError(f"{info.filename!r} is not a plain file")
+                raise ValueError(f"{info.filename!r} is {_strange_kind(kind == stat.S_IFLNK, 'zip -r, without -y')}")
             if info.is_dir() or _is_litter(info.filename):
                 _inside(info.filename)
                 continue
@@ -130,7 +130,8 @@ def _tarred(raw: IO[bytes]) -> Iterator[_Entry]:
     with tarfile.open(fileobj=cast(IO[bytes], _Sparing(raw)), mode="r:") as opened:
         for member in opened:
             if not (member.isreg() or member.isdir()) or member.issparse():
-                raise ValueError(f"{member.name!r} is not a plain file")
+                instead = "tar -h" if member.issym() else "tar --hard-dereference"
+                raise ValueError(f"{member.name!r} is {_strange_kind(member.issym() or member.islnk(), instead)}")
             if member.isdir() or _is_litter(member.name):
                 _inside(member.name)
                 continue
@@ -144,10 +145,19 @@ def _tarred(raw: IO[bytes]) -> Iterator[_Entry]:
 def _inside(name: str) -> PurePosixPath:
     """The name as a path inside a folder; ValueError for one that leads elsewhere or could not be a plain name."""
     path = PurePosixPath(name)
-    strange = "\\" in name or ":" in name or not name.isprintable() or len(name.encode(errors="replace")) > 500
+    if "\\" in name:
+        raise ValueError(
+            f"the name {name[:200]!r} has backslashes for slashes; zip it again with a program that writes slashes"
+        )
+    strange = ":" in name or not name.isprintable() or len(name.encode(errors="replace")) > 500
     if path.is_absolute() or ".." in path.parts or strange or len(path.parts) > MAX_DEPTH:
         raise ValueError(f"the name {name[:200]!r} leads out of the archive's folder, or is not a plain name")
     return path
+
+
+def _strange_kind(is_link: bool, instead: str) -> str:
+    """What a member is that is not packed, and what packs the file that a link leads to."""
+    return f"a link, not the file itself; pack what it leads to ({instead})" if is_link else "not a plain file"
 
 
 def _is_litter(name: str) -> bool:

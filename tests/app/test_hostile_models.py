@@ -136,6 +136,7 @@ REFUSED: dict[str, Files] = {
     "a notice of 2 MB": {"LICENSE": b"x" * 2_000_000},
     "a pad that is a text": config(model_type="roberta", pad_token_id="x"),
     "a pad that is nothing": config(model_type="roberta", pad_token_id=None),
+    "more positions than the table has rows": config(max_position_embeddings=10**9),
     "100 notices": {f"NOTICE-{n}": b"x" for n in range(100)},
 }
 
@@ -146,7 +147,6 @@ TAKEN: dict[str, Files] = {
     "positions of text": config(max_position_embeddings="512"),
     "positions of lists": config(model_type="roberta", max_position_embeddings=[5]),
     "positions below nothing": config(max_position_embeddings=-4),
-    "more positions than the table has rows": config(max_position_embeddings=10**9),
     "a byte order mark": {"config.json": b"\xef\xbb\xbf" + json.dumps(CONFIG).encode()},
     "a longest input of 10^30": {"tokenizer_config.json": {"model_max_length": 10**30}},
     "a licence of 100,000 letters": {"README.md": b"---\nlicense: " + b"a" * 100_000 + b"\n---\n"},

@@ -213,12 +213,12 @@ def test_labels_that_the_config_does_not_name_are_numbered(folder):
 
 
 def test_roberta_keeps_positions_for_itself_and_the_tokenizer_may_say_less(folder):
-    configure(folder, model_type="roberta", max_position_embeddings=514, pad_token_id=1)
-    assert describe(folder).max_length == 512
+    configure(folder, model_type="roberta", max_position_embeddings=128, pad_token_id=1)
+    assert describe(folder).max_length == 126
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 100}))
     assert describe(folder).max_length == 100
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 10**30}))
-    assert describe(folder).max_length == 512
+    assert describe(folder).max_length == 126
 
 
 def test_the_licence_is_read_from_the_card_beside_the_model(folder):

@@ -63,8 +63,10 @@ def test_what_the_library_reads_is_let_through_without_its_vocabulary(folder: Pa
     check_format(folder, pointer="/model")
 
 
-def test_files_that_are_no_json_are_told_by_others(folder: Path) -> None:
-    (folder / FILE).write_text("{")
-    check_format(folder, pointer="/model")
+@pytest.mark.parametrize("text", ["", "{", "[]", "version"])
+def test_a_file_that_holds_no_object_is_refused_though_there_is_a_list_beside_it(folder: Path, text: str) -> None:
+    (folder / FILE).write_text(text)
+    with pytest.raises(UnsupportedModel, match=r"tokenizer\.json cannot be read: "):
+        check_format(folder, pointer="/model")
     (folder / FILE).unlink()
     check_format(folder, pointer="/model")

@@ -26,6 +26,7 @@ from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.remembered_baselines import find_baselines
 from worker.kinds.share_concerns import share_out
+from worker.kinds.study_store import StudyStore
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
@@ -60,7 +61,7 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
                 pooled=partial(draw_to_order, spec, sources),
             )
             repair = Repair(spec, model, parts, sources.layers, partial(draw_to_repair, spec, sources))
-            school = School(spec, sources, parts, bench.validation, attempt, folder)
+            school = School(spec, sources, parts, bench.validation, StudyStore(attempt, folder), attempt.check)
             progress.expect(calibration.rows + school.rows + bench.rows + left * (repair.rows + bench.rows))
 
         with progress.phase("scoring"):
@@ -93,4 +94,4 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         maker = Maker(model, parts, bench, repair, exporter, verifier, attempt)
         for concern, ratio, mask in share_out(turns, drawn, repair, bench.rows + repair.rows, attempt, folder):
             maker.make(concern, ratio, mask)
-        school.forget()
+        school.close()
