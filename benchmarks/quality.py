@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +29,19 @@ from app.domain.methods import check_method
 from benchmarks.quality_cells import Lot, lots
 from benchmarks.quality_floor import measure_first_layers, measure_floor
 from benchmarks.quality_report import write_report
+from benchmarks.quality_school import teach
 from benchmarks.quality_scores import Record, Scored
 from microlith.contract import JobSpec
 from worker.compute.device import use_threads
 from worker.evaluation.cost import base_cost, cost, encoder_products
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.draw_samples import draw_to_order, draw_to_repair
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
 from worker.pruning.narrowing import narrow
 from worker.pruning.prune import prune
+from worker.pruning.repair import Repair
 from worker.pruning.surgery import realised
 from worker.sampling.concern import draw_samples, rows_of
 from worker.sources.open_sources import Sources, open_sources
@@ -80,14 +84,24 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     labels, concerns = sources.labels(spec.sampling.split), [concern.id for concern in sources.concerns]
     samples = {c: draw_samples(labels, c, len(sources.model.labels), spec.sampling) for c in concerns}
     pool, base = sources.encode(spec.sampling.split, rows_of(samples)), base_cost(model, parts)
-    evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts).run()
+    to_order, to_repair = partial(draw_to_order, spec, sources), partial(draw_to_repair, spec, sources)
+    evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts, pooled=to_order).run()
+    repair = Repair(spec, model, parts, sources.layers, to_repair)
+    repair.learn(evidence.statistics)
     taken = [concerns[place] for place in evenly(len(concerns), 1 if lot.pooled else modules)]
     shared = time.monotonic() - began
     found: dict[float, list[Record]] = {ratio: [] for ratio in lot.ratios}
     began = time.monotonic()
-    for _, ratio, mask in prune(model, parts, evidence, spec, sources.layers, taken):
+    masks, taught = prune(model, parts, evidence, spec, sources.layers, taken), 0.0
+    if spec.recovery == "distil":
+        bare = {ratio: mask for _, ratio, mask in masks}
+        learned = teach(spec, sources, parts, scored.validation, bare)
+        masks = iter([(taken[0], ratio, mask) for ratio, mask in learned.items()])
+        taught, began = (time.monotonic() - began) / len(bare), time.monotonic()
+    for concern, ratio, chosen in masks:
+        mask = repair.mend(chosen, concern)
         with realised(model, mask, parts) as module:
-            spent = time.monotonic() - began
+            spent = taught + time.monotonic() - began
             costed = cost(_smallest(module, mask, parts), base, parts)
             found[ratio].append(scored.ask(module) | costed.model_dump() | {"seconds": spent})
         began = time.monotonic()
@@ -128,6 +142,7 @@ def main() -> None:
     parser.add_argument("--modules", type=int, default=3, help="modules of a cell, spread over the concerns")
     parser.add_argument("--per-concern", type=int, default=64, help="samples of each concern")
     parser.add_argument("--limit", type=int, help="examples of each split, spread evenly over it")
+    parser.add_argument("--epochs", type=int, help="of recovery `distil`; as a job chooses them if left out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--reports", type=Path, default=Path("benchmarks/reports"))
     parser.add_argument("--report-only", action="store_true", help="measure nothing, write the report of what there is")
@@ -155,7 +170,7 @@ def measure_all(table: Table, asked: argparse.Namespace) -> None:
         if all(cell_of(lot, ratio) in known for ratio in lot.ratios):
             continue
         try:
-            spec = lot.spec(asked.model, asked.data, asked.per_concern, asked.limit)
+            spec = lot.spec(asked.model, asked.data, asked.per_concern, asked.limit, asked.epochs)
             check_method(spec)
             opened = open_sources(spec, allow_paths=True, device=torch.device("cpu"))
             for row in measure_lot(lot, spec, opened, scored, asked.modules):

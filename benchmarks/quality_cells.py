@@ -9,7 +9,7 @@ from typing import Any
 from microlith.contract import JobSpec
 
 POOLED = ("wanda-all", "magnitude")
-"""Ways to choose that say the same for every concern: one module stands for all."""
+"""Ways to choose that say the same for every concern: one module stands for all, as it does for those that learn."""
 
 METHODS: dict[str, dict[str, Any]] = {
     "ci": {"name": "ci"},
@@ -35,8 +35,8 @@ WAYS = {
     "neurons": ("ci none", "wanda-all none", "taylor none", "random refit", "ci bias", "ci refit", "wanda-all refit"),
     "heads": ("heads none", "random none", "heads bias", "heads refit"),
     "heads+neurons": ("ci none", "ci bias", "ci refit", "wanda-all refit", "wanda-all distil"),
-    "layers": ("ci none", "ci refit", "ci distil"),
-    "layers+heads+neurons": ("ci refit", "ci distil"),
+    "layers": ("ci none",),
+    "layers+heads+neurons": ("ci none", "ci refit", "ci distil"),
 }
 """Method and recovery. What the engine does not offer is passed over, and said so."""
 
@@ -66,9 +66,9 @@ class Lot:
     @property
     def pooled(self) -> bool:
         """Whether one module stands for all."""
-        return self.method in POOLED
+        return self.method in POOLED or self.recovery == "distil"
 
-    def spec(self, model: str, data: str, per_concern: int, limit: int | None) -> JobSpec:
+    def spec(self, model: str, data: str, per_concern: int, limit: int | None, epochs: int | None = None) -> JobSpec:
         """The job of these cells. Raises ValidationError for what the engine does not offer."""
         asked: dict[str, Any] = {
             "model": model,
@@ -81,6 +81,8 @@ class Lot:
             "evaluation": {"limit": limit, "similarity": False, "latency": False},
             "export": {"layouts": ["compact"]},
         }
+        if self.recovery == "distil":
+            asked["distil"] = {"epochs": epochs}
         if self.structure == "weights":
             asked["layers"] = ALL_LINEARS
         return JobSpec.model_validate(asked)

@@ -68,6 +68,13 @@ class SourceStore:
         query = select(SourceRow).where(SourceRow.id.in_(list(source_ids)), SourceRow.owner == owner)
         return self.session.scalars(query).all()
 
+    def refusals(self, source_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """By id of a model, why units of it cannot be removed, where a worker has looked for them."""
+        known = SourceRow.facts["structures_refused"]
+        query = select(SourceRow.id, known).where(SourceRow.id.in_(list(source_ids)))
+        found = self.session.execute(query.where(func.jsonb_typeof(known) == "object"))
+        return {source_id: {units: str(why) for units, why in told.items()} for source_id, told in found}
+
     def of_upload(self, upload_id: str) -> Sequence[SourceRow]:
         return self.session.scalars(select(SourceRow).where(SourceRow.upload_id == upload_id)).all()
 

@@ -8,6 +8,9 @@ TOKEN_BUDGET = 2048
 DEVICE_TOKEN_BUDGET = 16_384
 """On another device than the CPU: a small model's kernels are over sooner than they are launched, one by one."""
 
+SOLVED_TOKENS = 16_384
+"""Tokens of all examples that layers are solved anew over, about: what a module takes to be solved grows with them."""
+
 KEPT_BYTES = 128 * 2**20
 """What a pass over examples may keep for later: enough for where it pays, the many short texts of small models."""
 

@@ -17,9 +17,8 @@ POINTER = "/modules"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides whether a module goes with others: its concern's label, what was removed, what it reads, and how it
-
-    was repaired.
+    """What decides whether a module goes with others: its concern's label, what was removed, what it reads, how it was
+    repaired, and whether its base gives an input several labels.
     """
 
     label: str
@@ -27,10 +26,12 @@ class Candidate:
     task: Task
     pairs: bool = False
     recovery: str = "none"
+    multi_label: bool = False
 
 
 def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     """Raises InvalidInput, with the place and what to do, unless the modules and the options go together."""
+    _check_one_class(modules)
     check_labels([module.label for module in modules])
     check_tasks({module.label: module.task for module in modules})
     check_pairs({module.label: module.pairs for module in modules})
@@ -43,6 +44,17 @@ def check_combination(spec: CombineSpec, modules: Sequence[Candidate]) -> None:
     if spec.export:
         check_export(spec.export)
         _check_vocabulary(spec.export)
+
+
+def _check_one_class(modules: Sequence[Candidate]) -> None:
+    """Raises InvalidInput for modules whose labels do not exclude one another."""
+    if several := [module.label for module in modules if module.multi_label]:
+        raise InvalidInput(
+            f"The modules of {', '.join(map(repr, several))} are of multi-label models, and a combination answers each "
+            "input with one label.",
+            hint="Use each of them by itself: with `head: binary` a module says whether an input has its label.",
+            pointer=POINTER,
+        )
 
 
 def _check_learned(modules: Sequence[Candidate]) -> None:

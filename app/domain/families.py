@@ -41,7 +41,8 @@ class FeedForward:
 class Attention:
     """One block's attention layers, by dotted name; `fused` has one layer for query, key and value, in that order.
 
-    `positions` are layers that project relative positions head by head, as query and key project tokens.
+    An `interleaved` one has them in that order for each head in turn. `positions` are layers that project relative
+    positions head by head, as query and key project tokens.
     """
 
     block: str
@@ -51,6 +52,7 @@ class Attention:
     output: str
     fused: bool = False
     positions: tuple[str, ...] = ()
+    interleaved: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -107,10 +107,10 @@ def verdict(modules: Sequence[Judged], latencies: Iterable[Latency], baselines: 
 
 
 def fastest(latencies: Iterable[Latency]) -> Latency | None:
-    """The mean pace for one input in the layout that gains most by it; None where nothing was timed."""
+    """The mean pace for one input in the layout that gains most by it; None where no times hold."""
     by_layout: dict[str, list[Latency]] = {}
     for pace in latencies:
-        if pace.batch == 1:
+        if pace.batch == 1 and pace.stable:
             by_layout.setdefault(pace.layout, []).append(pace)
     means = [
         same[0].model_copy(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.domain.budgets import KEPT_BYTES, TOKEN_BUDGET
+from app.domain.budgets import KEPT_BYTES, SOLVED_TOKENS, TOKEN_BUDGET
 from app.domain.distilling import epochs_for
+from app.domain.families import family_named
 from app.domain.layouts import share_of_base
+from app.domain.methods import parts_of
 from microlith.contract import DatasetInfo, JobSpec, ModelInfo
 from microlith.contract.job import Estimate
 
@@ -57,12 +59,14 @@ class PlannedWork:
     def seconds(self) -> float:
         """Two operations per linear weight and token, for every evaluated text, by the base and every module.
 
-        Where modules learn: once more by the base for every text that is learned from, and in every epoch three times
-        as many for each weight that is left, unless the minutes for it are over before.
+        Where layers are solved anew, every module and the base take SOLVED_TOKENS more, and as much for the sums. Where
+        modules learn: once more by the base for every text that is learned from, and in every epoch three times as many
+        for each weight that is left, unless the minutes for it are over before.
         """
         weights = sum(layer.shape[0] * layer.shape[1] for layer in self.model.layers)
         a_text = 2 * weights * TOKENS_PER_TEXT / FLOPS_PER_SECOND
-        return a_text * (self.evaluated * (self.modules + 1) + self.learned) + self._learning(a_text)
+        solved = 4 * SOLVED_TOKENS / TOKENS_PER_TEXT * self.modules * self.solved
+        return a_text * (self.evaluated * (self.modules + 1) + self.learned + solved) + self._learning(a_text)
 
     def _learning(self, a_text: float) -> float:
         """Seconds of all students, where the base takes so many for a text."""
@@ -91,7 +95,10 @@ class PlannedWork:
           + 400 · rows + 30 · bytes of the data's files             texts and tokens
           + TOKEN_BUDGET · widest layer · 4 · 16                    activations of a batch or one long text, on a CPU
           + 8 · concerns · Σ inputs of the chosen layers · 5 · 2    statistics: two sums on each side, and a product
-          + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight; 4 bytes where refitted
+          + concerns · ratios · weights of the chosen layers / 8    masks, a bit a weight
+          + 4 · SOLVED_TOKENS · inputs of a block's chosen layers   where layers are solved anew: what they read
+          + 8 · 2 · SOLVED_TOKENS · least inputs of a layer         and the states of base and module
+          + 4 · weights of the chosen layers                        and the new ones of one module
           + 16 · evaluated examples · classes                       answers
           + KEPT_BYTES                                              where pads are included: what concerns share
           + 4 · 8 · parameters + 4 · learned examples · classes     a student: its values, their gradients and momenta,
@@ -99,14 +106,15 @@ class PlannedWork:
 
         One that has served other jobs may still hold up to 300 MB of theirs: at 1 GB it is replaced. The clean process
         that opens modules again takes the first two lines once more, beside it. What one concern needs for a moment
-        (similarity, the second moments of a refit) fits into the share of the activations. On a GPU activations lie in
-        its own memory, however large its batches are. What modules share of the splits' texts lies on the disk, up to
-        FILED_BYTES for each split.
+        (similarity, the sums that layers are solved by) fits into the share of the activations. On a GPU activations
+        lie in its own memory, however large its batches are. What modules share of the splits' texts lies on the disk,
+        up to FILED_BYTES for each split.
         """
         shapes = {layer.name: layer.shape for layer in self.model.layers}
         chosen = [shapes[name] for name in self.layers]
         widest = max((max(shape) for shape in shapes.values()), default=0)
-        mask_bits = 32 if self.spec.recovery == "refit" else 1
+        weights = sum(outputs * inputs for outputs, inputs in chosen)
+        read = sum(inputs for _, inputs in chosen) / self.blocks + 4 * min((inputs for _, inputs in chosen), default=0)
         return (
             PROCESS
             + WEIGHT_COPIES * 4 * (self.model.parameters or 0)
@@ -114,12 +122,24 @@ class PlannedWork:
             + STORED * (self.dataset.size_bytes or 0)
             + max(TOKEN_BUDGET, self.model.max_length or 0) * widest * 4 * LIVE
             + SUM * self.concerns * sum(inputs for _, inputs in chosen) * 5 * 2
-            + self.modules * sum(outputs * inputs for outputs, inputs in chosen) * mask_bits / 8
+            + self.modules * weights / 8
+            + self.solved * 4 * (SOLVED_TOKENS * read + weights)
             + ANSWER * self.evaluated * len(self.model.labels)
             + (KEPT_BYTES if self.spec.calibration.pads == "include" else 0)
             + (STUDENT_COPIES * 4 * (self.model.parameters or 0) if self.learned else 0)
             + 4 * self.learned * len(self.model.labels)
         )
+
+    @property
+    def solved(self) -> bool:
+        """Whether layers are solved anew."""
+        return self.spec.recovery == "refit" or "layers" in parts_of(self.spec.structure)
+
+    @property
+    def blocks(self) -> int:
+        """How many the model has, 1 where that is not known."""
+        family = family_named(self.model.family)
+        return max(1, len(family.blocks(layer.name for layer in self.model.layers))) if family else 1
 
     @property
     def modules(self) -> int:

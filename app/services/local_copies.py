@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -24,6 +24,7 @@ from microlith.contract.uploads import UploadKind
 
 _TOGETHER = (
     ({"text_column", "image_column"}, {"text_column", "text_pair_column", "image_column"}),
+    ({"label_column", "label_columns"}, {"label_column", "label_columns"}),
     ({"splits", "carve"}, {"splits", "carve"}),
 )
 """Where one of the first is said, all of the second are."""
@@ -54,10 +55,12 @@ class Shelves:
             return
         with self.database.unit() as unit:
             sources = unit.sources.of_ids(ids, self.owner)
+            refusals = unit.sources.refusals(source.id for source in sources)
             upload_ids = {source.upload_id for source in sources if source.upload_id} | ids
             uploads = {key: row for key, row in unit.uploads.of_ids(upload_ids).items() if row.owner == self.owner}
         with ExitStack() as held:
-            references = {source.id: self._reference(source, uploads, held) for source in sources}
+            found = {source.id: self._reference(source, uploads, held) for source in sources}
+            references = {key: replace(found[key], refused=refusals.get(key)) for key in found}
             for key in ids & uploads.keys():
                 upload = uploads[key]
                 if upload.kind == "boundary" and upload.key is not None:

@@ -197,8 +197,10 @@ def _candidate(module: ModuleRow, origin: JobRow) -> Candidate:
     model = _resolved(origin).model
     task = task_of(model.architecture if model else None)
     spec = JobSpec.model_validate(origin.spec)
-    pairs = spec.source.text_pair_column is not None
-    return Candidate(module.facts["concern"]["label"], module.facts["structure"], task, pairs, spec.recovery)
+    pairs, several = spec.source.text_pair_column is not None, model is not None and model.multi_label
+    return Candidate(
+        module.facts["concern"]["label"], module.facts["structure"], task, pairs, spec.recovery, multi_label=several
+    )
 
 
 def _resolved(origin: JobRow) -> Resolved:

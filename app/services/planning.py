@@ -10,14 +10,16 @@ import microlith
 from app.domain.distilling import check_texts, few_texts
 from app.domain.errors import InvalidInput
 from app.domain.families import family_named
-from app.domain.layers import layers_touched, select_blocks
+from app.domain.layers import NO_LAYERS, check_units, layers_touched, select_blocks
 from app.domain.layouts import check_export, check_number_type
 from app.domain.methods import check_depth, check_method, check_widths, parts_of
+from app.domain.multi_label import check_multi_label
 from app.services.estimating import UNKNOWN, PlannedWork
 from app.sources.allowed_paths import Allowed
 from app.sources.confined_data import describe_dataset
 from app.sources.confined_models import describe_model
 from app.sources.data_warnings import one_split_twice
+from app.sources.label_columns import check_label_columns
 from app.sources.labels import check, find_concerns, match
 from app.sources.reference_files import sha256, stamp
 from app.sources.references import NOTHING, Shelf, parse
@@ -91,6 +93,7 @@ class Resolution:
                 architecture=model.architecture,
                 dtype=model.dtype,
                 labels=model.labels,
+                multi_label=model.multi_label,
             ),
             dataset=dataset
             and DatasetFacts(
@@ -125,6 +128,9 @@ def resolve(spec: JobSpec, *, allow_paths: Allowed, shelf: Shelf = NOTHING) -> R
             hint="Leave `text_pair_column` out, or take a model of longer inputs.",
             pointer="/dataset/text_pair_column",
         )
+    if model and model.multi_label:
+        check_multi_label(spec)
+        check_label_columns(spec.source, model.labels)
     concerns = concerns_of(spec, model.labels) if model else None
     layers = _layers(spec, model) if model else []
     if model and dataset and concerns:
@@ -193,6 +199,8 @@ def plan(resolution: Resolution) -> Plan:
     modules = [PlannedModule(concern=concern, ratio=ratio) for ratio in spec.ratios for concern in concerns]
     resolved, estimate = resolution.resolved, resolution.estimate
     warnings = resolved.dataset.warnings if resolved.dataset else one_split_twice(spec)
+    if resolution.model:
+        warnings = [*warnings, *_not_looked_for(spec, resolution.model)]
     return Plan(spec=spec, resolved=resolved, modules=modules, estimate=estimate, warnings=warnings)
 
 
@@ -208,10 +216,23 @@ def _rows_of(dataset: DatasetInfo) -> dict[str, int]:
 
 
 def _layers(spec: JobSpec, model: ModelInfo) -> list[str]:
-    names = [layer.name for layer in model.layers]
-    family = family_named(model.family)
-    touched = layers_touched(names, spec.layers, family, spec.structure)
+    """The layers that may lose something; of no known family all that are chosen, whichever of them have units."""
+    names, family = [layer.name for layer in model.layers], family_named(model.family)
+    if family is None:
+        check_units(spec.structure, {**(model.structures_refused or {}), "layers": NO_LAYERS})
+    touched = layers_touched(names, spec.layers, family, spec.structure if family else "weights")
     if "layers" in parts_of(spec.structure):
         check_depth(spec, len(select_blocks(names, spec.layers, family)))
     check_widths(spec, {layer.name: layer.shape[1] for layer in model.layers if layer.name in touched})
     return touched
+
+
+def _not_looked_for(spec: JobSpec, model: ModelInfo) -> list[str]:
+    """A warning where nobody knows yet whether the model has the units that are to go."""
+    units = [part for part in parts_of(spec.structure) if part != "weights"]
+    if model.family or model.structures_refused is not None or not units:
+        return []
+    return [
+        f"{model.architecture} is not known by name. A worker looks for its {' and '.join(units)} when it opens the "
+        "model, and proves that they can be removed. Where that fails the job ends at once with UNSUPPORTED_MODEL."
+    ]

@@ -157,10 +157,16 @@ class Library:
 
 
 def describe(unit: Unit, model_id: str, owner: str, info: ModelInfo) -> None:
-    """Note what a worker has found behind a model that was registered by its name on the hub."""
+    """Note what a worker has found: all there is of a model that was registered by its name on the hub, and of one
+
+    of no known family what can be removed.
+    """
     row = unit.sources.undescribed(model_id, owner, "model")
     if row is not None:
         row.facts = _facts(counted_model(info))
+    elif info.family is None and (known := unit.sources.find(model_id, owner, "model")) is not None:
+        found = {"structures": info.structures, "structures_refused": info.structures_refused}
+        known.facts = {**(known.facts or {}), **found}
 
 
 def _draft(kind: SourceKind, registration: RegisterModel | RegisterDataset) -> SourceRow:

@@ -16,7 +16,7 @@ from app.db.sources import ListedSource
 from app.domain.errors import DatasetInvalid, UnsupportedModel
 from microlith.contract import DatasetInfo, ModelInfo
 
-COLUMNS = ("text_column", "text_pair_column", "image_column", "label_column")
+COLUMNS = ("text_column", "text_pair_column", "image_column", "label_column", "label_columns")
 MOST = 2**63 - 1
 """The largest number that is told: what others than Python can hold."""
 

@@ -20,5 +20,5 @@ def schema(file: Path) -> pa.Schema:
 def batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     """These columns in batches of at most `rows`."""
     with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as stream:
-        for batch in validated(whole.select(columns) for whole in stream):
+        for batch in validated(file, (whole.select(columns) for whole in stream)):
             yield from (batch.slice(at, rows) for at in range(0, batch.num_rows, rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,8 @@ import pyarrow.compute as pc
 from app.domain.errors import DatasetInvalid
 from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.json_file import storable
+from app.sources.label_lists import FORMS, Several
+from app.sources.label_places import IF_SEVERAL, first_label_column, propose_columns, several_labels
 from app.sources.short_texts import list_first, shorten
 from app.sources.size_limits import MAX_LABEL_CHARACTERS, MAX_LABELS, POINTER, within
 from app.sources.table_schema import TableSchema
@@ -20,7 +23,7 @@ from microlith.contract.catalog import Task
 TEXT_COLUMNS = ("text", "sentence", "content")
 IMAGE_COLUMNS = ("image", "img", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
-_HOLDS = {"text_pair_column": "second texts", "label_column": "classes"}
+_HOLDS = {"text_pair_column": "second texts", "label_column": "classes", "label_columns": "labels"}
 _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAGE_COLUMNS)}
 
 
@@ -28,18 +31,41 @@ _FIELDS = {"text": ("text_column", TEXT_COLUMNS), "image": ("image_column", IMAG
 class Columns:
     """The columns a job reads: `input` holds texts, or images where that is the task; `label` the classes.
 
-    `pair` holds the second text of each row, where rows are pairs.
+    `pair` holds the second text of each row, where rows are pairs. Where rows may have `several` labels, these may
+    stand in columns of their own, of which `label` is the first.
     """
 
     task: Task
     input: str
     label: str
     pair: str | None = None
+    several: Several | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Columns:
+        """Of what `dataclasses.asdict` has made of them, through JSON and back."""
+        several = told["several"] and Several(**{**told["several"], "columns": tuple(told["several"]["columns"])})
+        return cls(**{**told, "several": several})
 
     @property
     def inputs(self) -> list[str]:
         """What is read beside the labels."""
         return [self.input, self.pair] if self.pair else [self.input]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every column of labels."""
+        return self.several.columns if self.several and self.several.columns else (self.label,)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the labels of a row are a list."""
+        return self.several is not None and not self.several.columns
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether each label has a column of its own."""
+        return self.several is not None and bool(self.several.columns)
 
     @property
     def single_texts(self) -> bool:
@@ -69,9 +95,15 @@ def choose_columns(source: DatasetSpec, schema: TableSchema, model: ModelInfo | 
             )
     chosen = _choose(getattr(source, field), usual, schema, field)
     pair = source.text_pair_column and _choose(source.text_pair_column, (), schema, "text_pair_column")
-    label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column")
-    _check_apart({field: chosen, "label_column": label, "text_pair_column": pair})
-    return Columns(task, chosen, label, pair)
+    if source.label_columns:
+        label = first_label_column(source, schema, model)
+    else:
+        label = _choose(source.label_column, LABEL_COLUMNS, schema, "label_column", propose_columns(schema, model))
+    columns = Columns(task, chosen, label, pair, several_labels(source, schema.types.get(label), model))
+    for column in columns.labels:
+        where = "label_columns" if source.label_columns else "label_column"
+        _check_apart({field: chosen, where: column, "text_pair_column": pair})
+    return columns
 
 
 def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int] | None = None) -> None:
@@ -79,7 +111,7 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
 
     ResourceLimit where the data names more classes than it may.
     """
-    for column in (*columns.inputs, columns.label):
+    for column in (*columns.inputs, *columns.labels):
         if column not in schema.types:
             columns_there = list_first(list(schema.types))
             raise DatasetInvalid(f"A file has no column {shorten(column)}. Columns: {columns_there}.", pointer=POINTER)
@@ -91,12 +123,8 @@ def check_types(schema: TableSchema, columns: Columns, image_shape: Sequence[int
         # An untyped column holds nothing but nulls so far; counting says how many.
         if columns.task == "text" and not (is_text(kind) or pa.types.is_null(kind)):
             raise DatasetInvalid(f"Column {column} holds {shorten(str(kind))}, not text.", pointer=f"{POINTER}/{field}")
-    kind = schema.types[columns.label]
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        raise DatasetInvalid(
-            f"Column {columns.label} holds {shorten(str(kind))}. Labels are whole numbers (class ids) or names.",
-            pointer=f"{POINTER}/label_column",
-        )
+    for column in columns.labels:
+        _check_label_type(schema.types[column], column, columns.several)
 
 
 def check_pixels(values: pa.Array, column: str, image_shape: Sequence[int] | None) -> None:
@@ -111,13 +139,12 @@ def check_pixels(values: pa.Array, column: str, image_shape: Sequence[int] | Non
         _check_length(length, column, image_shape)
 
 
-def refuse_missing(missing: dict[str, int], where: str) -> None:
-    """DatasetInvalid with how many rows miss a value, where any does."""
+def refuse_missing(missing: dict[str, int], where: str, *, listed: bool = False) -> None:
+    """DatasetInvalid with how many rows miss a value, where any does; `listed` is whether labels are lists."""
+    hint = "Drop these rows or fill them in." + (" A row that has none of the labels says so: `[]`." if listed else "")
     for column, rows in missing.items():
         if rows:
-            raise DatasetInvalid(
-                f"{rows} rows of {where} have no {column}.", hint="Drop these rows or fill them in.", pointer=POINTER
-            )
+            raise DatasetInvalid(f"{rows} rows of {where} have no {column}.", hint=hint, pointer=POINTER)
 
 
 def blank_rows(texts: Iterable[pa.Array]) -> list[int]:
@@ -146,14 +173,38 @@ def is_encoded(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str) -> str:
+def _check_label_type(kind: pa.DataType, column: str, several: Several | None) -> None:
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if is_text(kind) or numbers or pa.types.is_null(kind):
+        return
+    if several and several.columns:
+        allowed, hint, fits = "0 and 1, or false and true", None, pa.types.is_boolean(kind)
+    elif several:
+        allowed, hint, fits = "lists of names or ids", FORMS, is_list(kind) and _lists_labels(kind.value_type)
+    else:
+        allowed, hint, fits = "whole numbers (class ids) or names", IF_SEVERAL if is_list(kind) else None, False
+    if not fits:
+        raise DatasetInvalid(
+            f"Column {column} holds {shorten(str(kind))}. Labels are {allowed}.",
+            hint=hint,
+            pointer=f"{POINTER}/{'label_columns' if several and several.columns else 'label_column'}",
+        )
+
+
+def _lists_labels(kind: pa.DataType) -> bool:
+    """Whether the values of a list can be labels."""
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(numbers or is_text(kind) or pa.types.is_null(kind))
+
+
+def _choose(named: str | None, usual: Iterable[str], schema: TableSchema, field: str, hint: str | None = None) -> str:
     names = [named] if named else list(usual)
     for name in names:
         if name in schema.types:
             return name
     raise DatasetInvalid(
         f"The data has no column {' or '.join(map(shorten, names))}. Columns: {list_first(list(schema.types))}.",
-        hint=None if named else f"Name it in `{field}` of the dataset object.",
+        hint=None if named else hint or f"Name it in `{field}` of the dataset object.",
         pointer=f"{POINTER}/{field}",
     )
 

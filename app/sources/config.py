@@ -24,8 +24,11 @@ VOCABULARIES = (
 )
 # Their layers are Conv1D, whose weight is [in, out]: no linear layers to prune.
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
+MULTI_LABEL = "multi_label_classification"
+"""The problem type of a classifier whose inputs may have several labels, or none."""
+
 _TASK = "ForSequenceClassification"
-_IMAGES = frozenset({"ViTForImageClassification"})
+_IMAGES = frozenset(f"{name}ForImageClassification" for name in ("Beit", "DeiT", "Swin", "ViT"))
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -132,9 +135,10 @@ def _refuse_tasks(config: Mapping[str, Any], pointer: str) -> None:
             pointer=pointer,
         )
     task = config.get("problem_type")
-    if task not in (None, "single_label_classification"):
+    if task not in (None, "single_label_classification", MULTI_LABEL):
         raise UnsupportedModel(
-            f"The model's task is {quote(task)}; each input must have exactly one class.", pointer=pointer
+            f"The model's task is {quote(task)}; each input must have one class, or some of several labels.",
+            pointer=pointer,
         )
 
 

@@ -53,7 +53,8 @@ def describe_dataset(
     place = dataset_place(ref, pointer=POINTER)
     stamps = [stamp(file) for split in split_files(place, source, role_list).values() for file in split.files]
     size = sum(seen.size for seen in set(stamps))
-    reads = model and (model.task, model.image_shape, has_generic_names(model.labels))
+    labels = tuple(model.labels) if model and model.multi_label else None
+    reads = model and (model.task, model.image_shape, has_generic_names(model.labels), labels)
 
     def look() -> str:
         linked = {seen.path.resolve() for seen in stamps} if ref.kind == "path" else ()  # checked: allowed.real_place

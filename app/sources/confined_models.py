@@ -16,7 +16,7 @@ from app.sources import demo
 from app.sources.allowed_paths import Allowed
 from app.sources.findings import Remembered
 from app.sources.identity import is_read
-from app.sources.models import POINTER, describe_folder, unreadable
+from app.sources.models import POINTER, describe_folder, unreadable, with_structures
 from app.sources.reference_files import Stamp, model_place, stamp
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from microlith.contract import ModelInfo
@@ -43,7 +43,8 @@ def describe_place(ref: Reference, folder: Path) -> ModelInfo:
         info = remembered_models.once((ref.name, stamps), lambda: describe_folder(ref, folder).model_dump_json())
     else:
         info = remembered_models.once((str(folder), stamps), lambda: _look(folder, files))
-    return ModelInfo.model_validate_json(info).model_copy(update={"id": str(ref), "name": ref.title})
+    described = ModelInfo.model_validate_json(info).model_copy(update={"id": str(ref), "name": ref.title})
+    return described if described.family else with_structures(described, ref.refused)
 
 
 def known_models() -> list[ModelInfo]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from app.sources.csv_form import CsvForm
 _BLOCK_BYTES = 16 * 1024 * 1024
 _MAX_RECORD = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
+_LOOKED_THROUGH = 1000
+_EMPTY_LISTS = pa.list_(pa.null())
+_NO_RECORDS = "it must have one JSON object per line, or be an array of objects"
 _BETWEEN = re.compile(r"[\s,]*")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -39,7 +44,7 @@ def open_csv(file: Path, columns: list[str] | None, form: CsvForm) -> pyarrow.cs
 
 
 def open_json(file: Path, columns: list[str]) -> pyarrow.json.JSONStreamingReader:
-    """Whole numbers and lists of numbers are read as such, everything else as it is written."""
+    """Whole numbers and lists are read as such, everything else as it is written."""
     kinds = dict(json_types(file))
     schema = pa.schema([(column, _json_reading(kinds[column])) for column in columns])
     return pyarrow.json.open_json(
@@ -72,17 +77,34 @@ def array_batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.Reco
 
 
 def json_types(file: Path) -> list[tuple[str, pa.DataType]]:
-    """Column types from the first record, so that a text that looks like a date stays a text."""
+    """Column types from the first record, so that a text that looks like a date stays a text.
+
+    What an empty list is of, one of the next records may tell.
+    """
+    with closing(_records(file)) as records:
+        first = next(records, _JsonPairs() if is_array(file) else None)
+        if first is None:
+            raise ValueError(_NO_RECORDS)
+        kinds = [(name, _json_type(value)) for name, value in first]
+        more = itertools.islice(records, _LOOKED_THROUGH)
+        while any(kind == _EMPTY_LISTS for _, kind in kinds) and (record := next(more, None)) is not None:
+            found = {name: _json_type(value) for name, value in record}
+            kinds = [(name, found.get(name, kind) if kind == _EMPTY_LISTS else kind) for name, kind in kinds]
+    return kinds
+
+
+def _records(file: Path) -> Generator[_JsonPairs]:
+    """The objects of a JSON array, or those of the lines."""
     if is_array(file):
-        record, _ = next(_array_records(file), (_JsonPairs(), 0))
-    else:
-        with file.open("rb") as stream:
-            lines = iter(lambda: stream.readline(_MAX_RECORD), b"")
-            first = next((line for line in lines if line.strip()), b"null")
-        record = json.loads(first, object_pairs_hook=_JsonPairs)
-    if not isinstance(record, _JsonPairs):
-        raise ValueError("it must have one JSON object per line, or be an array of objects")
-    return [(name, _json_type(value)) for name, value in record]
+        yield from (record for record, _ in _array_records(file))
+        return
+    with file.open("rb") as stream:
+        for line in iter(lambda: stream.readline(_MAX_RECORD), b""):
+            record = json.loads(line, object_pairs_hook=_JsonPairs) if line.strip() else None
+            if isinstance(record, _JsonPairs):
+                yield record
+            elif line.strip():
+                raise ValueError(_NO_RECORDS)
 
 
 def _array_records(file: Path) -> Iterator[tuple[_JsonPairs, int]]:
@@ -126,5 +148,6 @@ def _json_type(value: object) -> pa.DataType:
 
 def _json_reading(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_list(kind):
-        return pa.list_(pa.float64())
+        inner = kind.value_type
+        return kind if pa.types.is_string(inner) or pa.types.is_boolean(inner) else pa.list_(pa.float64())
     return kind if pa.types.is_integer(kind) or pa.types.is_floating(kind) else pa.string()

@@ -20,6 +20,7 @@ from app.sources.columns import Columns, blank_rows, check_pixels, check_types, 
 from app.sources.csv_form import CsvAsked
 from app.sources.data_warnings import FIRST_ROWS, blank_texts, labels_lost, second_text, shared_rows
 from app.sources.first_rows import first_rows
+from app.sources.label_lists import apart, together
 from app.sources.labels import class_names_of
 from app.sources.licences import licence_of
 from app.sources.reference_files import Stamp, dataset_place, stamp
@@ -111,7 +112,8 @@ def describe_files(source: DatasetSpec, ref: Reference, roles: Iterable[str], mo
         text_column=columns.input if columns.task == "text" else None,
         text_pair_column=columns.pair,
         image_column=columns.input if columns.task == "image" else None,
-        label_column=columns.label,
+        label_column=None if source.label_columns else columns.label,
+        label_columns=source.label_columns,
         class_names=local.class_names,
         splits=splits,
         first_rows=first_rows(local.files[0], local.schema, columns, local.asked),
@@ -143,17 +145,18 @@ def _split_info(
     local: LocalDataset, role: str, masks: Mapping[Path, bytes], counted: Mapping[Path, _Counted]
 ) -> SplitInfo:
     counts: Counter[str] = Counter()
+    rows = 0
     for file, mask in masks.items():
         labels = counted[file].labels
-        names = labels.dictionary.to_pylist()
+        names = [apart(name) if local.columns.several else [name] for name in labels.dictionary.to_pylist()]
         for entry in pc.value_counts(labels.indices.filter(bits(mask))).to_pylist():
-            counts[names[entry["values"]]] += entry["counts"]
+            counts.update(dict.fromkeys(names[entry["values"]], entry["counts"]))
+            rows += entry["counts"]
         _check_labels(counts)
-    rows = counts.total()
     within(rows, MAX_ROWS, f"The {role} split has {rows:,} rows", "Use fewer rows: a sample is enough.")
-    if not counts:
+    if not rows:
         raise DatasetInvalid(f"The {role} split has no rows.", pointer=f"{POINTER}/splits/{role}")
-    order = local.class_names or _in_order(counts)
+    order = (local.columns.labels if local.columns.in_columns else local.class_names) or _in_order(counts)
     labels = {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}
     return SplitInfo(rows=rows, labels=labels)
 
@@ -185,14 +188,16 @@ def _in_order(labels: Iterable[str]) -> list[str]:
 def _check_first_rows(file: Path, local: LocalDataset, model: ModelInfo | None) -> None:
     """DatasetInvalid where the first images of a file are not as large as the model's."""
     columns = local.columns
-    batches = read_rows(file, columns.inputs, columns.label, rows=_FIRST_ROWS, asked=local.asked)
+    batches = read_rows(
+        file, columns.inputs, columns.label, several=columns.several, rows=_FIRST_ROWS, asked=local.asked
+    )
     for images, _ in itertools.islice(batches, 1):
         check_pixels(images, columns.input, model.image_shape if model else None)
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """Every row's label, and the places of empty texts."""
+    """Every row's label, or all that it has as one text (see `together`), and the places of empty texts."""
 
     labels: pa.DictionaryArray
     blank: array[int]
@@ -214,22 +219,22 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
             missing[column] += values.null_count
         blank.extend(rows + row for row in blank_rows(texts.values()))
         rows += len(labels)
-        encoded = labels.dictionary_encode()
+        encoded = (together(labels) if columns.several else labels).dictionary_encode()
         known = [ids.setdefault(name, len(ids)) for name in encoded.dictionary.to_pylist()]
         codes.append(pa.array(known, pa.int32()).take(encoded.indices))
-        if len(ids) > MAX_LABELS:
+        if len(ids) > MAX_LABELS and not columns.several:
             raise DatasetInvalid(
                 f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values. "
                 "Check that it is the label column.",
                 pointer=f"{POINTER}/label_column",
             )
-    refuse_missing(missing, file.path.name)
+    refuse_missing(missing, file.path.name, listed=columns.listed)
     names = pa.array(list(ids), pa.large_string())
     return _Counted(pa.DictionaryArray.from_arrays(pa.concat_arrays(codes), names), blank)
 
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:
     if columns.task == "text":
-        yield from read_rows(file, columns.inputs, columns.label, asked=asked)
+        yield from read_rows(file, columns.inputs, columns.label, several=columns.several, asked=asked)
     else:
-        yield from ((None, labels) for labels in read_labels(file, columns.label, asked))
+        yield from ((None, labels) for labels in read_labels(file, columns.label, asked, columns.several))

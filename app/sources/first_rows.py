@@ -7,12 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from app.domain.errors import MicrolithError
-from app.sources.column_kinds import is_binary, is_text
+from app.sources.column_kinds import is_binary, is_list, is_text
 from app.sources.columns import Columns
 from app.sources.csv_form import CsvAsked
+from app.sources.label_lists import together
+from app.sources.label_values import label_names
 from app.sources.short_texts import shorten
 from app.sources.table_schema import TableSchema
-from app.sources.tables import label_names, read_first
+from app.sources.tables import read_first
 
 ROWS, COLUMNS, CHARACTERS = 5, 20, 200
 
@@ -22,7 +24,7 @@ def first_rows(file: Path, schema: TableSchema, columns: Columns, asked: CsvAske
 
     A column that is not read may be broken: then only those that are read are told.
     """
-    read = [*columns.inputs, columns.label]
+    read = [*columns.inputs, *columns.labels][:COLUMNS]
     others = [name for name in schema.types if name not in read]
     try:
         batch = read_first(file, [*read, *others[: COLUMNS - len(read)]], ROWS, asked)
@@ -31,10 +33,17 @@ def first_rows(file: Path, schema: TableSchema, columns: Columns, asked: CsvAske
     if batch is None:
         return []
     told = {
-        name: _tell(label_names(column, schema.class_names.get(name)) if name == columns.label else column)
+        name: _tell(_labels(column, columns, schema.class_names.get(name)) if name == columns.label else column)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
     return [{name: values[row] for name, values in told.items()} for row in range(batch.num_rows)]
+
+
+def _labels(column: pa.Array, columns: Columns, names: list[str] | None) -> pa.Array:
+    """Labels by their names; several of a row as they are listed."""
+    if columns.several is None:
+        return label_names(column, names)
+    return together(column) if is_list(column.type) else column
 
 
 def _tell(column: pa.Array) -> list[str | None]:

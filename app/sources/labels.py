@@ -93,8 +93,9 @@ def find_concerns(concerns: str | Sequence[int | str], model_labels: Sequence[st
 
 def match(source: DatasetSpec, model: ModelInfo, dataset: DatasetInfo) -> dict[str, int]:
     """The labels that the data uses by class id. Raises UnknownLabels for rows without one and for strange ones."""
-    known = [*model.labels, *source.labels]
-    refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
+    if not model.multi_label:
+        known = [*model.labels, *source.labels]
+        refuse_unlabelled({role: split.labels for role, split in dataset.splits.items()}, known)
     used = {label for split in dataset.splits.values() for label, count in split.labels.items() if count}
     return match_labels(sorted(used), model.labels, dataset.class_names, source.labels)
 
@@ -108,8 +109,8 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
     ids = match(spec.source, model, dataset)
     if spec.sampling.source == "boundary":  # its samples are generated, and counted when they are
         return
-    available = _by_class(dataset.splits[spec.sampling.split].labels, ids)
-    need, total = spec.sampling.per_concern, sum(available.values())
+    split, need = dataset.splits[spec.sampling.split], spec.sampling.per_concern
+    available, total = _by_class(split.labels, ids), split.rows
     enough = [label for number, label in enumerate(model.labels) if need <= available[number] <= total - need]
     some = [label for number, label in enumerate(model.labels) if available[number]]
     better = f"enough ({_listed(enough)})" if enough else f"examples ({_listed(some)})"
@@ -118,7 +119,8 @@ def check(spec: JobSpec, model: ModelInfo, dataset: DatasetInfo, concerns: Seque
         if own < need:
             raise _short(spec, f"Concern {concern.label!r} has {own} examples", need, better)
         if total - own < need:
-            raise _short(spec, f"There are {total - own} examples of the classes beside {concern.label!r}", need)
+            beside = "without the label" if model.multi_label else "of the classes beside"
+            raise _short(spec, f"There are {total - own} examples {beside} {concern.label!r}", need)
 
 
 def has_generic_names(model_labels: Iterable[str]) -> bool:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from app.domain.errors import ResourceLimit, UnsupportedModel
 from app.domain.families import Family, family_of
+from app.domain.layers import NO_LAYERS
 from app.domain.methods import parts_of
 from app.sources.allowed_paths import Allowed
 from app.sources.classes import labels_of
-from app.sources.config import architecture_of, max_length, model_type_of, read_config, read_tokenizer_config
+from app.sources.config import (
+    MULTI_LABEL,
+    architecture_of,
+    max_length,
+    model_type_of,
+    read_config,
+    read_tokenizer_config,
+)
 from app.sources.identity import content_sha256
 from app.sources.images import image_shape, task_of
 from app.sources.intended import check_blocks, check_tables, refuse_changed_numbers
@@ -88,6 +96,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         family=family.name if family else None,
         task=task,
         labels=labels,
+        multi_label=config.get("problem_type") == MULTI_LABEL,
         label_count=len(labels),
         max_length=max_length(folder, config, weights.shapes) if task == "text" else None,
         image_shape=image_shape(folder, config, pointer=POINTER) if task == "image" else None,
@@ -97,6 +106,7 @@ def read_folder(ref: Reference, folder: Path) -> ModelInfo:
         layers=_layers(linear, family),
         layer_count=len(linear),
         structures=structures_of(linear, family),
+        structures_refused={} if family else None,
         licence=licence.name if licence else None,
     )
 
@@ -113,11 +123,23 @@ def answer(folder: str) -> dict[str, Any]:
 def structures_of(linear_layers: Iterable[str], family: Family | None) -> list[str]:
     """What can be removed from a model with these linear layers; of an unknown family, single weights only."""
     names = list(linear_layers)
-    neurons = bool(family and family.feed_forwards(names))
-    heads = bool(family and family.attentions(names))
-    layers = bool(family and not family.shared and len(family.blocks(names)) > 1)
-    there = {"weights": True, "neurons": neurons, "heads": heads, "layers": layers}
-    return [structure for structure in get_args(Structure) if all(there[part] for part in parts_of(structure))]
+    neurons, heads = family and family.feed_forwards(names), family and family.attentions(names)
+    layers = family and not family.shared and len(family.blocks(names)) > 1
+    return _structures(neurons=bool(neurons), heads=bool(heads), layers=bool(layers))
+
+
+def with_structures(info: ModelInfo, refused: Mapping[str, str] | None) -> ModelInfo:
+    """A model of no known family with what was found when it was opened: why it lacks units; None for nothing yet."""
+    if refused is None:
+        return info
+    structures = _structures(neurons="neurons" not in refused, heads="heads" not in refused, layers=False)
+    told = {**refused, "layers": NO_LAYERS}
+    return info.model_copy(update={"structures": structures, "structures_refused": told})
+
+
+def _structures(**there: bool) -> list[str]:
+    found = {"weights", *(units for units, held in there.items() if held)}
+    return [structure for structure in get_args(Structure) if found.issuperset(parts_of(structure))]
 
 
 def _layers(linear: dict[str, tuple[int, int]], family: Family | None) -> list[LayerInfo]:

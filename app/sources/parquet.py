@@ -42,7 +42,7 @@ def batches(file: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatc
     with _opened(file, read_dictionary=small, metadata=footer) as parquet:
         at_once = min(rows, _rows_at_once(footer, columns))
         read = parquet.iter_batches(at_once, columns=columns, use_threads=False)
-        yield from (batch.select(columns) for batch in validated(read))
+        yield from (batch.select(columns) for batch in validated(file, read))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Reference:
     """A parsed reference: `name` is the demo's name, the hub id, the path or the id; only `hub:` has a revision.
 
     A path has its real `place` on this disk. So has what was uploaded, for as long as the shelf it stands on is held,
-    and what it was `called` when it came.
+    and what it was `called` when it came. `refused` is why a model that a worker has opened lacks units, if one has.
     """
 
     kind: ReferenceKind
@@ -36,6 +36,7 @@ class Reference:
     revision: str | None = None
     place: Path | None = None
     called: str | None = None
+    refused: Mapping[str, str] | None = None
 
     @property
     def title(self) -> str:

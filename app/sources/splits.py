@@ -25,6 +25,7 @@ _ARROW = ".arrow"
 _SAVED = ("dataset_dict.json", "state.json", "dataset_info.json")
 _ALIASES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+_COUNTED = re.compile(r"-(\d{5})-of-(\d{5})(?:-[0-9a-f]{8,64})?$")
 
 File = TypeVar("File", Path, str)
 
@@ -76,7 +77,8 @@ def check_carve(source: DataForm, is_there: Callable[[str], bool]) -> None:
             raise DatasetInvalid(
                 f"`carve` is to make a {role} split, and there is one"
                 + (f" ({shorten(name)} in `splits`)." if name != role else "."),
-                hint=f"Leave `{role}` out of `carve`, or out of the data.",
+                hint=f"Leave `{role}` out of `carve`. Or cut both with slices: "
+                f'"splits": {{"train": "train[:80%]", "{role}": "train[80%:]"}}.',
                 pointer=f"{POINTER}/carve/{role}",
             )
 
@@ -131,6 +133,8 @@ def _check_lone(place: Path, files: list[Path], role: str, name: str) -> list[Pa
             f"{place.name} is a single file and serves as every split; it has no split {name!r}.",
             pointer=f"{POINTER}/splits/{role}",
         )
+    if not place.is_file():
+        check_shards(role, [file.name for file in files])
     return files
 
 
@@ -150,7 +154,23 @@ def _find(folder: Path, present: list[Path], role: str, name: str) -> list[Path]
             hint="Name one of them in `splits`.",
             pointer=f"{POINTER}/splits/{role}",
         )
+    if name not in [str(file.relative_to(folder)) for file in matching]:
+        check_shards(role, [file.name for file in matching])
     return matching
+
+
+def check_shards(role: str, names: Iterable[str]) -> None:
+    """DatasetInvalid where files count themselves (`-00000-of-00003`) and some are missing."""
+    counted = [found.groups() for name in names if (found := _COUNTED.search(Path(name).stem))]
+    for total in {of for _, of in counted}:
+        there = {int(number) for number, of in counted if of == total}
+        missing = [f"{number:05d}" for number in range(int(total)) if number not in there]
+        if missing:
+            raise DatasetInvalid(
+                f"The {role} split has {len(there):,} of its {int(total):,} files. Missing: {list_first(missing)}.",
+                hint="Bring all of them, or name single files in `splits`.",
+                pointer=f"{POINTER}/splits/{role}",
+            )
 
 
 def _matching(folder: Path, present: list[Path], name: str) -> list[Path]:

@@ -39,7 +39,11 @@ def check_names(columns: Iterable[tuple[str, pa.DataType]]) -> dict[str, pa.Data
     within(len(listed), MAX_COLUMNS, f"The data has {len(listed):,} columns", hint)
     for name, times in Counter(name for name, _ in listed).items():
         if times > 1:
-            raise DatasetInvalid(f"There are {times} columns with the name {shorten(name)}.", pointer=POINTER)
+            raise DatasetInvalid(
+                f"There are {times} columns with the name {shorten(name)}.",
+                hint="Give each column a name of its own, or leave one out.",
+                pointer=POINTER,
+            )
         if len(name) > MAX_COLUMN_CHARACTERS or not storable(name):
             raise DatasetInvalid(
                 f"The name of column {shorten(name)} is too long or not a text.",
@@ -56,5 +60,14 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
         document = document.get(part, {}) if isinstance(document, dict) else None
     if not isinstance(document, dict):
         raise ValueError("its `huggingface` metadata is not an object with `info` and `features`")
-    named = {name: kind.get("names") for name, kind in document.items() if isinstance(kind, dict)}
+    named = {name: _names_in(kind) for name, kind in document.items()}
     return {name: [str(label) for label in names] for name, names in named.items() if names and isinstance(names, list)}
+
+
+def _names_in(kind: object) -> object:
+    """The class names of a feature, or of what its lists hold."""
+    if isinstance(kind, list):
+        return _names_in(kind[0]) if kind else None
+    if not isinstance(kind, dict):
+        return None
+    return kind.get("names") or _names_in(kind.get("feature"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from app.domain.errors import DatasetInvalid, ResourceLimit
 from app.sources import arrow_stream, csv_and_json, parquet
 from app.sources.column_kinds import is_binary, is_text, widest_bytes
 from app.sources.csv_form import FOUND_OUT, CsvAsked, csv_form
+from app.sources.label_lists import Several, lists_of, lists_of_columns
+from app.sources.label_values import labels_of
 from app.sources.reference_files import Stamp, stamp
 from app.sources.short_texts import shorten
 from app.sources.size_limits import (
     BATCH_BYTES,
-    MAX_LABEL_CHARACTERS,
     MAX_ROWS,
     MAX_TEXT_BYTES,
     POINTER,
@@ -43,9 +45,6 @@ _BROKEN = (
 )
 """What the libraries raise for files that are no such files."""
 
-_WIDEST_CHARACTER = 4
-"""Bytes in UTF-8."""
-
 
 def read_schema(file: Path, asked: CsvAsked = FOUND_OUT) -> TableSchema:
     """The columns of a data file, from its footer or its first rows; DatasetInvalid where it cannot be read."""
@@ -63,31 +62,34 @@ def read_rows(
     input_columns: Sequence[str],
     label_column: str,
     *,
+    several: Several | None = None,
     rows: int = BATCH_ROWS,
     asked: CsvAsked = FOUND_OUT,
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Inputs and labels in batches of at most `rows`, in the file's order; nulls stay nulls.
 
     Labels and texts are strings, images are as they are stored; the texts of two columns are structs, by their names.
-    Raises DatasetInvalid for labels that are too long, ResourceLimit for too many rows and for texts that are too long,
-    one of them or all together.
+    Where a row may have `several` labels, these are lists of strings. Raises DatasetInvalid for labels that are too
+    long, ResourceLimit for too many rows and for texts that are too long, one of them or all together.
     """
     with _reading(file):
-        names = read_schema(file, asked).class_names.get(label_column)
+        labels = _LabelReader.of(file, label_column, several, asked)
         left = most_text_bytes(file.stat().st_size)
-        for batch in _batches(file, [*input_columns, label_column], rows, asked):
+        for batch in _batches(file, [*input_columns, *labels.columns], rows, asked):
             for name in input_columns:
                 left -= _check_texts(file, batch.column(name), left)
             for piece in _pieces(batch, input_columns):
-                yield _inputs(piece, input_columns), _labels(file, label_column, piece.columns[-1], names)
+                yield _inputs(piece, input_columns), labels.read(piece)
 
 
-def read_labels(file: Path, label_column: str, asked: CsvAsked = FOUND_OUT) -> Iterator[pa.Array]:
-    """Labels alone, as strings, batch by batch."""
+def read_labels(
+    file: Path, label_column: str, asked: CsvAsked = FOUND_OUT, several: Several | None = None
+) -> Iterator[pa.Array]:
+    """Labels alone, as `read_rows` gives them, batch by batch."""
     with _reading(file):
-        names = read_schema(file, asked).class_names.get(label_column)
-        for batch in _batches(file, [label_column], BATCH_ROWS, asked):
-            yield _labels(file, label_column, batch.column(0), names)
+        labels = _LabelReader.of(file, label_column, several, asked)
+        for batch in _batches(file, labels.columns, BATCH_ROWS, asked):
+            yield labels.read(batch)
 
 
 def read_first(file: Path, columns: list[str], rows: int, asked: CsvAsked = FOUND_OUT) -> pa.RecordBatch | None:
@@ -97,16 +99,31 @@ def read_first(file: Path, columns: list[str], rows: int, asked: CsvAsked = FOUN
         return None if batch is None else batch.slice(0, rows)
 
 
-def label_names(labels: pa.Array, names: list[str] | None) -> pa.Array:
-    """Labels as strings; an id within `names` as its name, any other (-1 for no label) as its digits."""
-    if isinstance(labels.type, pa.DictionaryType):
-        labels = labels.dictionary_decode()
-    text = labels.cast(pa.large_string())
-    if names is None or not pa.types.is_integer(labels.type):
-        return text
-    known = pc.and_(pc.greater_equal(labels, 0), pc.less(labels, len(names)))
-    ids = pc.if_else(known, labels, pa.scalar(None, labels.type))
-    return pc.coalesce(pc.take(pa.array(names, pa.large_string()), ids), text)
+@dataclass(frozen=True)
+class _LabelReader:
+    """Which columns hold the labels of a file, and what the file calls their ids."""
+
+    file: Path
+    column: str
+    several: Several | None
+    names: list[str] | None
+
+    @classmethod
+    def of(cls, file: Path, column: str, several: Several | None, asked: CsvAsked) -> _LabelReader:
+        return cls(file, column, several, read_schema(file, asked).class_names.get(column))
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.several.columns if self.several and self.several.columns else [self.column])
+
+    def read(self, batch: pa.RecordBatch) -> pa.Array:
+        """The labels of a batch, whose last columns they are."""
+        if self.several is None:
+            return labels_of(self.file, self.column, batch.columns[-1], self.names)
+        if not self.several.columns:
+            return lists_of(self.file, self.column, batch.columns[-1], self.names, self.several)
+        held = batch.columns[-len(self.columns) :]
+        return lists_of_columns(self.file, dict(zip(self.columns, held, strict=True)))
 
 
 def _batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> Iterator[pa.RecordBatch]:
@@ -125,7 +142,7 @@ def _raw_batches(file: Path, columns: list[str], rows: int, asked: CsvAsked) -> 
         yield from csv_and_json.array_batches(file, columns, rows)
     else:
         with _opened(file, columns, asked) as reader:
-            yield from (batch.select(columns) for batch in validated(reader))
+            yield from (batch.select(columns) for batch in validated(file, reader))
 
 
 def _opened(file: Path, columns: list[str], asked: CsvAsked) -> Any:
@@ -173,42 +190,6 @@ def _check_texts(file: Path, inputs: pa.Array, left: int) -> int:
             pointer=POINTER,
         )
     return size
-
-
-def _labels(file: Path, name: str, column: pa.Array, names: list[str] | None) -> pa.Array:
-    """The labels as strings; DatasetInvalid for those that nobody can have meant as names."""
-    if is_text(column.type) and widest_bytes(column) > MAX_LABEL_CHARACTERS * _WIDEST_CHARACTER:
-        _refuse_long(file.name)
-    if pa.types.is_floating(column.type):
-        column = _whole_numbers(name, column)
-    labels = label_names(column, names)
-    if (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_LABEL_CHARACTERS:
-        _refuse_long(file.name)
-    if pc.any(pc.match_substring(labels, "\0")).as_py():
-        raise DatasetInvalid(f"A label of {file.name} has a NUL character.", pointer=f"{POINTER}/label_column")
-    return labels
-
-
-def _whole_numbers(name: str, column: pa.Array) -> pa.Array:
-    """Class ids that were stored as floats, as they are where some are missing; NaN is a missing one."""
-    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    try:
-        return numbers.cast(pa.int64())
-    except pa.ArrowInvalid as error:
-        raise DatasetInvalid(
-            f"Column {shorten(name)} holds {column.type} with fractions. "
-            "Labels are whole numbers (class ids) or names.",
-            hint="Cast the column to whole numbers, or write the names of classes.",
-            pointer=f"{POINTER}/label_column",
-        ) from error
-
-
-def _refuse_long(name: str) -> None:
-    raise DatasetInvalid(
-        f"A label of {name} has more than {MAX_LABEL_CHARACTERS:,} characters. Check that it is the label column.",
-        hint="Name the column of the classes in `label_column`.",
-        pointer=f"{POINTER}/label_column",
-    )
 
 
 def _size(texts: pa.Array) -> int:

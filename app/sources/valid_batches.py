@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pyarrow as pa
 
+from app.domain.errors import DatasetInvalid
 from app.sources.short_texts import shorten
+from app.sources.size_limits import POINTER
 
 
-def validated(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each checked whole. ValueError with the row for a text that is not UTF-8, else ArrowInvalid."""
+def validated(file: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, each checked whole.
+
+    Raises DatasetInvalid with the row for a text that is not UTF-8, ArrowInvalid for all else.
+    """
     rows, left = 0, iter(batches)
     for batch in left:
         try:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
-            _name_row(itertools.chain([batch], left), rows, error)
+            _name_row(file, itertools.chain([batch], left), rows, error)
         yield batch
         rows += batch.num_rows
 
 
-def _name_row(batches: Iterable[pa.RecordBatch], rows: int, error: pa.ArrowInvalid) -> NoReturn:
-    """ValueError with the first row of a broken text, which may come later than the dictionary that has it."""
+def _name_row(file: Path, batches: Iterable[pa.RecordBatch], rows: int, error: pa.ArrowInvalid) -> NoReturn:
+    """The first row of a broken text, which may come later than the dictionary that has it."""
     for batch in batches:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             row = _first_broken(column)
             if row is not None:
-                raise ValueError(f"row {rows + row + 1:,} of column {shorten(name)} is not UTF-8") from error
+                raise DatasetInvalid(
+                    f"Row {rows + row + 1:,} of {file.name} is not UTF-8 in column {shorten(name)}.",
+                    hint="Write the texts as UTF-8, or leave the row out.",
+                    pointer=POINTER,
+                ) from error
         rows += batch.num_rows
     raise error
 

@@ -57,6 +57,14 @@ DATA_FLAGS = (
     Flag("image-column", "dataset.image_column", metavar="NAME", help="The dataset's column of images.", panel=DATA),
     Flag("label-column", "dataset.label_column", metavar="NAME", help="The dataset's column of labels.", panel=DATA),
     Flag("config", "dataset.config", panel=DATA),
+    Flag(
+        "label-columns",
+        "dataset.label_columns",
+        many=True,
+        metavar="NAME",
+        help="A column of 0 and 1 for one label of multi-label data. Give it once for each label.",
+        panel=DATA,
+    ),
     Flag("delimiter", "dataset.delimiter", metavar="MARK", panel=DATA),
     Flag("encoding", "dataset.encoding", panel=DATA),
     Flag(

@@ -37,6 +37,7 @@ class FormOptions(TypedDict, total=False):
     text_pair_column: str | None
     image_column: str | None
     label_column: str | None
+    label_columns: Sequence[str] | None
     delimiter: str | None
     encoding: str | None
     labels: Mapping[str, str] | None

@@ -81,6 +81,9 @@ class ModelInfo(Answer):
     family: str | None
     task: Task = Field("text", description="What the model reads.")
     labels: list[str] = Field(description="In the order of class ids. Empty in lists.")
+    multi_label: bool = Field(
+        False, description="Whether an input may have several labels, or none (`multi_label_classification`)."
+    )
     label_count: int | None = None
     max_length: int | None
     image_shape: list[int] | None = Field(None, description="Channels, height and width of the images it reads.")
@@ -91,12 +94,17 @@ class ModelInfo(Answer):
     size_bytes: int | None
     layers: list[LayerInfo] = Field(description="Every linear layer. Empty in lists.")
     layer_count: int | None = None
-    structures: list[str]
+    structures: list[str] = Field(description="What can be removed, as far as it is known.")
+    structures_refused: dict[str, str] | None = Field(
+        None,
+        description="Why `neurons` or `heads` cannot be removed. Null for an architecture that is not known by name "
+        "and that no job has opened: any structure can be asked for, and the job says what is there.",
+    )
     licence: str | None = None
 
 
 class SplitInfo(Answer):
-    """One split: its number of rows, and the number of each label."""
+    """One split: its number of rows, and how many of them have each label."""
 
     rows: int
     labels: dict[str, int] = Field(description="Left out of lists.")
@@ -123,6 +131,7 @@ class DatasetInfo(Answer):
     text_pair_column: str | None = Field(None, description="The second text of each row, where rows are pairs.")
     image_column: str | None = None
     label_column: str | None
+    label_columns: list[str] | None = Field(None, description="Multi-label data with one column for each label.")
     class_names: list[str] | None = Field(
         None, description="The data's own names for the ids in its label column. Empty in lists."
     )

@@ -56,6 +56,7 @@ class ModelFacts(Answer):
     architecture: str | None
     dtype: NumberType | None = None
     labels: list[str]
+    multi_label: bool = False
 
 
 class DatasetFacts(Answer):

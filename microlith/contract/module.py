@@ -35,6 +35,14 @@ class Macro(Answer):
     f1: float
 
 
+class Micro(Answer):
+    """Over the labels of all examples together."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
 class OwnScore(Answer):
     """Precision, recall and F1 of one class, the number of its examples and the 95 % interval of its F1."""
 
@@ -52,6 +60,7 @@ class DeliveredScore(OwnScore):
 
     accuracy: float
     macro: Macro | None = None
+    micro: Micro | None = Field(None, description="Multi-label models only.")
     loss: float | None = None
 
 
@@ -66,16 +75,24 @@ class ClassScore(OwnScore):
 
     id: int
     label: str
+    threshold: float | None = Field(
+        None,
+        description="Multi-label models: the logit from which on the label is given, chosen on the validation split.",
+    )
 
 
 class Report(Answer):
     """Per class, macro and overall measures. `loss` is the mean cross-entropy in nats on the evaluation split.
     `exp_loss` is exp(mean cross-entropy) on the validation split. `confusion` counts the examples of each true class
-    (row) by their predicted class (column), both in the order of `classes`. It is null for more than 100 classes.
+    (row) by their predicted class (column), both in the order of `classes`. It is null for more than 100 classes. For a
+    multi-label model the cross-entropy is binary, a mean over the labels too, `accuracy` is the fraction of `examples`
+    with every label right, and there is no confusion.
     """
 
     classes: list[ClassScore]
     macro: Macro
+    micro: Micro | None = Field(None, description="Multi-label models only.")
+    examples: int | None = Field(None, description="The number of rows of the evaluation split.")
     accuracy: float
     loss: float
     exp_loss: float
@@ -97,8 +114,8 @@ class SimilarityValues(Answer):
 
 class SideSimilarity(SimilarityValues):
     """The similarity on one side, concern or rest: of the last hidden states, of the answers, and of every layer if
-    requested. `agreement` is the fraction of samples with the same predicted class, `kl` is the mean KL(base ‖ module)
-    in nats.
+    requested. `agreement` is the fraction of samples with the same predicted class, or the same labels. `kl` is the
+    mean KL(base ‖ module) in nats. For a multi-label model it is a sum over the labels.
     """
 
     agreement: float | None = None

@@ -39,10 +39,18 @@ class PredictionOrder(PredictionRequest):
 
 
 class ClassProbabilities(Answer):
-    """A classifier's answer to one input: a probability for each of its labels, and the label with the highest one."""
+    """A classifier's answer to one input: a probability for each of its labels, and the label with the highest one.
+    A multi-label classifier answers with `labels`: those whose logits reach their thresholds.
+    """
 
     label: str
+    labels: list[str] | None = Field(None, description="Multi-label classifiers only; it may be empty.")
     probabilities: list[float]
+
+    @property
+    def said(self) -> str:
+        """The answer in words: the label, or every label that is given."""
+        return self.label if self.labels is None else ", ".join(self.labels) or "no label"
 
 
 class PredictedInput(Answer):
@@ -58,7 +66,7 @@ class Prediction(Answer):
     """The answers, in the order of the inputs. The base's probabilities are in the order of `labels`, the module's in
     the order of `module_labels`. The two are the same unless the module's head is `binary`. A binary head answers
     `rest` or the concern, and its probabilities already include its `threshold` (on the concern's logit minus the mean
-    of the others').
+    of the others'). If the base is a multi-label model, that threshold is on the logit itself.
     """
 
     labels: list[str]

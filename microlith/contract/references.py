@@ -30,6 +30,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
+LabelColumns = Annotated[list[Name], Field(min_length=2, max_length=1_000)]
+"""Columns of 0 and 1, one for each label."""
+
 LabelNames = Annotated[
     dict[Annotated[str, StringConstraints(max_length=1000)], Annotated[str, StringConstraints(max_length=1000)]],
     Field(max_length=10_000),
@@ -105,7 +108,12 @@ class DataForm(Request):
     image_column: Name | None = Field(
         None, description="For image classifiers: `image`, or `pixels` (a list of numbers)."
     )
-    label_column: Name | None = None
+    label_column: Name | None = Field(
+        None, description="For multi-label models a list in each row. If you leave it empty, the usual names are tried."
+    )
+    label_columns: LabelColumns | None = Field(
+        None, description="For multi-label models, in place of `label_column`: a column of 0 and 1 for each label."
+    )
     config: Name | None = Field(
         None, description="Of a dataset on the hub that has several configurations. Null takes the default one."
     )

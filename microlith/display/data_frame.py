@@ -40,6 +40,7 @@ def _row(module: Module, baselines: Baselines | None) -> dict[str, Any]:
         "support": own.support,
         "others_f1": module.others_own.f1,
         "macro_f1": module.report.macro.f1,
+        **_of_several(module),
         "macro_f1_change": change.value if change else None,
         "macro_f1_change_low": change.low if change else None,
         "macro_f1_change_high": change.high if change else None,
@@ -60,3 +61,9 @@ def _row(module: Module, baselines: Baselines | None) -> dict[str, Any]:
         "latency_spread": latency.spread if latency else None,
         "module": module.id,
     }
+
+
+def _of_several(module: Module) -> dict[str, Any]:
+    """What a multi-label model has besides."""
+    micro = module.report.micro
+    return {"micro_f1": micro.f1, "threshold": module.report.classes[module.concern.id].threshold} if micro else {}

@@ -19,10 +19,12 @@ from microlith.contract import (
     Module,
     Phase,
     Plan,
+    Report,
     Resolved,
     Splits,
 )
 from microlith.display import numbers, tables
+from microlith.display.structure_notes import structure_notes
 
 Facts = Mapping[str, RenderableType | None]
 
@@ -147,7 +149,7 @@ def module(shown: Module) -> RenderableType:
             f"recall {own.recall:.3f} ({base.recall:.3f}), F1 {own.f1:.3f} ({base.f1:.3f}), {own.support} examples",
             "before": _before(shown),
             "other modules": f"F1 {numbers.score(shown.others_own.f1)} on this class, on average",
-            "all classes": f"macro F1 {shown.report.macro.f1:.3f}, accuracy {shown.report.accuracy:.3f}, "
+            "all classes": f"macro F1 {shown.report.macro.f1:.3f}, {_overall(shown.report)}, "
             f"loss {shown.report.loss:.3f}, exp_loss {shown.report.exp_loss:.3f}",
             "macro change": _macro_change(shown),
             "similarity": _similarity(shown),
@@ -184,8 +186,15 @@ def _similarity(shown: Module) -> str | None:
     return f"to the base, linear CKA: {concern} on the concern, {rest} on the rest"
 
 
+def _overall(report: Report) -> str:
+    if report.micro is None:
+        return f"accuracy {report.accuracy:.3f}"
+    return f"micro F1 {report.micro.f1:.3f}, every label right {report.accuracy:.3f}"
+
+
 def _report(shown: Module) -> Table:
-    scores = ("precision", "recall", "F1", "support")
+    several = shown.report.micro is not None
+    scores = ("precision", "recall", "F1", "support", *(["threshold"] if several else []))
     table = tables.plain("class", *scores, right=scores)
     for row in shown.report.classes:
         values = (
@@ -193,6 +202,7 @@ def _report(shown: Module) -> Table:
             numbers.score(row.recall),
             numbers.score(row.f1),
             str(row.support),
+            *([numbers.score(row.threshold)] if several else []),
         )
         tables.row(table, row.label, *values, style="bold" if row.id == shown.concern.id else None)
     return table
@@ -226,13 +236,15 @@ def model(shown: ModelInfo) -> RenderableType:
             "sha256": shown.sha256,
             "content": shown.content_sha256,
             "architecture": shown.architecture,
-            "family": shown.family or "unknown: every linear layer can be pruned, by structure `weights`",
+            "family": shown.family or "not known by name",
             "labels": ", ".join(f"{number} {label}" for number, label in enumerate(shown.labels)) or None,
+            "answers": "any number of labels" if shown.multi_label else None,
             "longest input": f"{shown.max_length} tokens" if shown.max_length else None,
             "parameters": _count(shown.parameters) if shown.parameters is not None else None,
             "number type": shown.dtype,
             "size": numbers.size(shown.size_bytes),
             "structures": ", ".join(shown.structures),
+            **structure_notes(shown),
             "licence": shown.licence,
         }
     )
@@ -254,7 +266,7 @@ def dataset(shown: DatasetInfo) -> RenderableType:
             "text": shown.text_column,
             "text pair": shown.text_pair_column,
             "image": shown.image_column,
-            "label": shown.label_column,
+            "label": shown.label_column or ", ".join(shown.label_columns or []) or None,
             "read with": ", ".join(f"{name} {value}" for name, value in shown.form.items()) or None,
             "sha256": shown.sha256,
             "mind": "\n".join(shown.warnings) or None,

@@ -124,8 +124,11 @@ def _legend(document: Results) -> str:
     if document.base is None:
         return note
     report = document.base.report
-    examples = sum(row.support for row in report.classes)
-    whole = f"The base's macro F1 is {report.macro.f1:.3f}, its accuracy {report.accuracy:.3f}"
+    examples = sum(row.support for row in report.classes) if report.examples is None else report.examples
+    accuracy = f"its accuracy {report.accuracy:.3f}"
+    if report.micro:
+        accuracy = f"its micro F1 {report.micro.f1:.3f}; every label is right of {report.accuracy:.3f}"
+    whole = f"The base's macro F1 is {report.macro.f1:.3f}, {accuracy}"
     return f"{whole}, on {examples} examples. {note}"
 
 
@@ -186,7 +189,7 @@ def datasets(items: Iterable[DatasetInfo]) -> Table:
         inputs = (dataset.text_column, dataset.text_pair_column, dataset.image_column)
         columns = (
             ", ".join(filter(None, inputs)) or numbers.NOTHING,
-            dataset.label_column or numbers.NOTHING,
+            dataset.label_column or ", ".join(dataset.label_columns or []) or numbers.NOTHING,
         )
         row(
             table,
@@ -245,8 +248,8 @@ def prediction(document: Prediction) -> Table:
     for predicted in document.inputs:
         cells = []
         for answer, labels in ((predicted.base, document.labels), (predicted.module, document.module_labels)):
-            cells += [answer.label, numbers.score(answer.probabilities[labels.index(answer.label)])]
-        agree = predicted.base.label == predicted.module.label
+            cells += [answer.said, numbers.score(answer.probabilities[labels.index(answer.label)])]
+        agree = predicted.base.said == predicted.module.said
         texts = "\n".join(filter(None, (predicted.text, predicted.text_pair)))
         row(table, texts, *cells, style=None if agree else "bold")
     return table

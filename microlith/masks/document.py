@@ -24,11 +24,15 @@ class BaseModelFacts(Answer):
 
 
 class Writer(Answer):
-    """A layer whose rows write units: from row `start` on, each unit's in turn; `share` units share theirs."""
+    """A layer whose rows write units: from row `start` on, each unit's in turn; `share` units share theirs.
+
+    The rows of one unit begin `step` times its width after those of the unit before.
+    """
 
     layer: str
     start: FirstRow = 0
     share: Count = 1
+    step: Count = 1
 
 
 class MaskedUnits(Answer):
@@ -56,9 +60,24 @@ class ConfigSettings(Answer):
 
     intermediate_size: Count | None = None
     hidden_dim: Count | None = None
+    d_ff: Count | None = None
+    d_inner: Count | None = None
+    ffn_dim: Count | None = None
+    ffn_hidden_size: Count | None = None
+    encoder_ffn_dim: Count | None = None
+    decoder_ffn_dim: Count | None = None
+    n_inner: Count | None = None
     num_hidden_layers: Count | None = None
     layer_types: list[str] | None = None
     id2label: dict[int, str] | None = None
+    problem_type: Literal["single_label_classification"] | None = None
+
+
+WIDTHS = (
+    *("intermediate_size", "hidden_dim", "d_ff", "d_inner", "ffn_dim", "ffn_hidden_size"),
+    *("encoder_ffn_dim", "decoder_ffn_dim", "n_inner"),
+)
+"""What architectures call the number of neurons of a block."""
 
 
 class MaskDocument(Answer):

@@ -91,7 +91,8 @@ def _zero_units(tensors: dict[str, Tensor], units: MaskedUnits, kept: Tensor) ->
         rows = kept.reshape(-1, writer.share).any(1).repeat_interleave(units.width)
         outputs = tensors[f"{writer.layer}.weight"].shape[0]
         every = torch.ones(outputs, dtype=torch.bool)
-        every[writer.start : writer.start + len(rows)] = rows
+        place = torch.arange(len(rows))
+        every[writer.start + place + place // units.width * (writer.step - 1) * units.width] = rows
         _fill(tensors, f"{writer.layer}.weight", every.unsqueeze(1))
         if f"{writer.layer}.bias" in tensors:
             _fill(tensors, f"{writer.layer}.bias", every)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.combinations import Candidate, check_combination
+from app.domain.combinations import Candidate, check_combination, check_same_inputs
 from app.domain.errors import InvalidInput
 from microlith.contract import CombineSpec
 
@@ -35,6 +35,23 @@ def test_texts_and_images_do_not_mix(mode):
     pointer, says = refused(wanted(mode), [MODULES[0], Candidate("8", "neurons", "image")])
     assert pointer == "/modules"
     assert "'act' read texts, those of '8' read images" in says
+
+
+@pytest.mark.parametrize("mode", ["class_set", "recompose"])
+def test_pairs_and_single_texts_do_not_mix(mode):
+    pointer, says = refused(wanted(mode), [MODULES[0], Candidate("same", "neurons", "text", pairs=True)])
+    assert pointer == "/modules"
+    assert "'same' read pairs of texts, those of 'act' single texts" in says
+
+
+@pytest.mark.parametrize(
+    ("modules", "pointer"), [(True, "/dataset"), (False, "/dataset/text_pair_column")], ids=["pairs", "single texts"]
+)
+def test_data_is_read_as_the_modules_read_it(modules, pointer):
+    check_same_inputs(modules=modules, data=modules)
+    with pytest.raises(InvalidInput) as raised:
+        check_same_inputs(modules=modules, data=not modules)
+    assert raised.value.pointer == pointer
 
 
 def test_a_class_set_is_of_one_structure():

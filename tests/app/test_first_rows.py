@@ -61,5 +61,5 @@ def test_a_text_that_is_not_utf8_is_named_by_its_row(tmp_path: Path, repeated: b
     unchecked = pa.Array.from_buffers(pa.string(), len(texts), pa.array(texts, pa.binary()).buffers())
     table = pa.table({"text": unchecked, "label": ["a"] * len(texts)})
     pyarrow.parquet.write_table(table, tmp_path / "train.parquet", use_dictionary=repeated)
-    with pytest.raises(DatasetInvalid, match="row 5,004 of column text is not UTF-8"):
+    with pytest.raises(DatasetInvalid, match=r"Row 5,004 of train\.parquet is not UTF-8 in column text"):
         describe(tmp_path)

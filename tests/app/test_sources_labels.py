@@ -75,7 +75,7 @@ def facts(**train):
         id="m", revision=None, sha256=None, architecture=None, family=None, labels=LABELS, max_length=8,
         parameters=1, size_bytes=1, layers=[], structures=[],
     )  # fmt: skip
-    splits = {role: SplitInfo(rows=9, labels=train) for role in ("train", "validation", "test")}
+    splits = {role: SplitInfo(rows=sum(train.values()), labels=train) for role in ("train", "validation", "test")}
     data = DatasetInfo(
         id="d", revision=None, columns={}, text_column="t", label_column="l", splits=splits, size_bytes=1
     )

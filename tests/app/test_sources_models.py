@@ -170,11 +170,10 @@ def test_a_model_with_code_of_its_own_is_unsafe(folder, place):
     ("changes", "reason"),
     [
         ({"architectures": ["BertForMaskedLM"]}, "neither a sequence classifier nor a supported image"),
-        ({"architectures": ["SwinForImageClassification"]}, "nor a supported image classifier"),
+        ({"architectures": ["ResNetForImageClassification"]}, "nor a supported image classifier"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "no pad_token_id"),
         ({"architectures": None}, "does not name an architecture"),
-        ({"problem_type": "multi_label_classification"}, "exactly one class"),
-        ({"problem_type": "regression"}, "exactly one class"),
+        ({"problem_type": "regression"}, "task is 'regression'; each input must have one class"),
         ({"id2label": {"0": "score"}}, "fewer than two labels"),
         ({"id2label": {"1": "a", "2": "b", "3": "c"}}, "0 to n-1"),
         ({"id2label": {"0": "a", "1": "a", "2": "b"}}, "the same label"),

@@ -61,6 +61,15 @@ def test_a_slice_goes_over_the_shards_of_a_split(tmp_path: Path) -> None:
     assert labels_of(info, "train") == {"a": 10, "b": 10}
 
 
+def test_a_split_of_which_files_are_missing_is_refused_unless_one_is_named(tmp_path: Path) -> None:
+    for number in (0, 2):
+        write(tmp_path / f"train-0000{number}-of-00004.parquet")
+    with pytest.raises(DatasetInvalid, match=r"has 2 of its 4 files\. Missing: 00001, 00003\.") as refusal:
+        describe(tmp_path, "train")
+    assert refusal.value.pointer == "/dataset/splits/train"
+    assert describe(tmp_path, "train", splits={"train": "train-00002-of-00004.parquet"}).splits["train"].rows == 100
+
+
 def test_rows_that_two_splits_share_are_counted_and_told(tmp_path: Path) -> None:
     info = describe(
         write(tmp_path / "all.parquet"), "train", "test", splits={"train": "train[:70]", "test": "train[60:]"}

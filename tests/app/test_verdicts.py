@@ -110,3 +110,9 @@ def test_a_sweep_is_judged_at_the_highest_ratio_whose_loss_is_bearable() -> None
 def test_the_mean_of_changes_is_none_where_one_is_not_known() -> None:
     assert mean_change([module(), module(macro_change=None)]) is None
     assert mean_change([module(), module()]) == LOSS
+
+
+def test_times_that_varied_too_much_are_not_told() -> None:
+    shaky = pace(1.0).model_copy(update={"spread": 5.0})
+    said = module_verdict(module(latencies=[shaky]), None)
+    assert said == "4.0 times less arithmetic and 3.2 times smaller at −0.012 macro-F1 [−0.019, −0.005]."

@@ -21,6 +21,7 @@ from microlith.client import Client
 from microlith.client.uploads import pack
 from microlith.errors import InvalidInputProblem, NotUploadable, ProblemError, Unreachable
 from tests.archives import DATA, MODEL
+from tests.data_files import save_splits
 from tests.servers import S3Server
 
 BEGIN, DONE = "POST /v1/uploads", "POST /v1/uploads/upl_1/complete"
@@ -120,6 +121,18 @@ def test_equal_folders_are_equal_zips_without_what_is_of_no_use(tmp_path: Path) 
         assert not parcel.path.exists()
     assert len(digests) == 1
     assert names == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+
+
+def test_a_saved_folder_is_packed_with_the_files_of_each_split(tmp_path: Path) -> None:
+    folder = save_splits(tmp_path / "saved")
+    (folder / "train" / "cache-01.arrow").write_bytes(b"not data")
+    with pack(folder, "dataset") as parcel, zipfile.ZipFile(parcel.path) as archive:
+        assert archive.namelist() == [
+            "dataset_dict.json",
+            "test/data-00000-of-00001.arrow",
+            "train/data-00000-of-00002.arrow",
+            "train/data-00001-of-00002.arrow",
+        ]
 
 
 def test_what_the_server_could_not_use_is_not_sent(client: Client, service: SmallService, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ IMAGE = Path(__file__).parents[2] / "docs" / "images" / "results.png"
 SPEC = {
     "model": "demo:bert-tiny-wordnet",
     "dataset": "demo:wordnet-supersense",
-    "ratio": 0.9,
+    "structure": "neurons",
+    "ratio": 0.75,
+    "recovery": "refit",
     "evaluation": {"limit": 1500},
+    "export": {"layouts": ["compact"]},
 }
-HEIGHT = 1130
-"""Down to the end of the results table."""
 
 
 def main() -> None:
@@ -30,8 +31,10 @@ def main() -> None:
 def take(browser: Browser, url: str, job_id: str) -> None:
     with visiting(browser, url, width=WIDE) as visit:
         page = visit.go(f"/jobs/{job_id}")
-        page.set_viewport_size({"width": WIDE, "height": HEIGHT})
         page.evaluate("document.fonts.ready")
+        table = page.locator("#results").bounding_box()
+        assert table is not None
+        page.set_viewport_size({"width": WIDE, "height": round(table["y"] + table["height"])})
         IMAGE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=IMAGE)
 

@@ -57,6 +57,14 @@ def test_heads_are_saved_where_the_layout_leaves_them_out():
     assert left_out.flops_ratio == pytest.approx((BLOCK - 4 * 16 * 8 - 2 * POSITIONS * 8) / BLOCK)
 
 
+def test_blocks_that_are_gone_are_saved():
+    model = tiny_bert()
+    parts = anatomy(model)
+    base, mask = base_cost(model, parts), Mask("layers", layers={parts.stack: Bits.pack(np.array([True, False]))})
+    with realised(model, mask, parts) as module:
+        assert cost(module, base, parts).flops_ratio == 0.5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_family_costs_what_it_costs_itself(kind):
     model = tiny_model(kind)

@@ -55,7 +55,7 @@ def test_answers_of_all_classes_are_scored_as_in_a_report() -> None:
     assert (found.precision, found.recall, found.support) == (1.0, 0.5, 2)
     assert found.accuracy == 0.75
     assert found.macro is not None
-    binary = score_binary_answers(logits[:, :2], np.array([0, 1, 0, 2]), concern=1)
+    binary = score_binary_answers(logits[:, :2], np.array([0, 1, 0, 2]) == 1)
     assert (binary.precision, binary.recall, binary.macro) == (0.5, 1.0, None)
 
 

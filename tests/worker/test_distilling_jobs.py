@@ -10,8 +10,9 @@ from app.services.sweeping import STUDENTS
 from microlith.contract import Job
 from tests.work import DEMO, run
 from tests.worker.conftest import Product
-from worker.kinds import distil_students
-from worker.kinds.distil_students import School
+from worker.distilling.training import Study
+from worker.kinds import study_store
+from worker.kinds.study_store import StudyStore
 
 SMALL: dict[str, Any] = {
     **DEMO,
@@ -57,15 +58,15 @@ def test_an_attempt_that_is_stopped_is_gone_on_with_and_the_modules_are_the_same
     whole, expected = product.decompose(SMALL | LEARNED)
     answer = product.api.post("/v1/jobs", json=SMALL | LEARNED)
     job_id = answer.json()["id"]
-    keep = School._keep
+    keep = StudyStore.keep
 
-    def keep_and_stop(school: School, study: Any, ratio: float) -> None:
-        keep(school, study, ratio)
+    def keep_and_stop(store: StudyStore, number: int, study: Study) -> None:
+        keep(store, number, study)
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(distil_students, "KEPT_SECONDS", 0.0)
-        patched.setattr(School, "_keep", keep_and_stop)
+        patched.setattr(study_store, "KEPT_SECONDS", 0.0)
+        patched.setattr(StudyStore, "keep", keep_and_stop)
         with pytest.raises(SystemExit):
             run(product.backend, job_id)
     assert len(list(product.backend.objects.list(f"{STUDENTS}/{job_id}"))) == 1

@@ -46,7 +46,7 @@ def test_every_row_is_the_ridge_regression_under_its_own_mask(share, with_bias):
     kept = torch.rand(9, 12, generator=torch.Generator().manual_seed(3)) < share
     bias = tokens(1, 9, seed=4)[0] if with_bias else None
     solved, mended = solve(weight, bias, kept, sums_of(now, then))
-    torch.testing.assert_close(solved, by_tokens(weight, bias, kept, now, then))
+    torch.testing.assert_close(solved, by_tokens(weight, bias, kept, now, then), rtol=1e-3, atol=1e-4)
     assert not solved[~kept].any()
     if bias is not None:
         torch.testing.assert_close((now @ solved.T + mended).mean(0), (then @ weight.T + bias).mean(0))
@@ -67,7 +67,7 @@ def test_many_rows_are_solved_in_chunks_as_all_at_once(monkeypatch):
     whole, _ = solve(weight, None, kept, sums_of(then, then))
     monkeypatch.setattr(least_squares, "ENTRIES", 100)
     parts, _ = solve(weight, None, kept, sums_of(then, then))
-    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("with_bias", [True, False])

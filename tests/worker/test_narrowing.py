@@ -13,7 +13,7 @@ from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
 from worker.pruning.masks import Bits, Mask, applied
-from worker.pruning.narrowing import HEADS_STAY, narrow, removable_heads
+from worker.pruning.narrowing import narrow, removable_heads
 from worker.pruning.surgery import realised
 
 every_family = pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +45,7 @@ def test_every_block_is_as_narrow_as_its_own_mask_and_answers_alike(kind):
     for i, part in enumerate(parts.feed_forwards):
         assert linear(made.model, part.output).in_features == NEURONS[i % 2]
     for i, part in enumerate(parts.attentions):
-        kept = 4 if kind in HEADS_STAY else (2, 1)[i % 2]
+        kept = 4 if parts.heads_stay else (2, 1)[i % 2]
         assert linear(made.model, part.output).in_features == 4 * kept
 
 

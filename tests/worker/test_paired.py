@@ -59,3 +59,16 @@ def test_tables_of_several_labels_are_compared_as_class_ids_are():
     found, expected = macro_f1_change(*tables, 5), macro_f1_change(own, base, labels, 5)
     assert found.value == pytest.approx(expected.value)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
+
+
+def test_of_several_labels_the_interval_is_that_of_resampled_rows():
+    rng = np.random.default_rng(0)
+    truth = rng.random((800, 4)) < [0.5, 0.3, 0.2, 0.1]
+    own, base = (np.where(rng.random(truth.shape) < 0.85, truth, ~truth) for _ in range(2))
+    found = macro_f1_change(own, base, truth, 4)
+    again = [rng.integers(800, size=800) for _ in range(400)]
+    changes = [
+        f1_score(truth[r], own[r], average="macro") - f1_score(truth[r], base[r], average="macro") for r in again
+    ]
+    assert found.low == pytest.approx(np.quantile(changes, 0.025), abs=0.012)
+    assert found.high == pytest.approx(np.quantile(changes, 0.975), abs=0.012)

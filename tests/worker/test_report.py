@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.evaluation.report import MOST_CONFUSED, cross_entropy, exp_loss, f1_interval, report, score
+from worker.evaluation.meaning import cross_entropy
+from worker.evaluation.report import MOST_CONFUSED, exp_loss, f1_interval, report, score
 
 NAMES = ["cat", "dog", "eel", "fox"]
 

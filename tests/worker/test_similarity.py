@@ -14,7 +14,7 @@ from worker.evaluation.measures import (
     principal,
     svcca,
 )
-from worker.evaluation.similarity import BaseStates, StatesWanted, agreement, compare, divergence, hidden_states
+from worker.evaluation.similarity import BaseStates, StatesWanted, compare, hidden_states
 from worker.families.anatomy import anatomy
 from worker.pruning.masks import Bits, Mask, applied
 from worker.sampling.concern import ConcernSamples, rows_of
@@ -131,21 +131,6 @@ def test_a_class_without_samples_has_no_similarity():
         assert (found.concern.cca, found.concern.linear_cka, found.concern.kernel_cka) == (None, None, None)
         assert (found.concern.samples, found.concern.agreement) == (0, None)
         assert found.rest.linear_cka == pytest.approx(1.0)
-
-
-def test_agreement_is_the_share_of_equal_answers():
-    base = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
-    assert agreement(base, base) == 1.0
-    assert agreement(base, base[:, ::-1]) == 0.0
-    assert agreement(base, np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])) == pytest.approx(2 / 3)
-
-
-def test_divergence_is_the_mean_kl_in_nats():
-    base, module = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
-    expected = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
-    assert divergence(base, module) == pytest.approx(expected)
-    assert divergence(base, base + 3.0) == pytest.approx(0.0, abs=1e-12)
-    assert divergence(base, module) != pytest.approx(divergence(module, base))
 
 
 def test_every_layer_is_compared_where_asked():

@@ -47,6 +47,22 @@ def test_an_uploaded_model_and_an_uploaded_file_make_the_demos_module(product: P
     assert (product.unpack(module) / "model.safetensors").is_file()
 
 
+def test_one_file_is_carved_so_that_modules_are_measured_on_rows_that_did_not_calibrate_them(product: Product) -> None:
+    carve = {"test": 0.2, "validation": 0.2}
+    data = register(product.api, "dataset", "texts.csv", as_csv(DATA / "validation.parquet"), carve=carve)
+    spec = DEMO | SMALL | {"dataset": data["id"], "evaluation": {"similarity": False, "latency": False}}
+    job, (module,) = product.decompose(spec)
+    assert job.resolved.dataset is not None
+    assert job.resolved.dataset.rows == {"train": 360, "validation": 120, "test": 120}
+    assert job.resolved.dataset.splits["test"] == "0.2 of data.csv"
+    assert job.resolved.dataset.warnings == []
+    supports = {row.label: row.support for row in module.report.classes if row.support}
+    assert supports == {label: rows for label, rows in data["splits"]["test"]["labels"].items() if rows}
+    again, _ = product.decompose(spec)
+    other, _ = product.decompose(spec | {"dataset": {"ref": data["id"], "carve": carve | {"seed": 1}}})
+    assert (again.id == job.id, other.id == job.id) == (True, False)
+
+
 def test_an_uploaded_boundary_set_is_used(product: Product) -> None:
     sampling = {"source": "boundary", "per_concern": 4}
     _, (module,) = product.decompose(DEMO | SMALL | {"sampling": sampling})

@@ -72,7 +72,7 @@ def class_set_card(combination: Combination, usage: str) -> str:
 _MENDED = {
     "none": "",
     "bias": " The mean of what is gone was folded into the biases that follow.",
-    "refit": " The weights that read the neurons which are left were solved anew, by least squares.",
+    "refit": " What is left of the pruned layers was solved anew, by least squares.",
 }
 
 

@@ -9,6 +9,7 @@ from app.sources.demo import Licence
 from microlith.contract import Combination, Concern, Export, JobSpec, Ratio, Resolved, Size
 from worker.combining.card import class_set_card
 from worker.combining.class_set import ClassSet
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning
 from worker.packaging.layouts import FolderText, Handout, Package, Packer
 
 HISTORY = "combination.json"
@@ -24,6 +25,7 @@ class SetFacts:
     ratio: Ratio
     size: Size
     licences: Sequence[Licence | None]
+    meaning: Meaning = SINGLE_LABEL
 
 
 def facts_of(

@@ -51,6 +51,8 @@ class Origin:
     """Whether its texts come in pairs."""
     segments: bool = False
     """Whether it reads which of the two a token is of."""
+    found: Anatomy | None = None
+    """Where it keeps its neurons and heads, if that was looked for when it was opened."""
 
     @classmethod
     def of(cls, loaded: LoadedModel, *, pairs: bool = False) -> Origin:
@@ -73,6 +75,7 @@ class Origin:
             loaded.number_type,
             pairs,
             pairs and loaded.segments,
+            loaded.anatomy,
         )
 
     @property
@@ -92,7 +95,7 @@ class Origin:
     @cached_property
     def anatomy(self) -> Anatomy:
         """Where it keeps its neurons and heads."""
-        return anatomy(self.model)
+        return self.found or anatomy(self.model)
 
     @cached_property
     def sha256(self) -> str:

@@ -11,6 +11,9 @@ Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 """Class ids [rows]."""
 
+Truth = npt.NDArray[np.int64 | np.bool_]
+"""What is so of each row: its class id [rows], or whether it has each label [rows, labels]."""
+
 Logits = npt.NDArray[np.float32]
 """What a model answers [rows, classes]."""
 

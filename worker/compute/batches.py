@@ -30,7 +30,7 @@ class Batch:
 
     rows: Rows  # [b]
     inputs: Mapping[str, Tensor]
-    labels: Tensor  # [b]
+    labels: Tensor  # [b] or [b, labels]
     real: int | None = None  # positions that the longest row has, where all are padded beyond it
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.compute.arrays import Floats, Rows
+from worker.compute.arrays import Floats, Rows, Truth
 from worker.sources.library_errors import foreign
 
 SEGMENTS = "token_type_ids"
@@ -28,8 +28,8 @@ class Examples(Protocol):
     """What every kind of examples of one split can do."""
 
     @property
-    def labels(self) -> Rows:
-        """The true class of every row [rows]."""
+    def labels(self) -> Truth:
+        """The true class of every row [rows], or whether it has each label [rows, labels]."""
 
     @property
     def max_length(self) -> int | None:
@@ -60,7 +60,7 @@ class TokenExamples:
     """
 
     token_ids: Sequence[Sequence[int]]
-    labels: Rows  # [rows]
+    labels: Truth  # [rows] or [rows, labels]
     pad_id: int
     max_length: int
     padded: bool = True
@@ -144,7 +144,7 @@ class PixelExamples:
     """Images as the model reads them: scaled and normalised, all of one size, so that nothing is padded."""
 
     pixels: Floats  # [rows, channels, height, width]
-    labels: Rows  # [rows]
+    labels: Truth  # [rows] or [rows, labels]
     patch: int = 16  # pixels along the side of a patch, which is one position of the model
     max_length = None
     padded = False
@@ -181,7 +181,7 @@ class Tokens:
 
 def encode(
     texts: Sequence[GivenText],
-    labels: Sequence[int] | Rows,
+    labels: Sequence[int] | Truth,
     tokenizer: Any,
     max_length: int,
     *,
@@ -191,7 +191,7 @@ def encode(
     pad_id, tokens = tokenizer.pad_token_id, tokenise(texts, tokenizer, max_length, segments=segments)
     return TokenExamples(
         token_ids=tokens.ids,
-        labels=np.asarray(labels, dtype=np.int64),
+        labels=np.asarray(labels, dtype=np.bool_ if np.ndim(labels) == 2 else np.int64),
         pad_id=0 if pad_id is None else pad_id,
         max_length=max_length,
         segments=tokens.segments,

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
 from microlith.contract import BagOfWords, SimpleScore
-from worker.compute.arrays import Labels
+from worker.compute.arrays import Truth
 from worker.evaluation.runner import evenly
 
 MOST_ROWS = 50_000
@@ -45,7 +45,7 @@ BYTES = 4
 """Of a weight."""
 
 
-def majority(train: Labels, labels: Labels, label_names: Sequence[str]) -> SimpleScore:
+def majority(train: Truth, labels: Truth, label_names: Sequence[str]) -> SimpleScore:
     """Always the class that most rows of the train split have, and no other; the first of several."""
     counts = train.sum(axis=0) if train.ndim == 2 else np.bincount(train, minlength=len(label_names))
     most = int(counts.argmax())
@@ -55,7 +55,7 @@ def majority(train: Labels, labels: Labels, label_names: Sequence[str]) -> Simpl
 
 
 def bag_of_words(
-    train: tuple[Sequence[str], Labels], test: tuple[Sequence[str], Labels], label_names: Sequence[str]
+    train: tuple[Sequence[str], Truth], test: tuple[Sequence[str], Truth], label_names: Sequence[str]
 ) -> BagOfWords | None:
     """Words alone, learned from the train split; None where there is nothing to be learned.
 
@@ -91,7 +91,7 @@ def bag_of_words(
     return BagOfWords(**_scores(answers, test[1], label_names), size_bytes=BYTES * weights + words, rows=len(taken))
 
 
-def _scores(answers: Labels, labels: Labels, label_names: Sequence[str]) -> dict[str, Any]:
+def _scores(answers: Truth, labels: Truth, label_names: Sequence[str]) -> dict[str, Any]:
     """Macro-F1 and F1 of every class of the model, 0 where undefined, as in the report."""
     f1 = f1_score(labels, answers, labels=range(len(label_names)), average=None, zero_division=0)
     return {"macro_f1": float(f1.mean()), "own_f1": dict(zip(label_names, f1.tolist(), strict=True))}

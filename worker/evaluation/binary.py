@@ -1,8 +1,9 @@
 """A module's head as concern against rest, and how well it decides.
 
 The classifier's rows become two: the concern's own and the mean of the others', so that the answer is a difference of
-two logits that any transformers pipeline can read. The threshold on that difference is the one with the best F1 on
-validation data; where the classifier has a bias it is folded in, so that the ordinary argmax decides by it.
+two logits that any transformers pipeline can read. Labels that do not exclude one another say nothing of each other:
+then the other row is zero. The threshold on the difference is the one with the best F1 on validation data; where the
+classifier has a bias it is folded in, so that the ordinary argmax decides by it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ CONCERN = 1
 
 @dataclass(frozen=True)
 class BinaryHead:
-    """Where a model's classifier is and which of its classes is the concern."""
+    """Where a model's classifier is, which of its classes is the concern, and whether inputs have several."""
 
     classifier: str
     concern: int
     label: str
+    multi_label: bool = False
 
 
 def margins(logits: npt.NDArray[np.floating], concern: int) -> MemberScores:
@@ -81,15 +83,19 @@ def with_binary_head(model: nn.Module, head: BinaryHead, threshold: float) -> nn
             hint="Use `head: multiclass`; this architecture's modules keep every class.",
             pointer="/head",
         )
-    weight = _two_rows(classifier.weight, head.concern)
-    bias = _two_rows(classifier.bias.unsqueeze(1), head.concern).squeeze(1)
+    weight = _two_rows(classifier.weight, head)
+    bias = _two_rows(classifier.bias.unsqueeze(1), head).squeeze(1)
     bias[CONCERN] -= threshold
-    binary: nn.Module = with_head(model, head.classifier, weight, bias, ["rest", head.label])
-    return binary
+    binary = with_head(model, head.classifier, weight, bias, ["rest", head.label])
+    if head.multi_label:
+        binary.config.problem_type = "single_label_classification"
+    made: nn.Module = binary
+    return made
 
 
-def _two_rows(rows: torch.Tensor, concern: int) -> torch.Tensor:
-    """[classes, n] to [2, n]: the mean of the others, then the concern's own; float64 in between."""
+def _two_rows(rows: torch.Tensor, head: BinaryHead) -> torch.Tensor:
+    """[classes, n] to [2, n]: the mean of the others, or zero, then the concern's own; float64 in between."""
     values = rows.detach().double()
-    rest = (values.sum(0) - values[concern]) / (len(values) - 1)
-    return torch.stack([rest, values[concern]]).to(rows.dtype)
+    own = values[head.concern]
+    rest = torch.zeros_like(own) if head.multi_label else (values.sum(0) - own) / (len(values) - 1)
+    return torch.stack([rest, own]).to(rows.dtype)

@@ -10,21 +10,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from microlith.contract import DeliveredScore
-from worker.compute.arrays import Labels, Logits
+from worker.compute.arrays import Logits, Truth
 from worker.evaluation.binary import CONCERN, Members
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning
 from worker.evaluation.report import f1_interval, score
 
 
-def score_answers(logits: Logits, labels: Labels, label_names: Sequence[str], concern: int) -> DeliveredScore:
+def score_answers(
+    logits: Logits, truth: Truth, label_names: Sequence[str], concern: int, meaning: Meaning = SINGLE_LABEL
+) -> DeliveredScore:
     """Of logits [rows, classes] over all classes."""
-    measured = score(logits, labels, label_names)
-    own = measured.classes[concern].model_dump(exclude={"id", "label"})
-    return DeliveredScore(**own, macro=measured.macro, accuracy=measured.accuracy, loss=measured.loss)
+    measured = score(logits, truth, label_names, meaning)
+    own = measured.classes[concern].model_dump(exclude={"id", "label", "threshold"})
+    overall = {name: getattr(measured, name) for name in ("macro", "micro", "accuracy", "loss")}
+    return DeliveredScore(**own, **overall)
 
 
-def score_binary_answers(logits: Logits, labels: Labels, concern: int) -> DeliveredScore:
-    """Of logits [rows, 2] of a binary head."""
-    return score_decisions(logits.argmax(axis=1) == CONCERN, labels == concern)
+def score_binary_answers(logits: Logits, members: Members) -> DeliveredScore:
+    """Of logits [rows, 2] of a binary head, and the rows that are of its concern."""
+    return score_decisions(logits.argmax(axis=1) == CONCERN, members)
 
 
 def score_decisions(given: Members, members: Members) -> DeliveredScore:

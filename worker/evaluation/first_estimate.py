@@ -13,7 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from microlith.contract import EarlyScore
-from worker.compute.arrays import Rows
+from worker.compute.arrays import Rows, Truth
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
 from worker.evaluation.runner import evenly
@@ -39,7 +39,12 @@ class Estimator:
 
     @classmethod
     def of(cls, examples: Examples, classes: int, shortcuts: Shortcuts) -> Estimator | None:
-        """The sample of a split; None where it would be too large a part of it."""
+        """The sample of a split; None where it would be too large a part of it, and for rows of several labels.
+
+        Thresholds of labels are chosen on the whole validation split, which has not been answered yet.
+        """
+        if examples.labels.ndim == 2:
+            return None
         rows = balanced(examples.labels, classes)
         if len(rows) > LARGEST_SHARE * len(examples):
             return None
@@ -56,7 +61,7 @@ class Estimator:
         return EarlyScore(f1=f1, f1_interval=interval, examples=len(labels))
 
 
-def balanced(labels: Rows, classes: int) -> Rows:
+def balanced(labels: Truth, classes: int) -> Rows:
     """At most PER_CLASS rows of each class, spread evenly over it; ascending."""
     of_class = [np.flatnonzero(labels == c) for c in range(classes)]
     return np.sort(np.concatenate([rows[evenly(len(rows), PER_CLASS)] for rows in of_class]))

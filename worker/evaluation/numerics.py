@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -16,6 +15,7 @@ from microlith.contract import Numerics
 from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import Examples
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, agreement
 from worker.evaluation.runner import evenly
 from worker.evaluation.shared_batches import Course
 from worker.evaluation.shortcuts import Shortcuts
@@ -42,6 +42,7 @@ class Questions:
     validation: Examples
     shortcuts: Shortcuts
     reduced: bool = False
+    meaning: Meaning = SINGLE_LABEL
     _courses: tuple[Course, ...] = field(init=False)
     _checked: Course = field(init=False)
 
@@ -62,12 +63,13 @@ class Questions:
         if not self.reduced:
             return answers
         exact = self._checked.predict(model, lambda _: checkpoint(self.rows))
-        agreement = float(np.mean(exact[self._rows].argmax(1) == answers.test[self._rows].argmax(1)))
-        dtype = "bfloat16" if agreement >= AGREEMENT else "float32"
+        said = self.meaning.calibrated(answers.validation, self.validation.labels).answers
+        alike = agreement(said(exact[self._rows]), said(answers.test[self._rows]))
+        dtype = "bfloat16" if alike >= AGREEMENT else "float32"
         if dtype == "float32":
             plain = (Course(split, shortcuts=self.shortcuts, room=0) for split in (self.test, self.validation))
             answers = self._all(model, tuple(plain), lambda _: checkpoint(self.rows))
-        return replace(answers, numerics=Numerics(dtype=dtype, agreement=agreement, examples=len(self._rows)))
+        return replace(answers, numerics=Numerics(dtype=dtype, agreement=alike, examples=len(self._rows)))
 
     def _all(self, model: nn.Module, courses: tuple[Course, ...], checkpoint: Checkpoint) -> SplitLogits:
         test, validation = courses

@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from microlith.contract import Interval
-from worker.compute.arrays import Labels
+from worker.compute.arrays import Truth
 
 RESAMPLES = 1000
 SEED = 0
 TAILS = (0.025, 0.975)
 
+DRAWN_CELLS = 2**24
+"""Weights that are held at once, 8 bytes each: rows of many labels are hardly ever alike."""
+
 RowWeights = npt.NDArray[np.float64]
 
 
-def macro_f1_change(answers: Labels, base: Labels, labels: Labels, classes: int) -> Interval:
+def macro_f1_change(answers: Truth, base: Truth, labels: Truth, classes: int) -> Interval:
     """Macro-F1 of `answers` less that of `base`, and the 95 % interval, which is equal every time.
 
     Class ids [rows], or tables [rows, classes] of what is true of each row. F1 is 0 for a class that no example has
@@ -30,14 +33,17 @@ def macro_f1_change(answers: Labels, base: Labels, labels: Labels, classes: int)
     cells, counts = np.unique(given, axis=0, return_counts=True)
     tables = cells.reshape(len(cells), 3, -1).swapaxes(0, 1)  # [3, cells, 1] of ids, or [3, cells, classes]
     truth, of_base, own = tables if labels.ndim == 2 else tables == np.arange(classes)
-    drawn = np.random.default_rng(SEED).multinomial(len(labels), counts / len(labels), size=RESAMPLES)
-    weights = np.concatenate([counts[None], drawn]).astype(np.float64)  # [1 + resamples, cells], as they are first
-    change = _macro_f1(weights, truth, own) - _macro_f1(weights, truth, of_base)
-    low, high = np.quantile(change[1:], TAILS)
-    return Interval(value=float(change[0]), low=float(low), high=float(high))
+    random, at_once = np.random.default_rng(SEED), max(1, DRAWN_CELLS // len(cells))
+    changes = []
+    for start in range(0, RESAMPLES, at_once):
+        drawn = random.multinomial(len(labels), counts / len(labels), size=min(at_once, RESAMPLES - start))
+        weights = np.concatenate([counts[None], drawn]).astype(np.float64)  # [1 + resamples, cells], as they are first
+        changes.append(_macro_f1(weights, truth, own) - _macro_f1(weights, truth, of_base))
+    low, high = np.quantile(np.concatenate([change[1:] for change in changes]), TAILS)
+    return Interval(value=float(changes[0][0]), low=float(low), high=float(high))
 
 
-def _macro_f1(weights: RowWeights, truth: Labels, given: Labels) -> RowWeights:
+def _macro_f1(weights: RowWeights, truth: Truth, given: Truth) -> RowWeights:
     """The mean over classes of 2 · hits / (answers + truths) [weightings]; both tables are [cells, classes]."""
     hits = weights @ (truth * given)  # [weightings, classes]
     sizes = weights @ (truth.astype(np.float64) + given)

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from microlith.contract import ClassScore, Report
-from microlith.contract.module import Macro
-from worker.compute.arrays import Labels, Logits
+from microlith.contract.module import Macro, Micro
+from worker.compute.arrays import Logits, Truth
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, agreement
 
 MOST_CONFUSED = 100
 """A model of more classes has no confusion matrix in its report: it would outgrow everything else there."""
 
-TOGETHER = 2048
-"""Rows whose losses are taken at a time."""
+Hits = npt.NDArray[np.int64]
 
 Z = 1.959964
 """The standard normal's 97.5 % point: intervals hold 95 %."""
@@ -26,23 +26,26 @@ Z = 1.959964
 
 @dataclass(frozen=True)
 class Score:
-    """Measures on one split, over all classes of the model; `loss` is the mean cross-entropy in nats."""
+    """Measures on one split, over all classes of the model; `loss` is the mean in nats of what its meaning says."""
 
     classes: tuple[ClassScore, ...]
     macro: Macro
+    micro: Micro | None
+    examples: int
     accuracy: float
     loss: float
     confusion: list[list[int]] | None
 
 
-def score(logits: Logits, labels: Labels, label_names: Sequence[str]) -> Score:
+def score(logits: Logits, truth: Truth, label_names: Sequence[str], meaning: Meaning = SINGLE_LABEL) -> Score:
     """Precision, recall and F1 of every class, 0 where undefined, their unweighted means, accuracy and loss."""
-    predictions = logits.argmax(axis=1)
+    answers = meaning.answers(logits)
     ids = range(len(label_names))
-    by_measure = precision_recall_fscore_support(labels, predictions, labels=list(ids), zero_division=0)
+    by_measure = precision_recall_fscore_support(truth, answers, labels=list(ids), zero_division=0)
     precision, recall, f1, support = (values.tolist() for values in by_measure)
-    right = np.bincount(labels[predictions == labels], minlength=len(ids))  # [classes]
-    given = np.bincount(predictions, minlength=len(ids))
+    right, given = _count_hits(answers, truth, len(ids))
+    thresholds: Sequence[float | None] = meaning.thresholds or [None] * len(ids)
+    one_class = truth.ndim == 1
     return Score(
         classes=tuple(
             ClassScore(
@@ -52,15 +55,18 @@ def score(logits: Logits, labels: Labels, label_names: Sequence[str]) -> Score:
                 recall=recall[i],
                 f1=f1[i],
                 support=support[i],
+                threshold=thresholds[i],
                 f1_interval=f1_interval(int(right[i]), int(given[i]) + int(support[i]) - int(right[i])),
             )
             for i in ids
         ),
         macro=Macro(precision=_mean(precision), recall=_mean(recall), f1=_mean(f1)),
-        accuracy=float((predictions == labels).mean()),
-        loss=cross_entropy(logits, labels),
-        confusion=confusion_matrix(labels, predictions, labels=list(ids)).tolist()
-        if len(ids) <= MOST_CONFUSED
+        micro=None if one_class else _micro(answers, truth),
+        examples=len(truth),
+        accuracy=agreement(answers, truth),
+        loss=meaning.loss(logits, truth),
+        confusion=confusion_matrix(truth, answers, labels=list(ids)).tolist()
+        if one_class and len(ids) <= MOST_CONFUSED
         else None,
     )
 
@@ -85,6 +91,8 @@ def report(measured: Score, validation_exp_loss: float) -> Report:
     return Report(
         classes=list(measured.classes),
         macro=measured.macro,
+        micro=measured.micro,
+        examples=measured.examples,
         accuracy=measured.accuracy,
         loss=measured.loss,
         exp_loss=validation_exp_loss,
@@ -92,19 +100,21 @@ def report(measured: Score, validation_exp_loss: float) -> Report:
     )
 
 
-def cross_entropy(logits: Logits, labels: Labels) -> float:
-    """Mean over the rows of −log softmax(logits)[label], in nats, float64."""
-    likelihoods = np.empty(len(labels))  # logarithms, none above 0
-    for start in range(0, len(labels), TOGETHER):  # float64 of all is large
-        some = slice(start, start + TOGETHER)
-        log_p = log_softmax(logits[some].astype(np.float64), axis=1)  # [rows, classes]
-        likelihoods[some] = log_p[np.arange(len(log_p)), labels[some]]
-    return abs(float(likelihoods.mean()))
+def exp_loss(logits: Logits, truth: Truth, meaning: Meaning = SINGLE_LABEL) -> float:
+    """exp(mean loss), at most the largest float64 (the seed system's "perplexity")."""
+    return math.exp(min(meaning.loss(logits, truth), math.log(np.finfo(np.float64).max)))
 
 
-def exp_loss(logits: Logits, labels: Labels) -> float:
-    """exp(mean cross-entropy), at most the largest float64 (the seed system's "perplexity")."""
-    return math.exp(min(cross_entropy(logits, labels), math.log(np.finfo(np.float64).max)))
+def _count_hits(answers: Truth, truth: Truth, classes: int) -> tuple[Hits, Hits]:
+    """How often each class was answered rightly, and how often at all [classes]."""
+    if truth.ndim == 2:
+        return (answers & truth).sum(axis=0), answers.sum(axis=0)
+    return np.bincount(truth[answers == truth], minlength=classes), np.bincount(answers, minlength=classes)
+
+
+def _micro(answers: Truth, truth: Truth) -> Micro:
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, answers, average="micro", zero_division=0)
+    return Micro(precision=float(precision), recall=float(recall), f1=float(f1))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -13,7 +13,6 @@ from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
 from torch import nn
 
 from app.domain.budgets import KEPT_BYTES
@@ -22,6 +21,7 @@ from microlith.contract.module import LegacySimilarity
 from worker.compute.arrays import Floats
 from worker.compute.batches import Batch, forward, mean_over_positions
 from worker.compute.examples import Examples
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, agreement
 from worker.evaluation.measures import (
     RealMatrix,
     cca_of,
@@ -159,25 +159,19 @@ def states_of(model: nn.Module, course: Course, wanted: StatesWanted) -> States:
     return States.joined([states for _, states in looks]).take(back)
 
 
-def compare(base: HiddenStates, module: HiddenStates) -> Similarity:
+Meanings = tuple[Meaning, Meaning]
+"""What the logits of a base mean, and those of its module."""
+
+
+def compare(base: HiddenStates, module: HiddenStates, meanings: Meanings = (SINGLE_LABEL, SINGLE_LABEL)) -> Similarity:
     """Similarity of the module's states to the base's; `legacy` is there when both were taken with pads."""
     legacy = None
     if base.concern.tokens is not None and base.rest.tokens is not None:
         legacy = LegacySimilarity(
             concern=_over_neurons(base.concern, module.concern), rest=_over_neurons(base.rest, module.rest)
         )
-    return Similarity(concern=_side(base.concern, module.concern), rest=_side(base.rest, module.rest), legacy=legacy)
-
-
-def agreement(base: RealMatrix, module: RealMatrix) -> float:
-    """The fraction of samples that logits [samples, classes] give the same class."""
-    return float((base.argmax(axis=1) == module.argmax(axis=1)).mean())
-
-
-def divergence(base: RealMatrix, module: RealMatrix) -> float:
-    """Mean KL(base ‖ module) of the softmax of logits [samples, classes], in nats; 0 is the same."""
-    p, q = log_softmax(base, axis=1), log_softmax(module, axis=1)
-    return max(0.0, float((np.exp(p) * (p - q)).sum(axis=1).mean()))
+    concern, rest = (_side(*pair, meanings) for pair in ((base.concern, module.concern), (base.rest, module.rest)))
+    return Similarity(concern=concern, rest=rest, legacy=legacy)
 
 
 def _pad_to(examples: Examples, wanted: StatesWanted) -> int | None:
@@ -204,14 +198,15 @@ def _look(model: nn.Module, wanted: StatesWanted, batch: Batch) -> States:
     )
 
 
-def _side(base: States, module: States) -> SideSimilarity:
+def _side(base: States, module: States, meanings: Meanings) -> SideSimilarity:
     if not len(base.logits):
         return SideSimilarity(cca=None, linear_cka=None, kernel_cka=None, samples=0)
+    of_base, of_module = meanings
     layers = [_over_samples(base, module, place) for place in range(len(base.pooled))]
     return SideSimilarity(
         **layers[-1].model_dump(),
-        agreement=agreement(base.logits, module.logits),
-        kl=divergence(base.logits, module.logits),
+        agreement=agreement(of_base.answers(base.logits), of_module.answers(module.logits)),
+        kl=of_module.divergence(base.logits, module.logits),
         layers=layers if len(layers) > 1 else None,
     )
 

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
 from app.domain.families import Attention, Family, FeedForward
+from app.domain.layers import NOT_KNOWN, FoundParts, Whereabouts
 from worker.families.layers import family_of_model, linear_layers
 
 LayerRows = list[tuple[str, slice]]
 """Rows of linear layers, by name."""
+
+HEADS_STAY = frozenset({"mpnet"})
+"""Families whose position bias has a column per head of the whole model: their removed heads stay, as zeros."""
+
+
+@dataclass(frozen=True)
+class HeadPlace:
+    """Where a layer writes heads: the row of the first, how many query heads share each, and how far apart they are.
+
+    `step` is in widths of a head: 1 where one head's rows follow another's.
+    """
+
+    layer: str
+    row: int = 0
+    share: int = 1
+    step: int = 1
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """The blocks of one model, first block first, and the sizes that place neurons and heads in them.
 
-    A model of no known family has linear layers and no blocks. Where layers share their weights (ALBERT) there is one
-    block for all of them.
+    A model of no known family has linear layers, and the parts that were found in it. Where layers share their weights
+    (ALBERT) there is one block for all of them.
     """
 
     family: Family | None
@@ -29,11 +47,23 @@ class Anatomy:
     """The linear layer that writes the logits; None where it is not known."""
     shapes: Mapping[str, tuple[int, int]]
     """[out, in] of every linear layer."""
-    query_heads: int
     blocks: tuple[str, ...] = ()
     """Every block by dotted name: the name of the stack that all stand in, and a number."""
     removable: tuple[str, ...] = ()
     """Blocks in whose place another can stand: not the first one, where it is made otherwise than the rest."""
+    head_counts: Mapping[str, int] = field(default_factory=dict)
+    """Query heads of each attention part, by its block."""
+    widths: tuple[str, ...] = ()
+    """The config settings that hold the number of neurons, the same for every block; none where no setting does."""
+    heads_stay: bool = False
+    """Whether removed heads stay as zeros, because more than the layers of their part counts them."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Why there are no parts of `neurons`, or of `heads`."""
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """What tells where units are: the family, or what was found."""
+        return self.family or FoundParts(self.feed_forwards, self.attentions, self.lacking)
 
     @property
     def stack(self) -> str:
@@ -50,52 +80,56 @@ class Anatomy:
             return [(part.intermediate, 0), (part.intermediate, self.neurons(part))]
         return [(writer, 0) for writer in part.writers]
 
-    def heads(self, _part: Attention) -> int:
+    def heads(self, part: Attention) -> int:
         """How many query heads an attention part has."""
-        return self.query_heads
+        return self.head_counts[part.block]
 
     def groups(self, part: Attention) -> int:
         """How many heads it has of key and value: as many, or fewer that query heads share in turn."""
-        return self.heads(part) if part.fused else self.shapes[part.key][0] // self._head_width(part)
+        written = self.shapes[part.key][0] // self._head_width(part)
+        return (written - self.heads(part)) // 2 if part.fused else written
 
     def head_rows(self, part: Attention, *heads: int) -> LayerRows:
         """The rows that go with `heads`: of the query, and of key and value where a whole group is among `heads`.
 
         With grouped heads (llama, qwen2) key and value serve several query heads, so name all removed heads at once.
         """
+        groups = self._whole_groups(part, frozenset(heads))
         return [
-            *((layer, self._slice(part, start + head)) for head in heads for layer, start in self._query_starts(part)),
-            *(
-                (layer, self._slice(part, start + group))
-                for group in self._whole_groups(part, frozenset(heads))
-                for layer, start in self._key_starts(part)
-            ),
+            *((place.layer, self._rows(part, place, head)) for head in heads for place in self._query_places(part)),
+            *((place.layer, self._rows(part, place, group)) for group in groups for place in self._key_places(part)),
         ]
 
-    def head_places(self, part: Attention) -> list[tuple[str, int, int]]:
-        """Layers that write heads, the row of the first one, and how many query heads share each of theirs."""
-        width, share = self._head_width(part), self.heads(part) // self.groups(part)
-        queries = [(layer, start * width, 1) for layer, start in self._query_starts(part)]
-        return queries + [(layer, start * width, share) for layer, start in self._key_starts(part)]
+    def head_places(self, part: Attention) -> list[HeadPlace]:
+        """Every place where a layer writes heads."""
+        return self._query_places(part) + self._key_places(part)
 
     def head_columns(self, part: Attention, head: int) -> slice:
         """The columns of the output layer that read a head."""
-        return self._slice(part, head)
+        width = self._head_width(part)
+        return slice(head * width, (head + 1) * width)
 
     def _head_width(self, part: Attention) -> int:
         return self.shapes[part.output][1] // self.heads(part)
 
-    def _slice(self, part: Attention, place: int) -> slice:
+    def _rows(self, part: Attention, place: HeadPlace, head: int) -> slice:
         width = self._head_width(part)
-        return slice(place * width, (place + 1) * width)
+        start = place.row + head * place.step * width
+        return slice(start, start + width)
 
-    def _query_starts(self, part: Attention) -> list[tuple[str, int]]:
-        """Layers with a row per query head and feature, and the place of their first head."""
-        return [(part.query, 0), *((layer, 0) for layer in part.positions)]
+    def _query_places(self, part: Attention) -> list[HeadPlace]:
+        """Where there is a row per query head and feature."""
+        step = 3 if part.interleaved else 1
+        return [HeadPlace(part.query, step=step), *map(HeadPlace, part.positions)]
 
-    def _key_starts(self, part: Attention) -> list[tuple[str, int]]:
-        heads = self.heads(part)
-        return [(part.key, heads), (part.value, 2 * heads)] if part.fused else [(part.key, 0), (part.value, 0)]
+    def _key_places(self, part: Attention) -> list[HeadPlace]:
+        """Where a group of heads has its rows of key and value."""
+        heads, groups, width = self.heads(part), self.groups(part), self._head_width(part)
+        if part.interleaved:
+            return [HeadPlace(part.key, width, step=3), HeadPlace(part.value, 2 * width, step=3)]
+        starts = (heads, heads + groups) if part.fused else (0, 0)
+        layers = zip((part.key, part.value), starts, strict=True)
+        return [HeadPlace(layer, start * width, heads // groups) for layer, start in layers]
 
     def _whole_groups(self, part: Attention, heads: frozenset[int]) -> list[int]:
         size = self.heads(part) // self.groups(part)
@@ -104,20 +138,25 @@ class Anatomy:
         ]
 
 
-def anatomy(model: nn.Module) -> Anatomy:
-    """The anatomy of a loaded Hugging Face classifier, or of any module: then without family and blocks."""
+def anatomy(model: Any) -> Anatomy:
+    """The anatomy of a loaded Hugging Face classifier by the names of its family; without a family, no blocks."""
     family = family_of_model(model)
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(model).items()}
-    blocks = tuple(family.blocks(shapes)) if family else ()
+    if family is None:
+        lacking = dict.fromkeys(("neurons", "heads"), NOT_KNOWN)
+        return Anatomy(None, feed_forwards=(), attentions=(), classifier=None, shapes=shapes, lacking=lacking)
+    attentions, blocks = tuple(family.attentions(shapes)), tuple(family.blocks(shapes))
     return Anatomy(
         family=family,
-        feed_forwards=tuple(family.feed_forwards(shapes)) if family else (),
-        attentions=tuple(family.attentions(shapes)) if family else (),
-        classifier=family.classifier if family and family.classifier in shapes else None,
+        feed_forwards=tuple(family.feed_forwards(shapes)),
+        attentions=attentions,
+        classifier=family.classifier if family.classifier in shapes else None,
         shapes=shapes,
-        query_heads=int(getattr(model.config, "num_attention_heads", 0)) if family else 0,
         blocks=blocks,
-        removable=_removable(model, blocks),
+        removable=() if family.shared else _removable(model, blocks),
+        head_counts={part.block: int(model.config.num_attention_heads) for part in attentions},
+        widths=(family.width,),
+        heads_stay=family.name in HEADS_STAY,
     )
 
 

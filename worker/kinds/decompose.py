@@ -18,7 +18,6 @@ from microlith.contract import JobSpec
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
 from worker.evaluation.overlap import overlaps
-from worker.families.anatomy import anatomy
 from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw, draw_to_order, draw_to_repair
 from worker.kinds.make_module import Maker
@@ -27,6 +26,7 @@ from worker.kinds.pack_modules import Exporter
 from worker.kinds.remembered_base import BaseMemory
 from worker.kinds.remembered_baselines import find_baselines
 from worker.kinds.share_concerns import share_out
+from worker.kinds.study_store import StudyStore
 from worker.kinds.trim_vocabulary import JobVocabulary
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.prune import prune
@@ -41,10 +41,9 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
     with workroom(settings) as (folder, verifier), ExitStack() as held:
         with progress.phase("resolving"):
             shelf = held.enter_context(attempt.hold_sources(spec))
-            sources = open_for(settings, spec, shelf, attempt.check)
+            sources = open_for(settings, spec, shelf, attempt.check, partial(publisher.describe_model, spec.model))
             publisher.publish_resolved(sources.resolved, len(sources.concerns))
-            publisher.describe_model(spec.model, sources.model.info)
-            model, parts = sources.model.model, anatomy(sources.model.model)
+            model, parts = sources.model.model, sources.model.anatomy
             concerns = {concern.id: concern for concern in sources.concerns}
             published = publisher.find_published()
 
@@ -62,7 +61,7 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
                 pooled=partial(draw_to_order, spec, sources),
             )
             repair = Repair(spec, model, parts, sources.layers, partial(draw_to_repair, spec, sources))
-            school = School(spec, sources, parts, bench.validation, attempt, folder)
+            school = School(spec, sources, parts, bench.validation, StudyStore(attempt, folder), attempt.check)
             progress.expect(calibration.rows + school.rows + bench.rows + left * (repair.rows + bench.rows))
 
         with progress.phase("scoring"):
@@ -95,4 +94,4 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         maker = Maker(model, parts, bench, repair, exporter, verifier, attempt)
         for concern, ratio, mask in share_out(turns, drawn, repair, bench.rows + repair.rows, attempt, folder):
             maker.make(concern, ratio, mask)
-        school.forget()
+        school.close()

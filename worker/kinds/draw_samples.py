@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.budgets import SOLVED_TOKENS
 from app.services.sweeping import BOUNDARY
 from app.sources.reference_files import sha256, stamp
 from app.storage import ObjectStore
@@ -36,11 +37,8 @@ MOST_TOKEN_TYPES = 256
 ORDERED_PER_CLASS = 32
 """Examples of each class that whole layers are told apart by."""
 
-REPAIRED_PER_CLASS = 512
+SOLVED_PER_CLASS = 512
 """Examples of each class that weights are solved anew over, at most."""
-
-REPAIRED_TOKENS = 32_768
-"""Tokens of all of them, about: what a module takes to be solved grows with them."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ def draw_to_order(spec: JobSpec, sources: Sources) -> Examples:
 
 
 def draw_to_repair(spec: JobSpec, sources: Sources) -> Examples:
-    """What modules are solved anew by: the same, as many as REPAIRED_TOKENS have room for."""
-    pool = _draw_pool(spec, sources, REPAIRED_PER_CLASS)
+    """What modules are solved anew by: the same, as many as SOLVED_TOKENS have room for."""
+    pool = _draw_pool(spec, sources, SOLVED_PER_CLASS)
     tokens = int(pool.lengths(np.arange(len(pool))).sum())
-    if tokens <= REPAIRED_TOKENS:
+    if tokens <= SOLVED_TOKENS:
         return pool
-    return _draw_pool(spec, sources, max(1, REPAIRED_PER_CLASS * REPAIRED_TOKENS // tokens))
+    return _draw_pool(spec, sources, max(1, SOLVED_PER_CLASS * SOLVED_TOKENS // tokens))
 
 
 def _draw_pool(spec: JobSpec, sources: Sources, per_class: int) -> Examples:

@@ -6,7 +6,6 @@ from app.settings import Settings
 from microlith.contract import JobSpec, LayoutOrder
 from worker.attempt.attempt import Attempt
 from worker.attempt.workspace import workroom
-from worker.families.anatomy import anatomy
 from worker.kinds.combine import export_class_set
 from worker.kinds.measure import validation_of
 from worker.kinds.pack_modules import make_packer, pack, verify
@@ -34,7 +33,7 @@ def export(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
 
         with attempt.progress.phase("exporting"):
             packer = make_packer(spec, vocabulary, folder, int8=order.onnx.int8)
-            module, parts = apply_to_base(packer.base, mask), anatomy(sources.model.model)
+            module, parts = apply_to_base(packer.base, mask), sources.model.anatomy
             facts = stored.facts(mask, sources.model.licence, sources.data.licence)
             (package,) = pack(packer, vocabulary, Handout(module, mask_of(mask), parts, facts), [order.layout])
 

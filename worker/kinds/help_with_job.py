@@ -23,7 +23,6 @@ from worker.attempt.attempt import Attempt
 from worker.attempt.lease import DEAF, CancelledError, Lease, LeaseLostError
 from worker.attempt.retrying import patient
 from worker.attempt.workspace import workroom
-from worker.families.anatomy import anatomy
 from worker.kinds.draw_samples import Drawn, draw_to_repair
 from worker.kinds.make_module import Maker
 from worker.kinds.measure import Bench
@@ -64,7 +63,7 @@ def _help(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
         if published is None or measured_base is None:
             log.warning("helper_mismatched", device=sources.resolved.device)
             return
-        parts, concerns = anatomy(sources.model.model), {concern.id: concern for concern in sources.concerns}
+        parts, concerns = sources.model.anatomy, {concern.id: concern for concern in sources.concerns}
         bench, drawn = Bench.of(spec, sources, parts, measured_base), Drawn({}, sources.encode(spec.sampling.split, []))
         vocabulary = JobVocabulary.of(spec, sources, bench.validation, folder)
         exporter = Exporter(spec, sources, *published, parts, drawn, vocabulary, folder)

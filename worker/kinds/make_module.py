@@ -9,6 +9,7 @@ from torch import nn
 from microlith.contract import Concern
 from worker.attempt.attempt import Attempt
 from worker.evaluation.delivered import score_answers, score_binary_answers
+from worker.evaluation.meaning import meaning_of
 from worker.evaluation.runner import predict
 from worker.families.anatomy import Anatomy
 from worker.kinds.measure import Bench, Measures
@@ -40,7 +41,8 @@ class Maker:
         with realised(self.model, mask, self.anatomy) as module:
             with progress.phase("evaluating"):
                 measures = self.bench.measure(module, concern, base_states, progress.follow())
-                cost = exporter.vocabulary.measure_cost(module, concern, self.attempt.check)
+                meaning = meaning_of(measures.report)
+                cost = exporter.vocabulary.measure_cost(module, concern, meaning, self.attempt.check)
                 headed = exporter.with_head(module, concern, measures)
                 measures = self._as_delivered(headed, concern, measures)
             with progress.phase("exporting"):
@@ -61,6 +63,7 @@ class Maker:
         test = reading.cost.test if reading.cost else self.bench.test
         logits = predict(small, test, checkpoint=self.attempt.check)
         if measures.binary is not None:
-            return replace(measures, delivered=score_binary_answers(logits, test.labels, concern.id))
-        scores = score_answers(logits, test.labels, self.bench.labels, concern.id)
-        return replace(measures, delivered=scores, macro_change=self.bench.macro_change(logits))
+            return replace(measures, delivered=score_binary_answers(logits, self.bench.members_of(test, concern)))
+        meaning = meaning_of(measures.report)
+        scores = score_answers(logits, test.labels, self.bench.labels, concern.id, meaning)
+        return replace(measures, delivered=scores, macro_change=self.bench.macro_change(logits, meaning))

@@ -21,10 +21,11 @@ from microlith.contract import (
 from worker.compute.arrays import Logits
 from worker.compute.batches import Checkpoint, Order, device_of
 from worker.compute.examples import Examples
-from worker.evaluation.binary import best_threshold, margins
+from worker.evaluation.binary import Members, best_threshold
 from worker.evaluation.binary import measure as measure_binary
 from worker.evaluation.delivered import score_decisions
 from worker.evaluation.first_estimate import Estimator
+from worker.evaluation.meaning import Meaning, meaning_of
 from worker.evaluation.numerics import Questions, SplitLogits
 from worker.evaluation.paired import macro_f1_change
 from worker.evaluation.report import exp_loss, report, score
@@ -79,7 +80,7 @@ class Bench:
         return cls(
             spec=spec,
             labels=sources.model.labels,
-            questions=Questions(test, validation, shortcuts, reduced=_reduced(spec, sources)),
+            questions=Questions(test, validation, shortcuts, _reduced(spec, sources), sources.meaning),
             similarity=SimilarityBench.of(spec, sources, shortcuts) if evaluation.similarity else None,
             estimator=Estimator.of(test, len(sources.model.labels), shortcuts),
             measured_base=measured_base,
@@ -113,40 +114,46 @@ class Bench:
     def measure_base(self, model: nn.Module, checkpoint: Checkpoint) -> MeasuredBase:
         """The unpruned model, measured."""
         answers = self.questions.ask(model, checkpoint)
+        measured = self._report(answers)
         result = BaseResult(
             parameters=base_size(model).parameters,
             size_bytes=tensor_bytes(model),
-            report=self._report(answers),
+            report=measured,
             numerics=answers.numerics,
         )
-        return MeasuredBase(result, answers.test.argmax(axis=1))
+        return MeasuredBase(result, meaning_of(measured).answers(answers.test))
 
     def base_states(self, model: nn.Module, concern: Concern) -> HiddenStates | None:
         """The unpruned model's states on the concern's samples; None when similarity is not asked for."""
         return self.similarity.of_base(model, concern.id) if self.similarity else None
 
     def measure(
-        self, module: nn.Module, concern: Concern, base_states: HiddenStates | None, checkpoint: Checkpoint
+        self,
+        module: nn.Module,
+        concern: Concern,
+        base_states: HiddenStates | None,
+        checkpoint: Checkpoint,
     ) -> Measures:
         """A module on the same examples, and how close it stayed to the base."""
         answers = self.questions.ask(module, checkpoint)
-        near = None
+        measured, near = self._report(answers), None
         if self.similarity and base_states:
-            near = compare(base_states, self.similarity.of_module(module, concern.id))
+            near = compare(base_states, self.similarity.of_module(module, concern.id), self._meanings(measured))
         measures = Measures(
-            report=self._report(answers),
-            macro_change=self.macro_change(answers.test),
+            report=measured,
+            macro_change=self.macro_change(answers.test, meaning_of(measured)),
             similarity=near,
             binary=None,
             numerics=answers.numerics,
         )
-        return self._with_binary(measures, answers, concern.id) if self.spec.head == "binary" else measures
+        return self._with_binary(measures, answers, concern) if self.spec.head == "binary" else measures
 
-    def macro_change(self, logits: Logits) -> Interval | None:
+    def macro_change(self, logits: Logits, meaning: Meaning) -> Interval | None:
         """Of logits [rows, classes] of the evaluation split, against the base; None where it is not measured yet."""
         if self.measured_base is None:
             return None
-        return macro_f1_change(logits.argmax(axis=1), self.measured_base.answers, self.test.labels, len(self.labels))
+        answers, base = meaning.answers(logits), self.measured_base.answers
+        return macro_f1_change(answers, base, self.test.labels, len(self.labels))
 
     @property
     def test(self) -> Examples:
@@ -154,13 +161,25 @@ class Bench:
         return self.questions.test
 
     def _report(self, answers: SplitLogits) -> Report:
-        measured = score(answers.test, self.questions.test.labels, self.labels)
-        return report(measured, exp_loss(answers.validation, self.validation.labels))
+        validation = answers.validation, self.validation.labels
+        meaning = self.questions.meaning.calibrated(*validation)
+        measured = score(answers.test, self.questions.test.labels, self.labels, meaning)
+        return report(measured, exp_loss(*validation, meaning))
 
-    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: int) -> Measures:
+    def _meanings(self, measured: Report) -> tuple[Meaning, Meaning]:
+        """What the logits of the base mean, and those of a module."""
+        base = self.measured_base
+        return meaning_of(base.result.report) if base else self.questions.meaning, meaning_of(measured)
+
+    def members_of(self, examples: Examples, concern: Concern) -> Members:
+        """The examples that are of the concern."""
+        return self.questions.meaning.members(examples.labels, concern.id)
+
+    def _with_binary(self, measures: Measures, answers: SplitLogits, concern: Concern) -> Measures:
         """The threshold is chosen on the validation split, the scores taken on the evaluation split."""
-        threshold = best_threshold(margins(answers.validation, concern), self.validation.labels == concern)
-        scores, members = margins(answers.test, concern), self.test.labels == concern
+        margins = self.questions.meaning.margins
+        threshold = best_threshold(margins(answers.validation, concern.id), self.members_of(self.validation, concern))
+        scores, members = margins(answers.test, concern.id), self.members_of(self.test, concern)
         binary = measure_binary(scores, members, threshold)
         return replace(measures, binary=binary, delivered=score_decisions(scores >= threshold, members))
 

@@ -109,7 +109,8 @@ class Exporter:
                 hint="Use `head: multiclass`.",
                 pointer="/head",
             )
-        return with_binary_head(module, BinaryHead(classifier, concern.id, concern.label), measures.binary.threshold)
+        head = BinaryHead(classifier, concern.id, concern.label, self.sources.model.info.multi_label)
+        return with_binary_head(module, head, measures.binary.threshold)
 
     def pack(self, module: nn.Module, mask: Mask, facts: ModuleFacts) -> list[Package]:
         """The module in every layout that the spec asks for, in its order, and as a mask in any case."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from app.domain.errors import InvalidInput
 from app.domain.layouts import number_type_of
@@ -21,6 +20,7 @@ from worker.attempt.attempt import Attempt
 from worker.attempt.scratch import scratch
 from worker.compute.arrays import Logits
 from worker.compute.examples import GivenText, TokenExamples
+from worker.evaluation.meaning import Meaning
 from worker.evaluation.runner import predict as answers_of
 from worker.kinds.stored_module import apply_to_base, find_modules
 from worker.packaging.mask_layout import tokens_of
@@ -52,7 +52,10 @@ def predict(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             attempt.progress.expect(2 * len(examples))
             base_logits = answers_of(loaded.model, base_examples, checkpoint=attempt.progress.follow())
             module_logits = answers_of(module, examples, checkpoint=attempt.progress.follow())
-        attempt.publisher.publish_prediction(compare_answers(given, loaded.labels, base_logits, mask, module_logits))
+        meanings = stored.base_meaning, stored.meaning
+        attempt.publisher.publish_prediction(
+            compare_answers(given, loaded.labels, (base_logits, module_logits), meanings, mask)
+        )
 
 
 def rehearse() -> None:
@@ -71,12 +74,16 @@ def _encode(texts: Sequence[GivenText], loaded: LoadedModel) -> TokenExamples:
 
 
 def compare_answers(
-    texts: Sequence[GivenText], labels: list[str], base_logits: Logits, mask: MaskFile, module_logits: Logits
+    texts: Sequence[GivenText],
+    labels: list[str],
+    logits: tuple[Logits, Logits],
+    meanings: tuple[Meaning, Meaning],
+    mask: MaskFile,
 ) -> Prediction:
-    """Logits [texts, classes] of both as probabilities; where the mask's head is binary, the module has two classes."""
+    """Logits [texts, classes] of base and module as what they mean; of a binary head the module has two classes."""
     own_labels = mask.document.settings.id2label
     module_labels = [own_labels[number] for number in sorted(own_labels)] if own_labels else labels
-    of_base, of_module = _to_probabilities(base_logits, labels), _to_probabilities(module_logits, module_labels)
+    of_base, of_module = map(_to_answers, logits, meanings, (labels, module_labels))
     rows = zip(texts, of_base, of_module, strict=True)
     binary: dict[str, Any] | None = mask.decomposition["metrics"].get("binary")
     return Prediction(
@@ -91,7 +98,14 @@ def _named(given: GivenText) -> dict[str, str]:
     return {"text": given} if isinstance(given, str) else dict(zip(("text", "text_pair"), given, strict=True))
 
 
-def _to_probabilities(logits: Logits, labels: Sequence[str]) -> list[ClassProbabilities]:
-    """Each row's softmax, in float64, and the label of its highest."""
-    rows = softmax(logits.astype(np.float64), axis=1)
-    return [ClassProbabilities(label=labels[int(row.argmax())], probabilities=row.tolist()) for row in rows]
+def _to_answers(logits: Logits, meaning: Meaning, labels: Sequence[str]) -> list[ClassProbabilities]:
+    """Each row's probabilities, the label of the highest, and those that are given where there may be several."""
+    rows, given = meaning.probabilities(logits), meaning.answers(logits)
+    return [
+        ClassProbabilities(
+            label=labels[int(row.argmax())],
+            labels=None if given.ndim == 1 else [labels[place] for place in np.flatnonzero(given[number]).tolist()],
+            probabilities=row.tolist(),
+        )
+        for number, row in enumerate(rows)
+    ]

@@ -15,7 +15,7 @@ import transformers
 
 from app.storage import ObjectStore
 from microlith.contract import BaseResult, JobSpec
-from worker.compute.arrays import Labels
+from worker.compute.arrays import Truth
 from worker.kinds.memory import Memory
 from worker.sources.open_sources import Sources
 
@@ -25,13 +25,10 @@ RECIPE = 4
 
 @dataclass(frozen=True)
 class MeasuredBase:
-    """The base, measured: what is told of it, and its answers to the evaluation split.
-
-    Class ids [rows], or a table [rows, classes] of what it says of each.
-    """
+    """The base, measured: what is told of it, and its answers to the evaluation split, as its `Meaning` gives them."""
 
     result: BaseResult
-    answers: Labels
+    answers: Truth
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,9 @@ class BaseMemory:
         if known is None:
             return None
         packed = zlib.decompress(base64.b64decode(known["answers"]))
-        answers = np.frombuffer(packed, dtype="<u2").reshape(known["shape"]).astype(np.int64)
-        return MeasuredBase(BaseResult.model_validate(known["result"]), answers)
+        answers = np.frombuffer(packed, dtype="<u2").reshape(known["shape"])
+        kind = np.bool_ if answers.ndim == 2 else np.int64
+        return MeasuredBase(BaseResult.model_validate(known["result"]), answers.astype(kind))
 
     def keep(self, base: MeasuredBase) -> None:
         """Remembers what was measured, in the place of what was there."""

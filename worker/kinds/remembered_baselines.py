@@ -66,6 +66,7 @@ def _made_from(spec: JobSpec, sources: Sources) -> dict[str, Any]:
         "what": "baselines",
         "recipe": RECIPE,
         "labels": sources.model.labels,
+        "multi_label": sources.model.info.multi_label,
         "dataset": data.sha256 or data.revision,
         "read": spec.source.model_dump(mode="json", exclude={"ref"}),
         "evaluation": spec.evaluation.model_dump(mode="json", include={"split", "limit"}),

@@ -38,6 +38,7 @@ from microlith.errors import MicrolithClientError
 from microlith.masks import Base, MaskFile, apply_mask, read_mask
 from worker.attempt.attempt import Attempt
 from worker.attempt.retrying import patient
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, meaning_of
 from worker.packaging.module_facts import ModuleFacts, SampleRows
 
 
@@ -88,6 +89,17 @@ class StoredModule:
                 hint="Put the files back as they were, or run its job again, then ask again.",
                 pointer="/model",
             )
+
+    @property
+    def base_meaning(self) -> Meaning:
+        """What the logits of its base mean."""
+        return meaning_of(self.base.report) if self.base else SINGLE_LABEL
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its own mean: a binary head answers with one of two classes."""
+        facts = self.module.facts
+        return SINGLE_LABEL if facts.get("binary") else meaning_of(Report.model_validate(facts["report"]))
 
     def facts(self, mask: MaskFile, model_licence: Licence | None, dataset_licence: Licence | None) -> ModuleFacts:
         """All that was said of the module when it was made."""

@@ -23,6 +23,7 @@ from microlith.contract.options import NumberType
 from worker.compute.arrays import Rows
 from worker.compute.batches import Checkpoint
 from worker.compute.examples import Examples, GivenText, TokenExamples
+from worker.evaluation.meaning import Meaning
 from worker.evaluation.report import score
 from worker.evaluation.runner import evenly, predict
 from worker.kinds.measure import probe_of
@@ -91,9 +92,11 @@ class JobVocabulary:
         """A module of the base with the numbers that a mask makes: those of its files where the base came in them."""
         return rounded(module, self.number_type) if self.number_type == self.base.number_type else module
 
-    def measure_cost(self, module: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary | None:
+    def measure_cost(
+        self, module: nn.Module, concern: Concern, meaning: Meaning, checkpoint: Checkpoint
+    ) -> TrimmedVocabulary | None:
         """What the trimming costs a module of the base; None where nothing is trimmed."""
-        return self.cost.measure(self.hand_out(module), concern, checkpoint) if self.cost else None
+        return self.cost.measure(self.hand_out(module), concern, meaning, checkpoint) if self.cost else None
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,12 @@ class TrimmingCost:
             base_unknown=_count_unknown(whole, sources.model.tokenizer),
         )
 
-    def measure(self, small: nn.Module, concern: Concern, checkpoint: Checkpoint) -> TrimmedVocabulary:
-        """How a module measures that reads with what is left."""
+    def measure(
+        self, small: nn.Module, concern: Concern, meaning: Meaning, checkpoint: Checkpoint
+    ) -> TrimmedVocabulary:
+        """How a module measures that reads with what is left; its logits mean what they did before."""
         logits = predict(small, self.test, checkpoint=lambda _: checkpoint(0))
-        measured = score(logits, self.test.labels, self.labels)
+        measured = score(logits, self.test.labels, self.labels, meaning)
         return TrimmedVocabulary(
             tokens=len(self.kept),
             base_tokens=self.base_tokens,

@@ -118,19 +118,22 @@ def _measures(facts: ModuleFacts) -> list[tuple[str, float, float]]:
     """Name, module, base."""
     own, base, measured, whole = facts.handed_out, facts.base_own, facts.delivered or facts.report, facts.base_report
     label = _cell(facts.concern.label)
+    loss, right = ("binary cross-entropy", "Every label right") if whole.micro else ("cross-entropy", "Accuracy")
     rows = [
         (f"Precision of {label}", own.precision, base.precision),
         (f"Recall of {label}", own.recall, base.recall),
         (f"F1 of {label}", own.f1, base.f1),
     ]
     if measured.macro is not None and measured.loss is not None:
+        micro = [("Micro F1", measured.micro.f1, whole.micro.f1)] if measured.micro and whole.micro else []
         rows += [
             ("Macro F1", measured.macro.f1, whole.macro.f1),
-            ("Accuracy", measured.accuracy, whole.accuracy),
-            ("Mean cross-entropy", measured.loss, whole.loss),
+            *micro,
+            (right, measured.accuracy, whole.accuracy),
+            (f"Mean {loss}", measured.loss, whole.loss),
         ]
     if facts.delivered is None:
-        rows.append(("exp(mean cross-entropy), validation", facts.report.exp_loss, whole.exp_loss))
+        rows.append((f"exp(mean {loss}), validation", facts.report.exp_loss, whole.exp_loss))
     return rows
 
 

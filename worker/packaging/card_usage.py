@@ -24,6 +24,11 @@ model = {model}.from_pretrained("this-folder"{options})
 
 {remark}The {inputs} opens with `{opener}.from_pretrained("this-folder")`; {check}{pairs}"""
 
+_NEURONS_LEFT = (
+    "Removed neurons are still there, as zeros: no setting of this architecture's config says how many each block has. "
+    "The layout `compact` is without them."
+)
+
 _MASK = """## Open it
 
 This is the module as data, to be laid over its base `{base}`: {what}. No code is run of it.
@@ -61,6 +66,19 @@ logits = session.run(["logits"], inputs)[0]
 
 Batch{and_length} may be any. {check}"""
 
+_SEVERAL = """
+
+The logits [{input}s, labels] say which labels each {input} has: those that reach their thresholds, which were chosen on
+the {split} split. A sigmoid makes probabilities of logits.
+
+```python
+import json
+
+with open("this-folder/decomposition.json", encoding="utf-8") as history:
+    thresholds = json.load(history)["thresholds"]
+given = [[label for label, logit in zip(thresholds, row) if logit >= thresholds[label]] for row in logits.tolist()]
+```"""
+
 _TEXT_INPUTS = """tokenizer = AutoTokenizer.from_pretrained("this-folder")
 read = tokenizer({texts}, return_tensors="np")
 inputs = {{given.name: read[given.name].astype(np.int64) for given in session.get_inputs()}}"""
@@ -78,9 +96,9 @@ def task(facts: Made) -> Task:
     return task_of(facts.resolved.model.architecture if facts.resolved.model else None)
 
 
-def portable_usage(facts: Made) -> str:
-    """A folder for plain `from_pretrained`."""
-    return _folder_usage(facts, "", [])
+def portable_usage(facts: Made, *, neurons_left: bool = False) -> str:
+    """A folder for plain `from_pretrained`; `neurons_left` where removed neurons are still there, as zeros."""
+    return _folder_usage(facts, "", [_NEURONS_LEFT] if neurons_left else [])
 
 
 def compact_usage(facts: Made, code: str, sha256: str, heads_left: int) -> str:
@@ -103,7 +121,8 @@ def _folder_usage(facts: Made, options: str, remarks: Sequence[str]) -> str:
     remark = " ".join([*halved, *remarks]) + "\n\n" if halved or remarks else ""
     options = (', dtype="float32"' if halved else "") + options
     opened = OPENED_BY[task(facts)]
-    return _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
+    opening = _FOLDER.format(**opened, options=options, remark=remark, check=_CHECK, pairs=_pairs(facts))
+    return opening + _deciding(facts)
 
 
 def number_type(facts: Made) -> NumberType:
@@ -119,9 +138,10 @@ def checkpoint_of(facts: Made) -> NumberType | None:
 def mask_usage(facts: Made, base_sha256: str) -> str:
     """Data to be laid over a base."""
     what = "one bit for each weight, neuron or head that could go, and the tensors that changed otherwise"
-    return _MASK.format(
+    usage = _MASK.format(
         base=facts.spec.model, what=what, sha256=base_sha256, check=_CHECK, pairs=_pairs(facts, "module")
     )
+    return usage + _deciding(facts)
 
 
 def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
@@ -134,12 +154,14 @@ def onnx_usage(facts: Made, agreement: tuple[float, int] | None) -> str:
         and_length=" and length" if text else "",
         check=_CHECK,
     )
+    usage += _deciding(facts)
     if agreement is None:
         return usage
     share, examples = agreement
+    what = "class" if facts.meaning.thresholds is None else "labels"
     return (
         f"{usage}\n\n`model.int8.onnx` has its weights in INT8. On {examples:,} examples of the "
-        f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the class that "
+        f"{facts.spec.evaluation.validation_split} split it gives {100 * share:.2f} % of them the {what} that "
         "`model.onnx` gives."
     )
 
@@ -165,6 +187,13 @@ def sizes(facts: Made, *files: Path) -> str:
         f"| file: of the base's {base / 1e6:,.2f} MB of weights, {stored / 1e6:,.2f} MB left | "
         f"{_percent(1 - stored / base)} |"
     )
+
+
+def _deciding(facts: Made) -> str:
+    """How logits become labels, where that is no argmax."""
+    if facts.meaning.thresholds is None:
+        return ""
+    return _SEVERAL.format(input=task(facts), split=facts.spec.evaluation.validation_split)
 
 
 def _percent(fraction: float) -> str:

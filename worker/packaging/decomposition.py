@@ -15,6 +15,7 @@ _CALLED = {"model": {"name"}, "dataset": {"name"}}
 
 def decomposition(facts: ModuleFacts) -> dict[str, Any]:
     """The document, ready for JSON: equal facts give an equal document."""
+    thresholds = {} if facts.thresholds is None else {"thresholds": facts.thresholds}
     return {
         "format": FORMAT,
         "versions": {library: version(library) for library in _LIBRARIES},
@@ -25,6 +26,7 @@ def decomposition(facts: ModuleFacts) -> dict[str, Any]:
         "seed": facts.spec.sampling.seed,
         "samples": _samples(facts),
         "mask": {"sha256": facts.mask_sha256},
+        **thresholds,
         "sparsity": facts.sparsity.model_dump(mode="json"),
         "size": facts.size.model_dump(mode="json"),
         "cost": facts.cost and facts.cost.model_dump(mode="json"),

@@ -19,10 +19,12 @@ from microlith.contract import Latency
 from microlith.contract.options import NumberType
 from microlith.masks import Base
 from microlith.masks.file import BITS, DOCUMENT
+from worker.compute.arrays import Truth
 from worker.compute.batches import Batch, on_cpu, run_batches
 from worker.compute.examples import Examples
 from worker.evaluation.cost import encoder_products
 from worker.evaluation.latency import Stopwatch, Timed
+from worker.evaluation.meaning import Meaning, agreement
 from worker.families.anatomy import Anatomy
 from worker.packaging import card_usage
 from worker.packaging.archive import Archive, archive
@@ -153,8 +155,9 @@ def _portable(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     model: Any = handout.model
     stored_as(model, packer.number_type).save_pretrained(folder, safe_serialization=True)
     prepare_inputs(folder, packer.loaded)
-    said = _said(card_usage.portable_usage(handout.facts), handout, folder, "*.safetensors")
-    return _Written(said, model, Timed.of(model))
+    neurons_left = bool(handout.mask.neurons) and not handout.anatomy.widths
+    said = card_usage.portable_usage(handout.facts, neurons_left=neurons_left)
+    return _Written(_said(said, handout, folder, "*.safetensors"), model, Timed.of(model))
 
 
 def _compact(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
@@ -178,13 +181,14 @@ def _onnx(packer: Packer, handout: Handout[Any], folder: Path) -> _Written:
     save_graph(graph, folder / GRAPH)
     prepare_inputs(folder, packer.loaded)
     session = GraphSession.open(folder / GRAPH)
-    agreement = None
+    alike = None
     if packer.int8:
         quantise(graph, folder / QUANTISED)
-        agreement = _agreement(session, GraphSession.open(folder / QUANTISED), packer.examples)
+        quantised = GraphSession.open(folder / QUANTISED)
+        alike = _agreement(session, quantised, packer.examples, handout.facts.meaning)
     shapes = tuple(tuple(tensor.shape) for tensor in handout.narrow.model.state_dict().values())
     timed = Timed(("onnx", shapes), lambda batch: session.logits(batch.arrays()))
-    said = _said(card_usage.onnx_usage(handout.facts, agreement), handout, folder, f"{GRAPH}*")
+    said = _said(card_usage.onnx_usage(handout.facts, alike), handout, folder, f"{GRAPH}*")
     return _Written(said, handout.narrow.model, timed)
 
 
@@ -201,14 +205,13 @@ def _said(how_to_open: str, handout: Handout[Any], folder: Path, *patterns: str)
     return f"{how_to_open}\n\n{card_usage.sizes(handout.facts, *files)}"
 
 
-def _agreement(full: GraphSession, small: GraphSession, examples: Examples) -> tuple[float, int]:
-    """The fraction of the first examples that both give the same class, and how many they are."""
+def _agreement(full: GraphSession, small: GraphSession, examples: Examples, meaning: Meaning) -> tuple[float, int]:
+    """The fraction of the first examples that both answer alike, and how many they are."""
     rows = np.arange(min(AGREEMENT_ROWS, len(examples)))
 
-    def agree(batch: Batch) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def ask(batch: Batch) -> tuple[Truth, Truth]:
         inputs = batch.arrays()
-        alike: np.ndarray[Any, np.dtype[np.bool_]] = full.logits(inputs).argmax(1) == small.logits(inputs).argmax(1)
-        return alike
+        return meaning.answers(full.logits(inputs)), meaning.answers(small.logits(inputs))
 
-    same = [alike for _, alike in run_batches(agree, examples, rows)]
-    return float(np.concatenate(same).mean()), len(rows)
+    answers = [both for _, both in run_batches(ask, examples, rows)]
+    return agreement(*(np.concatenate(side) for side in zip(*answers, strict=True))), len(rows)

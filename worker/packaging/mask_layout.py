@@ -92,7 +92,7 @@ def _document(base: Base, module: nn.Module, mask: Mask, anatomy: Anatomy, facts
         neurons=neurons,
         heads=[_heads(part, anatomy) for part in anatomy.attentions if part.block in mask.heads],
         layers=[MaskedLayers(stack=stack, count=bits.size) for stack, bits in mask.layers.items()],
-        stored=_width(module, anatomy) if neurons else None,
+        stored=_width(module, anatomy) if neurons and anatomy.widths else None,
         settings=_settings(base.model, module),
         versions={library: version(library) for library in ("microlith", "torch", "transformers")},
     )
@@ -109,15 +109,17 @@ def _heads(part: Any, anatomy: Anatomy) -> MaskedUnits:
         block=part.block,
         count=anatomy.heads(part),
         width=columns.stop - columns.start,
-        writers=[Writer(layer=layer, start=row, share=share) for layer, row, share in anatomy.head_places(part)],
+        writers=[
+            Writer(layer=place.layer, start=place.row, share=place.share, step=place.step)
+            for place in anatomy.head_places(part)
+        ],
         reader=part.output,
     )
 
 
 def _width(module: Any, anatomy: Anatomy) -> int:
     """How many neurons surgery has left room for in every block."""
-    assert anatomy.family is not None
-    return int(getattr(module.config, anatomy.family.width))
+    return int(getattr(module.config, anatomy.widths[0]))
 
 
 def _settings(base: Any, module: Any) -> ConfigSettings:

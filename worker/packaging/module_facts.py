@@ -25,6 +25,7 @@ from microlith.contract import (
     TrimmedVocabulary,
 )
 from microlith.contract.spec import BOOKKEEPING
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, meaning_of
 
 
 class Made(Protocol):
@@ -49,6 +50,10 @@ class Made(Protocol):
     @property
     def size(self) -> Size:
         """Its parameters and the base's."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its logits mean."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,17 @@ class ModuleFacts:
     def concerns(self) -> list[Concern]:
         """The one that it is for."""
         return [self.concern]
+
+    @property
+    def meaning(self) -> Meaning:
+        """That of its own classes: a binary head answers with one of two."""
+        return SINGLE_LABEL if self.binary else meaning_of(self.report)
+
+    @property
+    def thresholds(self) -> dict[str, float] | None:
+        """The logits from which on each label is given, by label; None where the highest logit is the answer."""
+        values, labels = self.meaning.thresholds, [row.label for row in self.report.classes]
+        return None if values is None else dict(zip(labels, values, strict=True))
 
     @property
     def handed_out(self) -> OwnScore:

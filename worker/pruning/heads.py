@@ -16,6 +16,7 @@ from worker.compute.examples import Examples
 from worker.families.anatomy import Anatomy
 from worker.families.layers import linear
 from worker.pruning.backward import Gradients, run_backward
+from worker.pruning.layer_inputs import by_example
 from worker.sampling.concern import ConcernSamples
 
 
@@ -23,7 +24,7 @@ from worker.sampling.concern import ConcernSamples
 class HeadEffects:
     """What one batch says of its heads; float64, CPU."""
 
-    effects: Tensor  # [b, blocks, heads], Σ over tokens of |gradient · context|
+    effects: Tensor  # [b, blocks, heads], Σ over tokens of |gradient · context|; 0 beyond a block's own heads
     tokens: Tensor  # [b], how many count
 
 
@@ -115,12 +116,13 @@ class Contexts:
 
     def effects(self, batch: Batch, gradients: Gradients) -> HeadEffects:
         """The effects of the batch that was watched."""
-        given, heads = iter(gradients), self._anatomy.query_heads
+        given, counts = iter(gradients), [self._anatomy.heads(part) for part in self._anatomy.attentions]
         blocks = [
             sum((_head_effects(next(given), context, batch, heads) for context in uses), start=_NOTHING)
-            for uses in self._uses
+            for heads, uses in zip(counts, self._uses, strict=True)
         ]
-        return HeadEffects(torch.stack(blocks, dim=1), _counted(batch, self.tensors[0]).sum(1).cpu())
+        filled = [F.pad(block, (0, max(counts) - heads)) for heads, block in zip(counts, blocks, strict=True)]
+        return HeadEffects(torch.stack(filled, dim=1), _counted(batch, by_example(self.tensors[0], batch)).sum(1).cpu())
 
 
 _NOTHING = torch.zeros((), dtype=torch.float64)
@@ -129,16 +131,18 @@ _NOTHING = torch.zeros((), dtype=torch.float64)
 def _head_effects(gradient: Tensor | None, context: Tensor, batch: Batch, heads: int) -> Tensor:
     """Σ over tokens of |Σ_i gradient_i · context_i| per row and head [b, heads]; float64, CPU."""
     reached = torch.zeros_like(context) if gradient is None else gradient
-    product = reached.double() * context.detach().double()  # [b, t, heads · width]
+    context = by_example(context.detach(), batch)
+    product = by_example(reached, batch).double() * context.double()  # [b, t, heads · width]
     effects = product.reshape(*product.shape[:2], heads, -1).sum(-1)  # [b, t, heads]
     return torch.einsum("bth,bt->bh", effects.abs(), _counted(batch, context)).cpu()
 
 
 def _counted(batch: Batch, context: Tensor) -> Tensor:
     """1 where a position counts [b, t], float64."""
-    if batch.attention_mask is None:
+    mask = batch.attention_mask
+    if mask is None or mask.shape != context.shape[:2]:
         return torch.ones(context.shape[:2], dtype=torch.float64, device=context.device)
-    return batch.attention_mask.double()
+    return mask.double()
 
 
 def _record(uses: list[Tensor], _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

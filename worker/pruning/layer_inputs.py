@@ -74,14 +74,15 @@ class InputWatch(Generic[Result]):
 def by_example(x: Tensor, batch: Batch) -> Tensor:
     """A layer's inputs or outputs by example: [b, t, features], or [b, 1, features] of one vector per example.
 
-    What all examples share, as relative positions are, stays [1, positions, features]. Raises UnsupportedModel for
-    anything else.
+    The windows of one image, [windows, t, features], are its positions one after another. What all examples share, as
+    relative positions are, stays [1, positions, features]. Raises UnsupportedModel for anything else.
     """
     examples, width, mask = len(batch), x.shape[-1], batch.attention_mask
     tokens = x.shape[1] if mask is None and x.dim() == 3 else 1 if mask is None else mask.shape[1]
     if x.dim() == 3 and len(x) == 1 and (examples > 1 or x.shape[1] not in (1, tokens)):
         return x
-    for positions in (tokens, 1):
+    windows = len(x) // examples if mask is None and x.dim() == 3 else 1
+    for positions in (windows * tokens, tokens, 1):
         if x.numel() == examples * positions * width:
             return x.reshape(examples, positions, width)
     raise UnsupportedModel(f"A linear layer sees neither tokens nor examples, but inputs of shape {list(x.shape)}.")

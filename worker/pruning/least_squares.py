@@ -120,12 +120,15 @@ def _places(held: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solve_each(system: Tensor, wanted: Tensor, places: Tensor, there: Tensor) -> Tensor:
-    """The solution of every row's own system [rows, most], zero in the places that fill up."""
+    """The solution of every row's own system [rows, most], zero in the places that fill up.
+
+    In float32, which takes half the time: the ridge bounds the condition of a system of n inputs by 100 n.
+    """
     both = there.unsqueeze(1) & there.unsqueeze(2)
-    own = system[places.unsqueeze(2), places.unsqueeze(1)].masked_fill(~both, 0.0)
+    own = system.float()[places.unsqueeze(2), places.unsqueeze(1)].masked_fill_(~both, 0.0)
     own.diagonal(dim1=1, dim2=2).add_((~there).to(own.dtype))
-    sides = wanted.gather(1, places).masked_fill(~there, 0.0).unsqueeze(2)
-    return torch.cholesky_solve(sides, torch.linalg.cholesky(own)).squeeze(2)
+    sides = wanted.float().gather(1, places).masked_fill(~there, 0.0).unsqueeze(2)
+    return torch.cholesky_solve(sides, torch.linalg.cholesky(own)).squeeze(2).to(wanted.dtype)
 
 
 def _scattered(values: Tensor, places: Tensor, there: Tensor, width: int) -> Tensor:

@@ -19,9 +19,6 @@ from worker.families.anatomy import anatomy as anatomy_of
 from worker.families.layers import linear, linear_layers
 from worker.pruning.masks import Bits, Mask, renumbered
 
-HEADS_STAY = frozenset({"mpnet"})
-"""Families whose position bias has a column per head of the whole model: their removed heads stay, as zeros."""
-
 
 @dataclass(frozen=True)
 class Narrow:
@@ -49,7 +46,7 @@ def narrow(module: nn.Module, mask: Mask, anatomy: Anatomy) -> Narrow:
     before = {name: (layer.out_features, layer.in_features) for name, layer in linear_layers(module).items()}
     for part in anatomy.feed_forwards:
         if part.block in mask.neurons:
-            _narrow_feed_forward(model, part, max(1, mask.neurons[part.block].kept))
+            _narrow_feed_forward(model, part, _places_of(mask.neurons[part.block], anatomy))
     settings: dict[str, dict[str, int]] = {}
     left = 0
     for attention in anatomy.attentions:
@@ -64,7 +61,7 @@ def narrow(module: nn.Module, mask: Mask, anatomy: Anatomy) -> Narrow:
 
 def removable_heads(bits: Bits, anatomy: Anatomy, part: Attention) -> list[int]:
     """The removed heads that can go, ascending: groups lose all of theirs, or as many as the one that loses least."""
-    if anatomy.family is None or anatomy.family.name in HEADS_STAY:
+    if anatomy.heads_stay:
         return []
     groups = bits.unpack().reshape(anatomy.groups(part), -1)  # [groups, query heads of each]
     most = max(1, int(groups.sum(axis=1).max()))
@@ -75,13 +72,21 @@ def removable_heads(bits: Bits, anatomy: Anatomy, part: Attention) -> list[int]:
     return [int(head) for head in np.flatnonzero(~groups.ravel())]
 
 
-def _narrow_feed_forward(model: nn.Module, part: FeedForward, width: int) -> None:
-    """Surgery has put the kept neurons first; a fused writer holds two of each, half a layer apart."""
+def _places_of(bits: Bits, anatomy: Anatomy) -> Tensor:
+    """Where the kept neurons of a block are: first, where surgery has been, and else where they ever were."""
+    if anatomy.widths:
+        return torch.arange(max(1, bits.kept))
+    kept = torch.from_numpy(bits.unpack()).nonzero().flatten()
+    return kept if len(kept) else torch.arange(1)
+
+
+def _narrow_feed_forward(model: nn.Module, part: FeedForward, places: Tensor) -> None:
+    """Keeps the neurons at `places`; a fused writer holds two of each, half a layer apart."""
     stored = linear(model, part.output).in_features
     for writer in part.writers:
         every = torch.arange(linear(model, writer).out_features)
-        _keep(model, writer, rows=every.view(-1, stored)[:, :width].flatten())
-    _keep(model, part.output, columns=torch.arange(width))
+        _keep(model, writer, rows=every.view(-1, stored)[:, places].flatten())
+    _keep(model, part.output, columns=places)
 
 
 def _narrow_attention(
@@ -109,6 +114,7 @@ def _adjust(model: nn.Module, part: Attention, anatomy: Anatomy, removed: Sequen
     known = {
         "num_attention_heads": heads,
         "n_heads": heads,
+        "num_heads": heads,
         "all_head_size": heads * width,
         "num_key_value_groups": 0 if part.fused else heads * width // linear(model, part.key).out_features,
     }

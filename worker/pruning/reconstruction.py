@@ -17,8 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from worker.compute.batches import Batch, Checkpoint, device_of, forward, run_batches, unwatched
+from worker.compute.batches import Batch, Checkpoint, budget_on, device_of, forward, run_batches, unwatched
 from worker.compute.examples import Examples
+from worker.compute.memory import out_of_memory
 from worker.compute.model_edits import fixed
 from worker.compute.passage import Call, Passage
 from worker.families.anatomy import Anatomy
@@ -41,10 +42,32 @@ def reconstruct(
     """The weights and biases that are solved over `examples`, by the base's name and in its shape.
 
     `readers` says whether the layers that have lost weights or inputs are solved, or only what follows blocks that are
-    gone. The base is only read. `checkpoint` hears again and again that no row is done, and may raise.
+    gone. The base is only read. `checkpoint` hears again and again that no row is done, and may raise. Batches that are
+    too large for the memory are halved, and all of them run again.
     """
     model.eval()
-    batches = [batch for batch, _ in run_batches(len, examples, device=device_of(model))]
+    budget = budget_on(device_of(model))
+    while True:
+        try:
+            return _reconstruct(model, mask, anatomy, examples, budget, readers=readers, checkpoint=checkpoint)
+        except Exception as error:
+            if budget == 1 or not out_of_memory(error):
+                raise
+        budget //= 2
+
+
+def _reconstruct(
+    model: nn.Module,
+    mask: Mask,
+    anatomy: Anatomy,
+    examples: Examples,
+    budget: int,
+    *,
+    readers: bool,
+    checkpoint: Checkpoint,
+) -> dict[str, ParameterValues]:
+    device = device_of(model)
+    batches = [batch for batch, _ in run_batches(len, examples, token_budget=budget, device=device)]
     module = _PrunedModel(model, masked_copy(model, mask, anatomy).eval(), mask, anatomy)
     with torch.inference_mode():
         groups = groups_of(model, anatomy, batches[0])
@@ -105,13 +128,20 @@ class _PrunedModel:
 
     def solve(self, group: LayerGroup, now: Iterable[Tensor], then: Sequence[dict[str, Tensor]]) -> None:
         """Solves layers that read the same: `now` in the module and `then` in the base, batch by batch."""
-        kept = {name: self._kept_of(name) for name in group.layers}
-        columns = torch.stack([held.any(0) for held in kept.values()]).any(0).nonzero().flatten()
-        sums = Sums.zero(columns, next(iter(kept.values())).shape[1])
+        sums = self.sums_of(group)
         for read, seen in zip(now, then, strict=True):
             sums.add(read, seen[group.layers[0]])
-        for name, held in kept.items():
-            self._replace(name, held, sums)
+        self.replace(group, sums)
+
+    def sums_of(self, group: LayerGroup) -> Sums:
+        """Sums over nothing yet, of what the layers of a group read."""
+        kept = torch.stack([self._kept_of(name).any(0) for name in group.layers])
+        return Sums.zero(kept.any(0).nonzero().flatten(), kept.shape[1])
+
+    def replace(self, group: LayerGroup, sums: Sums) -> None:
+        """Solves the layers of a group by these sums."""
+        for name in group.layers:
+            self._replace(name, self._kept_of(name), sums)
 
     def _kept_of(self, name: str) -> Tensor:
         weight = linear(self.base, name).weight
@@ -179,15 +209,12 @@ def _solve_at_once(
     module: _PrunedModel, groups: Sequence[LayerGroup], batches: Sequence[Batch], checkpoint: Checkpoint
 ) -> None:
     """Solves layers by what they read in whole runs; one that runs more than once is solved for all its runs."""
-    names = [group.layers[0] for group in groups]
-    now: dict[str, list[Tensor]] = {name: [] for name in names}
-    then: dict[str, list[dict[str, Tensor]]] = {name: [] for name in names}
-    for batch in batches:
+    sums = {group.layers[0]: module.sums_of(group) for group in groups}
+    for batch in batches if groups else ():
         checkpoint(0)
-        if names:
-            for name, read in reads(partial(forward, module.model, batch), module.layers(names), batch)[0]:
-                now[name].append(read)
-            for name, read in reads(partial(forward, module.base, batch), named(module.base, names, str), batch)[0]:
-                then[name].append({name: read})
+        now = reads(partial(forward, module.model, batch), module.layers(list(sums)), batch)[0]
+        then = reads(partial(forward, module.base, batch), named(module.base, list(sums), str), batch)[0]
+        for (name, read), (_, meant) in zip(now, then, strict=True):
+            sums[name].add(read, meant)
     for group in groups:
-        module.solve(group, now[group.layers[0]], then[group.layers[0]])
+        module.replace(group, sums[group.layers[0]])

@@ -70,15 +70,15 @@ def targets_of(anatomy: Anatomy, spec: JobSpec, layers: Sequence[str]) -> Target
         check_widths(spec, {name: anatomy.shapes[name][1] for name in layers})
     return Targets(
         weights=tuple(layers) if "weights" in parts else (),
-        neurons=tuple(select_feed_forwards(names, layers, anatomy.family)) if "neurons" in parts else (),
-        heads=tuple(select_attentions(names, spec.layers, anatomy.family)) if "heads" in parts else (),
+        neurons=tuple(select_feed_forwards(names, layers, anatomy.whereabouts)) if "neurons" in parts else (),
+        heads=tuple(select_attentions(names, spec.layers, anatomy.whereabouts)) if "heads" in parts else (),
         layers=_removable(anatomy, spec) if "layers" in parts else (),
     )
 
 
 def _removable(anatomy: Anatomy, spec: JobSpec) -> tuple[str, ...]:
     """The blocks that may go whole."""
-    chosen = select_blocks(list(anatomy.shapes), spec.layers, anatomy.family)
+    chosen = select_blocks(list(anatomy.shapes), spec.layers, anatomy.whereabouts)
     removable = tuple(block for block in chosen if block in anatomy.removable)
     if not removable:
         raise UnsupportedModel(

@@ -20,11 +20,11 @@ from worker.pruning.masks import Mask, applied
 
 @contextmanager
 def realised(model: nn.Module, mask: Mask, anatomy: Anatomy) -> Iterator[nn.Module]:
-    """The module a mask stands for, as an ordinary model: the base itself with weights and heads at zero, unchanged
+    """The module a mask stands for, as an ordinary model: the base itself with what is removed at zero, unchanged
 
-    again on leaving, or a smaller model of its own where neurons or blocks are gone.
+    again on leaving, or a smaller model of its own where blocks are gone, or neurons and the config can say so.
     """
-    if mask.neurons or mask.layers:
+    if mask.layers or (mask.neurons and anatomy.widths):
         yield shrink(model, mask, anatomy)
     else:
         with applied(model, mask, anatomy) as module:
@@ -36,20 +36,20 @@ def shrink(model: nn.Module, mask: Mask, anatomy: Anatomy) -> nn.Module:
 
     Hugging Face models have one feed-forward width, so it becomes the widest that any block keeps; blocks that keep
     fewer are filled up with neurons of zeros. What is kept goes by index: a neuron that happens to be zero stays.
-    Heads and weights that the mask removes are zeros, and what recovery changed is new.
+    Heads and weights that the mask removes are zeros, and what recovery changed is new; so are neurons where no setting
+    of the config says how many there are.
     The base is only read. The new model shares every tensor that the mask leaves alone, so it costs its feed-forward
     layers only; train a deep copy of it.
     """
-    if anatomy.family is None:
-        raise ValueError("units were removed from a model of no known family")
     shrunk = masked_copy(model, replace(mask, layers={}), anatomy)
-    if mask.neurons:
+    if mask.neurons and anatomy.widths:
         parts = [part for part in anatomy.feed_forwards if part.block not in mask.blocks_gone]
         kept = {part.block: _kept_indices(mask, part, anatomy) for part in parts}
         width = max(len(indices) for indices in kept.values())
         for part in parts:
             _shrink_block(shrunk, part, anatomy, kept[part.block], width)
-        setattr(shrunk.config, anatomy.family.width, width)
+        for setting in anatomy.widths:
+            setattr(shrunk.config, setting, width)
     for stack, bits in mask.layers.items():
         take_out(shrunk, stack, np.flatnonzero(bits.unpack()).tolist(), ExitStack())
     return shrunk

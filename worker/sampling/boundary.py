@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from app.domain.errors import DatasetInvalid, NotEnoughSamples
 from microlith.contract import Sampling
-from worker.compute.arrays import Floats, Logits, Rows
+from worker.compute.arrays import Floats, Logits, Rows, Truth
 from worker.compute.batches import Checkpoint, unwatched
 from worker.compute.examples import EmbeddedExamples, Examples, TokenExamples
 from worker.sampling.boundary_crossings import Crossing, Start, crossings
@@ -80,7 +80,7 @@ def find_crossings(
         yield from crossings(model, start, logits.shape[1], plan.boundary, plan.stride)
 
 
-def choose_starts(labels: Rows, logits: Logits, plan: BoundaryPlan) -> list[tuple[int, int, int]]:
+def choose_starts(labels: Truth, logits: Logits, plan: BoundaryPlan) -> list[tuple[int, int, int]]:
     """Rank, class and row of every start, rank by rank; a class of few correct examples fills fewer ranks.
 
     Confidence is the probability of the answer, in the seed's way its logit.

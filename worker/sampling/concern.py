@@ -9,7 +9,7 @@ import numpy as np
 
 from app.domain.errors import NotEnoughSamples
 from microlith.contract import Sampling
-from worker.compute.arrays import Labels, Rows
+from worker.compute.arrays import Labels, Rows, Truth
 from worker.sampling.class_shares import proportional, spread
 from worker.sampling.confusers import Confusion, confusers
 
@@ -29,7 +29,7 @@ class ConcernSamples:
 
 
 def draw_samples(
-    labels: Labels,
+    labels: Truth,
     concern: int | None,
     classes: int,
     sampling: Sampling,
@@ -42,8 +42,9 @@ def draw_samples(
     The rest is spread evenly over the other classes, what does not divide going one each to the lowest ids; what a
     class cannot give, the others do. Negatives `confusers` share it out in proportion to `confusion` [true, predicted]
     instead, which they need. Within a class the first found are taken. The order is that of finding, in windows of
-    `scan` rows, class by class inside a window. Order `random` looks through the split shuffled by the seed. Raises
-    NotEnoughSamples.
+    `scan` rows, class by class inside a window. Order `random` looks through the split shuffled by the seed. Of rows
+    that have several labels, those that have the concern are of it, and each of the rest is of its rarest label, or of
+    none, which counts as one class more. Raises NotEnoughSamples.
     """
     if concern is not None and sampling.negatives == "confusers" and confusion is None:
         raise ValueError("negatives `confusers` are drawn from the base's confusion matrix, and there is none")
@@ -57,7 +58,7 @@ def draw_samples(
 
 
 def draw_available(
-    labels: Labels,
+    labels: Truth,
     concern: int | None,
     classes: int,
     sampling: Sampling,
@@ -69,6 +70,8 @@ def draw_available(
 
     Without a confusion matrix the rest is spread evenly.
     """
+    if labels.ndim == 2:
+        labels, classes = _by_rarest(labels, concern), classes + 1
     available = np.bincount(labels, minlength=classes)
     rest = {label: int(available[label]) for label in range(classes) if label != concern}
     if concern is not None and sampling.negatives == "confusers" and confusion is not None:
@@ -80,8 +83,13 @@ def draw_available(
     return _take(labels, concern, quotas, _order(labels, sampling), scan)
 
 
-def draw_pooled(labels: Labels, classes: int, sampling: Sampling, per_class: int) -> tuple[int, ...]:
-    """The first `per_class` rows of every class in the order of the sampling, or what there is; whatever concern."""
+def draw_pooled(labels: Truth, classes: int, sampling: Sampling, per_class: int) -> tuple[int, ...]:
+    """The first `per_class` rows of every class in the order of the sampling, or what there is; whatever concern.
+
+    A row of several labels counts for its rarest.
+    """
+    if labels.ndim == 2:
+        labels, classes = _by_rarest(labels, None), classes + 1
     quotas = dict.fromkeys(range(classes), per_class)
     return _take(labels, None, quotas, _order(labels, sampling), SCAN).negative
 
@@ -91,13 +99,21 @@ def rows_of(samples: Mapping[int, ConcernSamples]) -> set[int]:
     return {row for drawn in samples.values() for row in (*drawn.positive, *drawn.negative)}
 
 
-def _order(labels: Labels, sampling: Sampling) -> Rows:
+def _by_rarest(has: Truth, concern: int | None) -> Labels:
+    """One class for each row that has these labels [rows, labels]: the concern, its rarest label, or one beyond all."""
+    rarest_first = np.argsort(has.sum(axis=0), kind="stable")
+    ordered = has[:, rarest_first]
+    rarest: Labels = np.where(ordered.any(axis=1), rarest_first[ordered.argmax(axis=1)], has.shape[1])
+    return rarest if concern is None else np.where(has[:, concern], concern, rarest)
+
+
+def _order(labels: Truth, sampling: Sampling) -> Rows:
     if sampling.order == "random":
         return np.random.default_rng(sampling.seed).permutation(len(labels))
     return np.arange(len(labels))
 
 
-def _take(labels: Labels, concern: int | None, quotas: Mapping[int, int], order: Rows, scan: int) -> ConcernSamples:
+def _take(labels: Truth, concern: int | None, quotas: Mapping[int, int], order: Rows, scan: int) -> ConcernSamples:
     seen = labels[order]
     places = {label: np.flatnonzero(seen == label)[:quota] for label, quota in quotas.items()}
     positive = () if concern is None else tuple(order[places.pop(concern)].tolist())

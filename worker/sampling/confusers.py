@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.compute.arrays import Labels
+from worker.compute.arrays import Truth
 
 Confusion = npt.NDArray[np.int64]
 
 
-def confusion(answers: npt.NDArray[Any], labels: Labels, classes: int) -> Confusion:
+def confusion(answers: npt.NDArray[Any], labels: Truth, classes: int) -> Confusion:
     """How often a row of class i was answered with class j [classes, classes].
 
     `answers` are predictions [rows], or logits [rows, classes], of which the highest is the prediction.

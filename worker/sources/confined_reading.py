@@ -1,7 +1,8 @@
 """Data files of a job, read: what a confined process does with those of strangers (`app.confined`).
 
-Of each file the columns that are read become one Arrow file, texts and labels as strings. Parquet, CSV, JSON Lines and
-arrays are read as the web service reads them; a JSON file that is another document, by `datasets`.
+Of each file the columns that are read become one Arrow file, texts and labels as strings, several labels of a row as a
+list. Parquet, CSV, JSON Lines and arrays are read as the web service reads them; a JSON file that is another document,
+by `datasets`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class _Room:
 
 def question(source: DatasetSpec, model: ModelInfo, files: Sequence[Path], into: Path) -> dict[str, Any]:
     """What `answer` is asked, as JSON: the files, and the folder that it writes in."""
-    reader = model.model_copy(update={"labels": [], "layers": []})
+    reader = model.model_copy(update={"labels": model.labels if model.multi_label else [], "layers": []})
     return {
         "source": source.model_dump(mode="json"),
         "model": reader.model_dump(mode="json"),
@@ -107,7 +108,7 @@ def _part(into: Path, number: int) -> Path:
 def _write(file: Path, columns: Columns, csv: CsvAsked, room: _Room, part: Path) -> None:
     with part.open("wb") as sink, ExitStack() as open_files:
         writer: pa.RecordBatchStreamWriter | None = None
-        for inputs, labels in read_rows(file, columns.inputs, columns.label, asked=csv):
+        for inputs, labels in read_rows(file, columns.inputs, columns.label, several=columns.several, asked=csv):
             batch = pa.record_batch([inputs, labels], ["input", "label"])
             room.take(batch)
             writer = writer or open_files.enter_context(pa.ipc.new_stream(sink, batch.schema))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from app import confined
@@ -21,6 +20,8 @@ from app.sources.allowed_paths import Allowed
 from app.sources.columns import Columns, refuse_missing
 from app.sources.data_warnings import blank_texts, labels_lost, shared_rows
 from app.sources.demo import Licence
+from app.sources.label_columns import check_label_columns
+from app.sources.label_lists import flat, together
 from app.sources.labels import class_names_of, match_labels, refuse_unlabelled
 from app.sources.licences import licence_of
 from app.sources.reference_files import dataset_place, sha256, stamp
@@ -30,6 +31,7 @@ from app.sources.split_rows import choose_rows
 from app.sources.splits import POINTER, SplitFiles, name_splits, split_files
 from microlith.contract import DatasetFacts, DatasetSpec, ModelInfo
 from microlith.contract.slices import cut_name
+from worker.compute.arrays import Truth
 from worker.compute.examples import PairOfTexts
 from worker.sources import confined_reading
 from worker.sources.hub import Listing, fetch
@@ -45,7 +47,9 @@ _LIMITS = confined.Limits(
 )
 """For the largest data that is read."""
 
-ClassIds = npt.NDArray[np.int64]
+LabelStrings = list[str] | list[list[str]]
+"""Of each row, before they have met the model."""
+
 DatasetInputs = list[str] | list[PairOfTexts] | Images
 """Texts, pairs of them, or images as they are stored."""
 
@@ -56,10 +60,10 @@ class LoadedDataset:
 
     facts: DatasetFacts
     licence: Licence | None
-    rows: dict[str, tuple[DatasetInputs, ClassIds]]
+    rows: dict[str, tuple[DatasetInputs, Truth]]
 
-    def split(self, role: str) -> tuple[DatasetInputs, ClassIds]:
-        """Inputs and class ids [rows] of the split that plays `role`."""
+    def split(self, role: str) -> tuple[DatasetInputs, Truth]:
+        """Inputs and class ids [rows], or labels that each row has [rows, labels], of the split that plays `role`."""
         return self.rows[role]
 
 
@@ -94,8 +98,11 @@ def load_dataset(
     located = _from_hub(source, ref, asked_roles) if ref.kind == "hub" else _from_disk(source, ref, asked_roles)
     columns, facts_read = _read(located, source, model, meanwhile)
     class_names = class_names_of(facts_read["class_names"], model.labels)
-    refuse_unlabelled({role: Counter(labels) for role, (_, labels) in columns.items()}, [*model.labels, *source.labels])
-    used = sorted({label for _, labels in columns.values() for label in labels})
+    counts = {role: Counter(flat(labels)) for role, (_, labels) in columns.items()}
+    if not model.multi_label:
+        refuse_unlabelled(counts, [*model.labels, *source.labels])
+    check_label_columns(source, model.labels)
+    used = sorted({label for counted in counts.values() for label in counted})
     ids = match_labels(used, model.labels, class_names, source.labels)
     facts = DatasetFacts(
         ref=source.ref,
@@ -106,11 +113,19 @@ def load_dataset(
         rows={role: len(inputs) for role, (inputs, _) in columns.items()},
         warnings=facts_read["warnings"][:MAX_WARNINGS],
     )
-    rows = {
-        role: (inputs, np.array([ids[label] for label in labels], dtype=np.int64))
-        for role, (inputs, labels) in columns.items()
-    }
+    classes = len(model.labels) if model.multi_label else None
+    rows = {role: (inputs, _truth(labels, ids, classes)) for role, (inputs, labels) in columns.items()}
     return LoadedDataset(facts, licence_of(ref, located.place), rows)
+
+
+def _truth(labels: LabelStrings, ids: Mapping[str, int], classes: int | None) -> Truth:
+    """Class ids [rows]; of lists, whether each row has each of so many `classes` [rows, classes]."""
+    if classes is None:
+        return np.array([ids[str(label)] for label in labels], dtype=np.int64)
+    has = np.zeros((len(labels), classes), dtype=np.bool_)
+    for row, own in enumerate(labels):
+        has[row, [ids[label] for label in own]] = True
+    return has
 
 
 def _from_disk(source: DatasetSpec, ref: Reference, roles: list[str]) -> _Source:
@@ -144,7 +159,7 @@ def _with_slices(
 
 def _read(
     located: _Source, source: DatasetSpec, model: ModelInfo, meanwhile: Callable[[], None]
-) -> tuple[dict[str, tuple[DatasetInputs, list[str]]], dict[str, Any]]:
+) -> tuple[dict[str, tuple[DatasetInputs, LabelStrings]], dict[str, Any]]:
     """Inputs and label strings by role, before the labels have met the model, and what else the files say."""
     files = list(dict.fromkeys(file for split in located.splits.values() for file in split.files))
     if not files:
@@ -154,19 +169,20 @@ def _read(
         into = Path(scratch)
         asked = confined_reading.question(source, model, files, into)
         answer = confined_reading.answer(asked) if located.ours else _confined(asked, files, into, meanwhile)
-        reading = _Reading(Columns(**answer["columns"]), model, folder)
+        reading = _Reading(Columns.of(answer["columns"]), model, folder)
         found = {
             file: _collect(confined_reading.batches_of(into, number), reading) for number, file in enumerate(files)
         }
     for role, split in located.splits.items():
-        refuse_missing(sum((found[file].missing for file in split.files), Counter()), f"the {role} split")
-    labels = {file: pa.array(rows.labels, pa.large_string()).dictionary_encode() for file, rows in found.items()}
+        missing = sum((found[file].missing for file in split.files), Counter[str]())
+        refuse_missing(missing, f"the {role} split", listed=reading.columns.listed)
+    labels = {file: rows.line().dictionary_encode() for file, rows in found.items()}
     masks = choose_rows(located.splits, source.carve, labels)
     rows = {role: _chosen(role, masks[role], found, reading) for role in located.splits}
     answer["warnings"] += shared_rows(masks)
     if source.carve:
         answer["warnings"] += labels_lost(
-            source.carve.shares, {role: Counter(names) for role, (_, names) in rows.items()}
+            source.carve.shares, {role: Counter(flat(names)) for role, (_, names) in rows.items()}
         )
     if reading.columns.task == "text":
         pairs = reading.columns.pair is not None
@@ -176,7 +192,7 @@ def _read(
 
 def _chosen(
     role: str, masks: Mapping[Path, bytes], found: Mapping[Path, _FileRows], reading: _Reading
-) -> tuple[DatasetInputs, list[str]]:
+) -> tuple[DatasetInputs, LabelStrings]:
     """The inputs and labels of a split; DatasetInvalid for one without rows."""
     labels = [label for file, mask in masks.items() for label in compress(found[file].labels, mask)]
     if not labels:
@@ -241,8 +257,13 @@ class _FileRows:
     """All rows of a file, the inputs batch by batch, and how many values each column misses."""
 
     inputs: list[DatasetInputs]
-    labels: list[str]
+    labels: list[Any]
     missing: Counter[str]
+
+    def line(self) -> pa.Array:
+        """The label of each row, or all that it has as one text."""
+        lists = bool(self.labels) and isinstance(self.labels[0], list)
+        return together(pa.array(self.labels)) if lists else pa.array(self.labels, pa.large_string())
 
 
 def _collect(batches: Iterable[tuple[pa.Array, pa.Array]], reading: _Reading) -> _FileRows:

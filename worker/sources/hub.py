@@ -1,7 +1,7 @@
 """Repositories of the Hugging Face Hub, as folders on this disk: one commit, and only files that cannot run code.
 
-What a repository says of itself is never followed. Its files are those that the hub lists for the commit; they are
-named and counted before the first byte of one is fetched.
+What a repository says of itself leads to no other files than those that the hub lists for the commit; they are named
+and counted before the first byte of one is fetched.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import NoReturn
 from app.domain.errors import DatasetInvalid, SourceUnavailable
 from app.sources.references import Reference
 from app.sources.short_texts import list_first, shorten
-from app.sources.splits import FORMATS, POINTER, SplitFiles, by_role, check_carve, how_to_name, remedy
+from app.sources.splits import FORMATS, POINTER, SplitFiles, by_role, check_carve, check_shards, how_to_name, remedy
 from microlith.contract import DatasetSpec
 from microlith.contract.slices import cut_name
 from worker.sources.hub_configs import Configuration
@@ -78,6 +78,8 @@ class _Splits:
                 hint="Name one of them in `splits`.",
                 pointer=f"{POINTER}/splits/{role}",
             )
+        if not self.stated:
+            check_shards(role, paths)
         return paths
 
 

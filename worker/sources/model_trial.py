@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 
 def check_answers(model: Any, tokenizer: Any, classes: int) -> None:
     """Raise UnsupportedModel unless a short text gets one number for each class."""
-    examples = _texts(model, tokenizer, LENGTHS[:1])
+    examples = draw_texts(model, tokenizer, LENGTHS[:1])
     with torch.inference_mode(), foreign(FAULT):
         found = _logits(model, examples, [0]).shape
     if found != (1, classes):
@@ -36,7 +36,7 @@ def answers_alone(model: Any, tokenizer: Any, max_length: int) -> bool:
     Raises UnsupportedModel, with the library's words, for a model that cannot be asked about texts up to its longest.
     """
     lengths = sorted({*(min(length, max_length) for length in LENGTHS), min(max_length, 512)})
-    examples = _texts(model, tokenizer, lengths)
+    examples = draw_texts(model, tokenizer, lengths)
     with torch.inference_mode(), foreign(FAULT):
         alone = np.concatenate([_logits(model, examples, [row]) for row in range(len(examples))])
     if not np.isfinite(alone).all():
@@ -49,7 +49,7 @@ def answers_alone(model: Any, tokenizer: Any, max_length: int) -> bool:
     return bool(np.abs(alone - beside).max() <= TOLERANCE * max(float(np.abs(alone).max()), 1e-3))
 
 
-def _texts(model: Any, tokenizer: Any, lengths: Sequence[int]) -> TokenExamples:
+def draw_texts(model: Any, tokenizer: Any, lengths: Sequence[int]) -> TokenExamples:
     """Texts of these lengths, of tokens as a seed draws them, between the tokenizer's own first and last."""
     with foreign("The model's tokenizer cannot read texts"):
         around = tokenizer("a")["input_ids"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from app.sources.allowed_paths import Allowed
 from app.sources.cache import Cache
 from app.sources.demo import Licence
 from app.sources.licences import licence_of
-from app.sources.models import POINTER, describe_folder
+from app.sources.models import POINTER, describe_folder, with_structures
 from app.sources.reference_files import model_place
 from app.sources.references import NOTHING, Reference, Shelf, parse
 from app.sources.short_texts import list_first
@@ -28,6 +29,8 @@ from app.sources.tokenizer_files import check_pieces
 from microlith.contract import ModelFacts, ModelInfo
 from microlith.contract.catalog import Task
 from microlith.contract.options import NumberType
+from worker.families.anatomy import Anatomy
+from worker.sources.found_anatomy import find_anatomy
 from worker.sources.hub import fetch, model_files
 from worker.sources.images import load_processor
 from worker.sources.library_errors import foreign, open_tokenizer
@@ -71,6 +74,16 @@ class LoadedModel:
         """The type that its checkpoint came in."""
         return self.info.dtype or "float32"
 
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where it keeps its neurons and heads: by its family's names, or else found in it, which takes seconds."""
+        return find_anatomy(self.model, self.tokenizer, self.info.image_shape, self.max_length)
+
+    @property
+    def described(self) -> ModelInfo:
+        """What is known of it now that it is open."""
+        return self.info if self.family else with_structures(self.info, self.anatomy.lacking)
+
 
 def load_model(
     ref: str,
@@ -100,6 +113,7 @@ def load_model(
         architecture=info.architecture,
         dtype=info.dtype,
         labels=info.labels,
+        multi_label=info.multi_label,
     )
     tokenizer = _load_tokenizer(folder, model) if info.task == "text" else None
     family = family_of(model.config.model_type)

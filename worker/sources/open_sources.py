@@ -12,6 +12,7 @@ import torch
 
 from app.domain.distilling import check_texts, few_texts
 from app.domain.layers import layers_touched, select_layers
+from app.domain.multi_label import check_multi_label
 from app.services.planning import boundary_file, concerns_of, roles_of
 from app.settings import Settings
 from app.sources.allowed_paths import Allowed
@@ -19,8 +20,9 @@ from app.sources.cache import Cache
 from app.sources.data_warnings import cut_texts, one_split_twice
 from app.sources.images import PREPROCESSOR
 from app.sources.references import NOTHING, Shelf
-from microlith.contract import Concern, Evaluation, JobSpec, Resolved
+from microlith.contract import Concern, Evaluation, JobSpec, ModelInfo, Resolved
 from worker.compute import device
+from worker.compute.arrays import Truth
 from worker.compute.examples import (
     Examples,
     GivenText,
@@ -31,9 +33,10 @@ from worker.compute.examples import (
     encode,
     tokenise,
 )
+from worker.evaluation.meaning import SINGLE_LABEL, Meaning, MultiLabel
 from worker.evaluation.runner import evenly
 from worker.families.layers import linear_layers
-from worker.sources.datasets import ClassIds, LoadedDataset, load_dataset
+from worker.sources.datasets import LoadedDataset, load_dataset
 from worker.sources.images import Images, prepare, usual_processor, white_level
 from worker.sources.models import LoadedModel, load_model
 from worker.sources.pairs import check_pairs
@@ -66,8 +69,13 @@ class Sources:
         warnings = [*data.warnings, *(warning for role in roles for warning in self._cut(role))]
         return self.known.model_copy(update={"dataset": data.model_copy(update={"warnings": warnings})})
 
-    def labels(self, role: str) -> ClassIds:
-        """Class ids [rows] of a split."""
+    @property
+    def meaning(self) -> Meaning:
+        """What the model's logits mean, before anything is chosen by data."""
+        return MultiLabel() if self.model.info.multi_label else SINGLE_LABEL
+
+    def labels(self, role: str) -> Truth:
+        """Class ids [rows] of a split, or the labels that each row has [rows, labels]."""
         return self.data.split(role)[1]
 
     def encode(self, role: str, rows: Iterable[int]) -> Examples:
@@ -83,7 +91,7 @@ class Sources:
         rows = evenly(len(self.labels(role)), limit)
         return self.encode(role, rows.tolist()).take(rows)
 
-    def _texts(self, role: str, labels: ClassIds, chosen: list[int]) -> TokenExamples:
+    def _texts(self, role: str, labels: Truth, chosen: list[int]) -> TokenExamples:
         tokens = self._tokenised.get(role) or self._tokens(role, chosen)
         if len(tokens.ids) < len(labels):
             segments = tokens.segments and _placed(tokens.segments, chosen, len(labels))
@@ -109,7 +117,7 @@ class Sources:
         cut = rows[self._tokens(role, rows.tolist()).cut]
         return cut_texts(role, cut.tolist(), self.model.max_length, pairs=are_pairs(cast(list[GivenText], texts)))
 
-    def _pixels(self, images: Images, labels: ClassIds, chosen: list[int]) -> PixelExamples:
+    def _pixels(self, images: Images, labels: Truth, chosen: list[int]) -> PixelExamples:
         pixels = prepare(images, chosen, self.model.processor, self.model.info.image_shape or [])
         return PixelExamples(pixels, labels, patch_of(self.model))
 
@@ -122,12 +130,16 @@ def open_sources(
     device: torch.device,
     cache: Cache | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
 ) -> Sources:
     """Load what the spec names. Raises the same errors as the check before queueing, for what only loading shows.
 
-    What `meanwhile` raises ends the reading of data.
+    What `meanwhile` raises ends the reading of data. `opened` hears what the model is before the spec is held to it.
     """
     model = load_model(spec.model, allow_paths=allow_paths, shelf=shelf, device=device, cache=cache)
+    opened(model.described)
+    if model.info.multi_label:
+        check_multi_label(spec)
     if spec.source.text_pair_column:
         check_pairs(model.model, model.tokenizer, model.max_length)
     data = load_dataset(
@@ -136,11 +148,11 @@ def open_sources(
     check_texts(spec, data.facts.rows)
     warnings = [*data.facts.warnings, *one_split_twice(spec), *few_texts(spec, data.facts.rows)]
     told = data.facts.model_copy(update={"warnings": warnings})
-    names = list(linear_layers(model.model))
-    touched = layers_touched(names, spec.layers, model.family, spec.structure)
+    model, names = scaled_to(data, model), list(linear_layers(model.model))
+    touched = layers_touched(names, spec.layers, model.anatomy.whereabouts, spec.structure)
     layers = select_layers(names, spec.layers, model.family)
     return Sources(
-        model=scaled_to(data, model),
+        model=model,
         data=data,
         concerns=concerns_of(spec, model.labels),
         layers=layers,
@@ -151,13 +163,21 @@ def open_sources(
     )
 
 
-def open_for(settings: Settings, spec: JobSpec, shelf: Shelf, meanwhile: Callable[[], None] = lambda: None) -> Sources:
+def open_for(
+    settings: Settings,
+    spec: JobSpec,
+    shelf: Shelf,
+    meanwhile: Callable[[], None] = lambda: None,
+    opened: Callable[[ModelInfo], None] = lambda _: None,
+) -> Sources:
     """The same as a worker with these settings does it: on its device, with its cache."""
     cache, on = Cache(settings.cache_dir, settings.cache_bytes), device.choose(settings.device)
-    return open_sources(spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile)
+    return open_sources(
+        spec, allow_paths=settings.paths, shelf=shelf, device=on, cache=cache, meanwhile=meanwhile, opened=opened
+    )
 
 
-def encode_for(model: LoadedModel, texts: Sequence[GivenText], labels: ClassIds) -> TokenExamples:
+def encode_for(model: LoadedModel, texts: Sequence[GivenText], labels: Truth) -> TokenExamples:
     """Texts or pairs as this model reads them, pads included."""
     encoded = encode(texts, labels, model.tokenizer, model.max_length, segments=model.segments)
     encoded = replace(encoded, padded=model.padded)

@@ -190,7 +190,8 @@ def _concerns(model: ModelInfo | None, says: str, spec: Mapping[str, Any]) -> Fi
 def _method(methods: Methods, spec: Mapping[str, Any]) -> Field:
     choices = [FieldChoice(m.name, f"{m.name}: {m.title}", m.description) for m in methods.methods]
     held = look_up(spec, "/method/name")
-    fallback: MethodInfo = methods.methods[-1] if spec.get("structure") == "heads" else methods.methods[0]
+    heads: MethodInfo = methods.methods[-1]
+    fallback = heads if spec.get("structure") in heads.structures else methods.methods[0]
     values = (fallback.name,) if held is MISSING else texts(held)
     return Field("/method/name", "Method", "choice", values=values, default=fallback.name, choices=choices)
 

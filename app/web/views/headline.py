@@ -41,7 +41,7 @@ def _quality(modules: Sequence[Module]) -> Headline:
 def _speed(modules: Sequence[Module]) -> Headline:
     pace = fastest(latency for module in modules for latency in module.latencies)
     if pace is None:
-        return Headline("Speed", numbers.NOTHING, "not measured")
+        return Headline("Speed", numbers.NOTHING, "not measured, or the times varied too much")
     own, base = numbers.milliseconds(pace.milliseconds), numbers.milliseconds(pace.base_milliseconds)
     return Headline(
         "Speed", f"{speedup(pace):.2f}×", f"{own} ms, base {base} ms · {pace.layout}, 1 input, {pace.device}"

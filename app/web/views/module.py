@@ -52,6 +52,7 @@ class ClassLine:
     base_at: float | None
     support: int
     concern: bool
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,17 @@ class ModulePage:
     def sheet(self, name: str) -> Sheet | None:
         """The data of one of its tables, by the name of its section; None where there is no such table."""
         measures = [(row.name, row.own, row.base) for row in self.measures]
-        classes = [(row.label, row.own, row.base, row.support) for row in self.classes]
+        several = self.module.report.micro is not None
+        thresholds = [(row.threshold,) if several else () for row in self.classes]
+        classes = [
+            (row.label, row.own, row.base, row.support, *more)
+            for row, more in zip(self.classes, thresholds, strict=True)
+        ]
         confused = [(row.true, row.given, row.module, row.base) for row in self.confused]
         return {
             "trade-off": self.trade_off.sheet if self.trade_off else None,
             "measures": Sheet(("measure", "module", "base"), measures),
-            "classes": Sheet(("class", "f1", "base_f1", "examples"), classes),
+            "classes": Sheet(("class", "f1", "base_f1", "examples", *(["threshold"] if several else [])), classes),
             "confusions": Sheet(("true", "given", "module", "base"), confused),
             "layers": Sheet(("layer", "sparsity"), [(row.name, row.sparsity) for row in self.layers]),
         }.get(name)
@@ -134,7 +140,8 @@ def _what(module: Module, job: Job) -> str:
     """The card's first sentence."""
     removed, ratio = phrases.percent(module.ratio.achieved), module.ratio
     asked = "" if abs(ratio.requested - ratio.achieved) < 0.0005 else f" ({phrases.percent(ratio.requested)} requested)"
-    answers = "the base’s labels" if module.binary is None else f"“{module.concern.label}” or “rest”"
+    labels = "the base’s labels" if module.report.micro is None else "those of the base’s labels that reach a threshold"
+    answers = labels if module.binary is None else f"“{module.concern.label}” or “rest”"
     return (
         f"The part of {phrases.model_name(job)} that the class {module.concern.label} needs. Method "
         f"{module.method} removed {removed} of the prunable {module.structure}{asked}; "
@@ -173,10 +180,14 @@ def _measures(module: Module, base: Report | None) -> list[Measure]:
         Measure("Recall", own.recall, of_base.recall),
     ]
     if base and report.macro is not None and report.loss is not None:
+        rows.append(Measure("Macro-F1, all classes", report.macro.f1, base.macro.f1))
+        if report.micro and base.micro:
+            rows.append(Measure("Micro-F1, all labels together", report.micro.f1, base.micro.f1))
         rows += [
-            Measure("Macro-F1, all classes", report.macro.f1, base.macro.f1),
-            Measure("Accuracy", report.accuracy, base.accuracy),
-            Measure("Cross-entropy, nats", report.loss, base.loss, better=False),
+            Measure("Every label right" if report.micro else "Accuracy", report.accuracy, base.accuracy),
+            Measure(
+                f"{'Binary cross' if report.micro else 'Cross'}-entropy, nats", report.loss, base.loss, better=False
+            ),
         ]
     return rows
 
@@ -207,6 +218,7 @@ def _classes(module: Module, base: Report | None, scale: Scale) -> list[ClassLin
             base_at=scale.at(known[row.id]) if row.id in known else None,
             support=row.support,
             concern=row.id == module.concern.id,
+            threshold=row.threshold,
         )
         for row in module.report.classes
     ]

@@ -12,7 +12,7 @@ from app.web.views.headline import Headline, headline
 from app.web.views.hidden_states import Sides, sides
 from app.web.views.results import ResultsTable, at_ratio, ratios_of, results_table
 from app.web.views.trade_off import TradeOff, trade_off
-from microlith.contract import Module, Results
+from microlith.contract import Module, Report, Results
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class ReportView:
     headline: list[Headline]
     trade_off: TradeOff | None
     base_macro_f1: float | None
+    base_micro_f1: float | None
     base_accuracy: float | None
     table: ResultsTable
     layers: charts.MatrixChart | None
@@ -100,11 +101,12 @@ def report(results: Results, view: View) -> ReportView | None:
         ratio=ratio,
         ratios=ratios_of(results),
         modules=modules,
-        rows=sum(row.support for row in modules[0].report.classes),
+        rows=_examples(modules[0].report),
         verdict=job_verdict(modules, results.baselines),
         headline=headline(modules, results.base),
         trade_off=trade_off(results.modules, results),
         base_macro_f1=base.macro.f1 if base else None,
+        base_micro_f1=base.micro.f1 if base and base.micro else None,
         base_accuracy=base.accuracy if base else None,
         table=results_table(modules, view.sort, view.descending),
         layers=charts.layers(modules),
@@ -114,3 +116,8 @@ def report(results: Results, view: View) -> ReportView | None:
         curves=charts.curves(results),
         costs=charts.costs(modules),
     )
+
+
+def _examples(measured: Report) -> int:
+    """Those that it is of; reports of earlier versions, each example of one class, do not say how many."""
+    return sum(row.support for row in measured.classes) if measured.examples is None else measured.examples

@@ -10,6 +10,7 @@ from app.web.views import phrases
 from microlith.contract import DatasetInfo, ModelInfo
 from microlith.contract.catalog import LayerInfo
 from microlith.display import numbers
+from microlith.display.structure_notes import structure_notes
 
 LABELS, LAYERS = 100, 200
 """How many a page shows."""
@@ -44,6 +45,8 @@ class ModelPage:
     more_labels: int
     layers: list[LayerInfo]
     more_layers: int
+    structure_notes: list[tuple[str, str]]
+    """What stands before a note on structures, and the note."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,14 @@ class DatasetPage:
 
 
 def model_page(model: ModelInfo) -> ModelPage:
-    labels, layers = model.labels, model.layers
+    labels, layers, notes = model.labels, model.layers, structure_notes(model)
     return ModelPage(
-        model, labels[:LABELS], max(len(labels) - LABELS, 0), layers[:LAYERS], max(len(layers) - LAYERS, 0)
+        model=model,
+        labels=labels[:LABELS],
+        more_labels=max(len(labels) - LABELS, 0),
+        layers=layers[:LAYERS],
+        more_layers=max(len(layers) - LAYERS, 0),
+        structure_notes=[(name.capitalize(), note) for name, note in notes.items()],
     )
 
 

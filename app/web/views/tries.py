@@ -106,4 +106,4 @@ def _tried(one: PredictedInput, labels: tuple[Sequence[str], Sequence[str]], con
 
 def _answer(who: str, said: ClassProbabilities, labels: Sequence[str], concern: str) -> ClassifierAnswer:
     likely = sorted(zip(labels, said.probabilities, strict=True), key=lambda pair: -pair[1])[:SHOWN]
-    return ClassifierAnswer(who, said.label, [Likely(label, value, label == concern) for label, value in likely])
+    return ClassifierAnswer(who, said.said, [Likely(label, value, label == concern) for label, value in likely])

@@ -19,7 +19,7 @@ from worker.combining.mask_union import union
 from worker.combining.recomposed_folder import deliver
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
-from worker.pruning.masks import Bits, Mask, applied
+from worker.pruning.masks import Bits, Mask, applied, kept_blocks
 from worker.pruning.surgery import realised
 
 BITS = st.lists(st.booleans(), min_size=11, max_size=11)
@@ -65,6 +65,22 @@ def test_a_mended_union_answers_more_like_its_base(masked, recovery):
     apart = {way: np.square(predict(one.model, examples) - wanted).mean() for way, one in made.items()}
     assert apart[recovery] < apart["none"]
     assert replace(made[recovery].mask, tensors={}) == made["none"].mask
+
+
+def test_a_class_set_of_modules_without_a_layer_is_a_model_of_fewer_layers_whose_head_is_solved(tmp_path):
+    base, validation = origin(tiny_model("bert", blocks=3)), rows(200)
+    mask = Mask("layers", layers=kept_blocks(base.anatomy, [base.anatomy.blocks[1]]))
+    parts = [part(base, label, mask) for label in ("act", "food")]
+    made = class_set(parts, "none", validation)
+    examples = base.encoder(validation.among(["act", "food"]).inputs)
+    wanted = predict(base.model, examples)[:, [0, 2]]
+    with realised(base.model, mask, base.anatomy) as module:
+        plain = predict(module, examples)[:, [0, 2]]
+    assert np.square(predict(made.model, examples) - wanted).mean() < np.square(plain - wanted).mean()
+    made.model.save_pretrained(tmp_path)
+    opened = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert opened.config.num_hidden_layers == 2
+    np.testing.assert_allclose(predict(opened, examples), predict(made.model, examples), atol=1e-5)
 
 
 def test_recovery_is_counted_in_the_rows_and_told(tmp_path):

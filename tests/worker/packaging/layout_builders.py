@@ -16,12 +16,12 @@ from microlith.masks import Base
 from tests.builders import KINDS, examples_for, tiny_model
 from worker.families.anatomy import Anatomy, anatomy
 from worker.packaging.layouts import Packer
-from worker.pruning.masks import Bits, Mask
+from worker.pruning.masks import Bits, Mask, kept_blocks
 
 HEADS = ([True, False, False, True], [False, False, True, False])
 """What the first and the second block keep: with two groups of heads both are filled up, or one goes."""
 
-STRUCTURES = ("weights", "neurons", "heads", "heads+neurons", "heads+weights")
+STRUCTURES = ("weights", "neurons", "heads", "heads+neurons", "heads+weights", "layers+heads+neurons")
 FOLDERS = ("portable", "compact", "mask")
 FAMILIES = ("bert", "roberta", "distilbert", "modernbert", "llama", "vit")
 """One of each kind: with segments, with positions that count pads, with names of its own, fused and gated, a decoder,
@@ -38,18 +38,23 @@ the sizes in it: those of the base, or smaller ones."""
 
 
 def random_mask(parts: Anatomy, structure: str, *, kept: float = 0.5, seed: int = 0) -> Mask:
-    """About `kept` of the feed-forward weights or neurons, another number of them in every block, and `HEADS`."""
+    """About `kept` of the feed-forward weights or neurons, another number of them in every block, and `HEADS`.
+
+    Of layers the first one that can go is gone, so that those after it have other names.
+    """
     rng = np.random.default_rng(seed)
     layers = [layer for part in parts.feed_forwards for layer in part.layers]
     weights = {layer: Bits.pack(rng.random(parts.shapes[layer]) < kept) for layer in layers}
     neurons = {part.block: Bits.pack(rng.random(parts.neurons(part)) < kept) for part in parts.feed_forwards}
     heads = {part.block: Bits.pack(np.array(HEADS[i % 2])) for i, part in enumerate(parts.attentions)}
     chosen = structure.split("+")
+    gone = parts.removable[:1] if "layers" in chosen and len(parts.blocks) > 1 else ()
     return Mask(
         structure,  # type: ignore[arg-type]
         weights=weights if "weights" in chosen else {},
-        neurons=neurons if "neurons" in chosen else {},
-        heads=heads if "heads" in chosen else {},
+        neurons={block: bits for block, bits in neurons.items() if "neurons" in chosen and block not in gone},
+        heads={block: bits for block, bits in heads.items() if "heads" in chosen and block not in gone},
+        layers=kept_blocks(parts, gone),
     )
 
 

@@ -42,7 +42,7 @@ def bits_of(model):
 
 def with_biases(mask, parts, model):
     """The mask with a bias that recovery would have changed, where there is one."""
-    name = parts.feed_forwards[0].output
+    name = parts.feed_forwards[-1].output
     has_bias = model.get_submodule(name).bias is not None
     return replace(mask, tensors={f"{name}.bias": np.linspace(-1, 1, 16, dtype=np.float32)}) if has_bias else mask
 

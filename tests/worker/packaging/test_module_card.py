@@ -145,7 +145,7 @@ def test_the_history_has_what_makes_the_module_again():
 def test_beside_a_mask_the_history_has_no_tables_and_the_card_neither():
     whole, brief = decomposition(facts()), essentials(facts())
     assert {name for name in whole if whole[name] != brief[name]} == {"sparsity", "metrics", "resolved"}
-    assert brief["metrics"]["report"].keys() == {"macro", "accuracy", "loss", "exp_loss"}
+    assert brief["metrics"]["report"].keys() == {"macro", "micro", "examples", "accuracy", "loss", "exp_loss"}
     card = model_card(facts(), layout="mask")
     assert table(card) == table(model_card(facts()))
     assert not [title for title in ("| class |", "## Make it again", "sparsity.svg") if title in card]

@@ -87,10 +87,11 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "probe", lambda *_: None)
 
 
-def told(kind: str, result: str) -> None:
+def told(kind: str, result: str, loaded: models.LoadedModel | None = None) -> None:
     if table := os.environ.get("MICROLITH_TABLE"):
+        found = (loaded.described.structures, loaded.described.structures_refused) if loaded else ()
         with Path(table).open("a", encoding="utf-8") as file:
-            file.write(f"{kind}\t{result}\n")
+            file.write("\t".join([kind, result, *map(str, found)]) + "\n")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -111,5 +112,5 @@ def test_it_answers_as_plain_transformers_or_is_refused(kind: str, tmp_path: Pat
         return
     expected = plain(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval(), loaded.tokenizer)
     found = predict(loaded.model, encode_for(loaded, TEXTS, np.zeros(len(TEXTS), dtype=np.int64)))
-    told(kind, "runs" if loaded.padded else "runs, texts of one length at a time")
+    told(kind, "runs" if loaded.padded else "runs, texts of one length at a time", loaded)
     assert found == pytest.approx(expected, abs=1e-3 * max(1.0, float(np.abs(expected).max())))

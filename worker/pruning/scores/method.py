@@ -95,7 +95,8 @@ class Scoring:
     def heads(self, evidence: ConcernEvidence, part: Attention) -> Tensor:
         """Scores of a block's heads [heads]: their effects."""
         assert evidence.heads is not None
-        return evidence.heads[evidence.anatomy.attentions.index(part)]
+        parts = evidence.anatomy
+        return evidence.heads[parts.attentions.index(part), : parts.heads(part)]
 
     def layers(self, evidence: ConcernEvidence) -> Sequence[str]:
         """The blocks that may go whole, in the order they go: by what their removal costs."""

@@ -35,6 +35,8 @@ async function digest(file) {
 function formOf(fields) {
   const entries = (names) => names.map((name) => [name, fields.get(name)?.trim()]).filter(([, value]) => value);
   const said = Object.fromEntries(entries(["text_column", "text_pair_column", "label_column", "delimiter", "encoding"]));
+  const labels = (fields.get("label_columns") ?? "").split(/[,;]/).map((name) => name.trim()).filter(Boolean);
+  if (labels.length) said.label_columns = labels;
   const carve = entries(["carve.test", "carve.validation"]).map(([name, value]) => [name.slice(6), Number(value) || value]);
   return carve.length ? { ...said, carve: Object.fromEntries(carve) } : said;
 }
