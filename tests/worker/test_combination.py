@@ -164,7 +164,6 @@ def test_options_that_a_mode_has_no_use_for_are_refused_with_where(product: Prod
 
     assert pointer("recompose", export={"layouts": ["mask"]}) == "/export"
     assert pointer("recompose", recovery="bias") == "/recovery"
-    assert pointer("class_set", recovery="refit") == "/recovery"
     assert pointer("class_set", export={"onnx": {"int8": True}}) == "/export/onnx/int8"
     assert pointer("class_set", export={"layouts": ["gguf"]}) == "/export/layouts/0"
     _, (heads,) = product.decompose(SMALL | {"concerns": ["act"], "structure": "neurons"})
