@@ -29,13 +29,13 @@ from app.domain.methods import check_method
 from benchmarks.quality_cells import Lot, lots
 from benchmarks.quality_floor import measure_first_layers, measure_floor
 from benchmarks.quality_report import write_report
-from benchmarks.quality_school import teach
 from benchmarks.quality_scores import Record, Scored
 from microlith.contract import JobSpec
 from worker.compute.device import use_threads
 from worker.evaluation.cost import base_cost, cost, encoder_products
 from worker.evaluation.runner import evenly
 from worker.families.anatomy import Anatomy, anatomy
+from worker.kinds.distil_students import School
 from worker.kinds.draw_samples import draw_to_order, draw_to_repair
 from worker.pruning.evidence import EvidencePass
 from worker.pruning.masks import Mask
@@ -95,7 +95,7 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     masks, taught = prune(model, parts, evidence, spec, sources.layers, taken), 0.0
     if spec.recovery == "distil":
         bare = {ratio: mask for _, ratio, mask in masks}
-        learned = teach(spec, sources, parts, scored.validation, bare)
+        learned = School(spec, sources, parts, scored.validation).teach(bare)
         masks = iter([(taken[0], ratio, mask) for ratio, mask in learned.items()])
         taught, began = (time.monotonic() - began) / len(bare), time.monotonic()
     for concern, ratio, chosen in masks:
