@@ -88,17 +88,21 @@ def measure_lot(lot: Lot, spec: JobSpec, sources: Sources, scored: Scored, modul
     evidence = EvidencePass(model, spec, sources.layers, pool, samples, parts, pooled=to_order).run()
     repair = Repair(spec, model, parts, sources.layers, to_repair)
     repair.learn(evidence.statistics)
-    school, learns = School(spec, sources, parts, scored.validation), spec.recovery == "distil"
     taken = [concerns[place] for place in evenly(len(concerns), 1 if lot.pooled else modules)]
     shared = time.monotonic() - began
     found: dict[float, list[Record]] = {ratio: [] for ratio in lot.ratios}
     began = time.monotonic()
-    for concern, ratio, bare in prune(model, parts, evidence, spec, sources.layers, concerns if learns else taken):
-        if concern not in taken:
-            continue
-        mask = school.teach({ratio: bare})[ratio] if learns else repair.mend(bare, concern)
+    learns = spec.recovery == "distil"  # what all concerns share
+    masks, taught = prune(model, parts, evidence, spec, sources.layers, concerns if learns else taken), 0.0
+    if learns:
+        bare = {ratio: mask for _, ratio, mask in masks}
+        learned = School(spec, sources, parts, scored.validation).teach(bare)
+        masks = iter([(taken[0], ratio, mask) for ratio, mask in learned.items()])
+        taught, began = (time.monotonic() - began) / len(bare), time.monotonic()
+    for concern, ratio, chosen in masks:
+        mask = repair.mend(chosen, concern)
         with realised(model, mask, parts) as module:
-            spent = time.monotonic() - began
+            spent = taught + time.monotonic() - began
             costed = cost(_smallest(module, mask, parts), base, parts)
             found[ratio].append(scored.ask(module) | costed.model_dump() | {"seconds": spent})
         began = time.monotonic()
