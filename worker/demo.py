@@ -63,7 +63,7 @@ def make_small(client: Client) -> Job:
         ratio=0.75,
         ratio_rules=[RatioRule(structure="heads", ratio=0.5)],
         recovery="distil",
-        export=Export(layouts=["compact", "onnx"], vocabulary=VocabularyOptions(trim=True, guard=0.01)),
+        export=Export(layouts=["compact", "onnx"], vocabulary=VocabularyOptions(trim=True, guard=1e-5)),
         reuse=False,
         labels={"from": "demo"},
     )

@@ -172,7 +172,7 @@ class VocabularyOptions(Request):
         ge=0,
         lt=1,
         allow_inf_nan=False,
-        description="Also remove the rarest tokens that together make up at most this fraction.",
+        description="Also remove each token that makes up at most this fraction of all tokens of these splits.",
     )
 
 
