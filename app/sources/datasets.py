@@ -203,14 +203,17 @@ class _Counted:
     blank: array[int]
 
 
+_ENCODED = pa.dictionary(pa.int32(), pa.large_string())
+
+
 @lru_cache(maxsize=64)
 def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
     """Labels and empty texts of a file; DatasetInvalid with the count where texts or labels are missing.
 
     Images are not read for it; the worker, which reads them, says where they are missing.
     """
-    ids: dict[str, int] = {}
-    codes: list[pa.Array] = [pa.array([], pa.int32())]
+    names: set[str] = set()
+    encoded = [pa.nulls(0, _ENCODED)]
     missing = dict.fromkeys([*columns.inputs, columns.label], 0)
     blank, rows = array("q"), 0
     for inputs, labels in _read(file.path, columns, asked):
@@ -219,18 +222,17 @@ def _count(file: Stamp, columns: Columns, asked: CsvAsked) -> _Counted:
             missing[column] += values.null_count
         blank.extend(rows + row for row in blank_rows(texts.values()))
         rows += len(labels)
-        encoded = (together(labels) if columns.several else labels).dictionary_encode()
-        known = [ids.setdefault(name, len(ids)) for name in encoded.dictionary.to_pylist()]
-        codes.append(pa.array(known, pa.int32()).take(encoded.indices))
-        if len(ids) > MAX_LABELS and not columns.several:
+        encoded.append((together(labels) if columns.several else labels).dictionary_encode())
+        names.update(encoded[-1].dictionary.to_pylist())
+        if len(names) > MAX_LABELS and not columns.several:
             raise DatasetInvalid(
                 f"Column {columns.label} of {file.path.name} has more than {MAX_LABELS:,} different values. "
                 "Check that it is the label column.",
                 pointer=f"{POINTER}/label_column",
             )
     refuse_missing(missing, file.path.name, listed=columns.listed)
-    names = pa.array(list(ids), pa.large_string())
-    return _Counted(pa.DictionaryArray.from_arrays(pa.concat_arrays(codes), names), blank)
+    unified = pa.chunked_array([part.cast(_ENCODED) for part in encoded]).unify_dictionaries()
+    return _Counted(pa.concat_arrays(unified.chunks), blank)
 
 
 def _read(file: Path, columns: Columns, asked: CsvAsked) -> Iterator[tuple[pa.Array | None, pa.Array]]:

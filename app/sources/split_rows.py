@@ -6,6 +6,7 @@ The web service and the workers choose here, by the labels as strings, so that b
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -81,6 +82,11 @@ def bits(mask: bytes) -> pa.BooleanArray:
     return pa.Array.from_buffers(pa.uint8(), len(mask), [None, pa.py_buffer(mask)]).cast(pa.bool_())
 
 
+def whole_numbers(values: Sequence[int]) -> pa.Array:
+    """Numbers of 32 bits, by their bytes: `pa.array` imports pandas to look at a list."""
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(array("i", values))])
+
+
 def _sliced(role: str, split: SplitFiles[File], count: int) -> bytes:
     if split.slice is None:
         return b"\1" * count
@@ -101,7 +107,7 @@ def _ranks(labels: Sequence[pa.DictionaryArray]) -> pa.Array:
     ranks = {name: rank for rank, name in enumerate(sorted({name for part in names for name in part}))}
     return pa.concat_arrays(
         [
-            pa.array([ranks[name] for name in known], pa.int32()).take(part.indices)
+            whole_numbers([ranks[name] for name in known]).take(part.indices)
             for known, part in zip(names, labels, strict=True)
         ]
     )

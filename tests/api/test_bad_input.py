@@ -26,7 +26,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"concerns": "some"}, "VALIDATION_ERROR", "/concerns", "all"),
     ({"method": {"name": "magic"}}, "VALIDATION_ERROR", "/method", "'ci', 'wanda'"),
     ({"method": {"name": "ci", "form": "cosine"}}, "VALIDATION_ERROR", "/method/form", "alpha"),
-    ({"structure": "layers"}, "VALIDATION_ERROR", "/structure", "neurons"),
+    ({"structure": "columns"}, "VALIDATION_ERROR", "/structure", "neurons"),
     ({"structure": "heads", "method": {"name": "ci"}}, "VALIDATION_ERROR", "/structure", "`ci` does not score"),
     ({"scope": "2:4", "ratio": 0.3}, "VALIDATION_ERROR", "/ratio", "0.5"),
     ({"scope": "3:7"}, "VALIDATION_ERROR", "/scope", "128"),

@@ -51,6 +51,7 @@ def test_learning_from_what_measures_or_chooses_is_told():
 
 def planned(**given):
     model = ModelInfo.model_construct(
+        family=None,
         layers=[LayerInfo(name="a", shape=[1000, 1000], feed_forward=True)],
         parameters=1_000_000,
         size_bytes=4_000_000,

@@ -14,7 +14,7 @@ import pytest
 from app.services.backend import Backend
 from app.services.discarding import discard
 from app.services.jobs import Jobs
-from app.services.sweeping import BASES, BOUNDARY, KEEPERS, SHARDS, sweep
+from app.services.sweeping import BASES, BOUNDARY, KEEPERS, SHARDS, STUDENTS, sweep
 from app.services.uploads import UPLOADS
 from app.storage import ARTIFACTS, content_key
 from tests.work import attempt_of, claim, finish, publish, publisher_of, report, submit
@@ -90,7 +90,8 @@ def test_every_folder_of_the_store_has_a_keeper_and_what_it_does_not_keep_is_swe
 def test_every_line_that_writes_an_object_writes_to_a_folder_with_a_keeper() -> None:
     writers = {
         "app/services/uploads.py": UPLOADS,
-        "worker/kinds/remembered_base.py": BASES,
+        "worker/kinds/memory.py": BASES,
+        "worker/kinds/study_store.py": STUDENTS,
         "worker/kinds/draw_samples.py": BOUNDARY,
         "worker/attempt/publishing.py": ARTIFACTS,
         "worker/kinds/share_concerns.py": SHARDS,

@@ -12,7 +12,7 @@ from microlith.contract import JobSpec
 from tests.builders import examples_for, tiny_bert, tiny_examples, tiny_model
 from worker.compute.batches import forward, run_batches
 from worker.compute.examples import encode
-from worker.evaluation.report import cross_entropy
+from worker.evaluation.meaning import cross_entropy
 from worker.evaluation.runner import predict
 from worker.families.anatomy import anatomy
 from worker.families.layers import linear
