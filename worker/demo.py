@@ -17,7 +17,6 @@ from app.sources import demo
 from microlith import Client, JobSpec
 from microlith.cli.outcome import exit_code, say
 from microlith.contract import Export, Job, RatioRule, TaylorMethod
-from microlith.contract.options import VocabularyOptions
 from microlith.display import live, numbers, tables
 from microlith.errors import JobFailed, MicrolithClientError
 
@@ -63,15 +62,16 @@ def make_small(client: Client) -> Job:
         ratio=0.75,
         ratio_rules=[RatioRule(structure="heads", ratio=0.5)],
         recovery="distil",
-        export=Export(layouts=["compact", "onnx"], vocabulary=VocabularyOptions(trim=True, guard=1e-5)),
+        export=Export(layouts=["compact", "onnx"], dtype="bfloat16"),
         reuse=False,
         labels={"from": "demo"},
     )
     return follow(
         client,
         spec,
-        f"\n[bold]2. A module to deploy[/] for {DEPLOYED}: half of the heads and three quarters of the neurons of\n"
-        f"   {MODEL} removed, rare tokens too. What is left learns to answer as the base does.",
+        f"\n[bold]2. A module to deploy[/] for {DEPLOYED}: half of the heads and three quarters of the neurons\n"
+        f"   of {MODEL} removed, weights in half precision.\n"
+        "   What is left learns to answer as the base does.",
     )
 
 
