@@ -51,15 +51,8 @@ def decompose(spec: JobSpec, attempt: Attempt, settings: Settings) -> None:
             drawn = draw(spec, sources, attempt, folder)
             bench = Bench.of(spec, sources, parts)
             left = len(concerns) * len(spec.ratios) - len(published)
-            calibration = EvidencePass(
-                model,
-                spec,
-                sources.layers,
-                drawn.pool,
-                drawn.samples,
-                parts,
-                pooled=partial(draw_to_order, spec, sources),
-            )
+            to_order = partial(draw_to_order, spec, sources)
+            calibration = EvidencePass(model, spec, sources.layers, drawn.pool, drawn.samples, parts, pooled=to_order)
             repair = Repair(spec, model, parts, sources.layers, partial(draw_to_repair, spec, sources))
             school = School(spec, sources, parts, bench.validation, StudyStore(attempt, folder), attempt.check)
             progress.expect(calibration.rows + school.rows + bench.rows + left * (repair.rows + bench.rows))
